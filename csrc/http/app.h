@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/* Where http/ and wsgi/ meet: a request to run, its body, its response.
+ *
+ * All functions here belong to the thread that runs the request, from the moment
+ * the app's run() is called until it called cw_req_finish(). They never block and
+ * need no GIL (so they may be called with it), except those named _nogil, which may
+ * wait and must be called without it. Results: 0 or more is success, negative one
+ * of cw_result_t. */
+#ifndef CW_HTTP_APP_H
+#define CW_HTTP_APP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/macros.h"
+
+typedef struct cw_req cw_req_t;
+
+typedef enum cw_result {
+  CW_OK = 0,
+  CW_WAIT = -1,  /* nothing now: call cw_req_wait_nogil() and try again */
+  CW_LOST = -2,  /* the client is gone or broke its framing */
+  CW_NOMEM = -3, /* out of memory */
+  CW_BAD = -4,   /* the app's value breaks a rule of RFC 9110; see the function */
+} cw_result_t;
+
+typedef struct cw_field {
+  cw_span_t name, value; /* as received; OWS around the value removed */
+} cw_field_t;
+
+/* What the request says. Read-only; lives as long as the request. */
+typedef struct cw_head {
+  cw_span_t method;
+  cw_span_t target; /* as received */
+  cw_span_t path;   /* percent-decoded; "" for "*" */
+  cw_span_t query;  /* without '?', as received */
+  cw_field_t *fields;
+  unsigned n_fields;
+  int minor;     /* HTTP/1.minor */
+  bool has_body; /* a Content-Length or Transfer-Encoding was sent */
+  bool chunked;
+  int64_t content_length; /* -1 where chunked or not given */
+  const char *scheme;     /* "http" or "https" */
+  const char *peer_addr;  /* "" on a Unix socket */
+  const char *peer_port;
+  const char *server_name;
+  const char *server_port;
+} cw_head_t;
+
+/* The application as worker/ calls it. */
+typedef struct cw_app {
+  void *data;
+  /* Runs one request to its end, including cw_req_finish(). Called with the GIL
+   * where there is one. */
+  void (*run)(void *data, cw_req_t *req);
+} cw_app_t;
+
+const cw_head_t *cw_req_head(const cw_req_t *req);
+
+/* Waits until the operation that answered CW_WAIT can go on, or the client is
+ * lost. Sees to it that another thread turns the loop meanwhile. */
+void cw_req_wait_nogil(cw_req_t *req);
+
+/* ---- request body ------------------------------------------------------- */
+
+/* Takes up to `n` body bytes into `buf`; with `line`, no further than a newline.
+ * Returns the count, 0 at the end of the body, CW_WAIT or CW_LOST. Sends
+ * "100 Continue" where the client waits for it (RFC 9110 section 10.1.1). */
+CW_MUSTCHECK ssize_t cw_body_take(cw_req_t *req, char *buf, size_t n, bool line);
+
+/* Body bytes left where that is known (a Content-Length), else -1. */
+int64_t cw_body_left(const cw_req_t *req);
+
+/* ---- response ----------------------------------------------------------- */
+
+/* Starts the response head, dropping an earlier one that was not sent. `status` is
+ * "200 OK". CW_BAD: not three digits, or control bytes. */
+CW_MUSTCHECK int cw_resp_start(cw_req_t *req, const char *status, size_t len);
+
+/* Adds a field. CW_BAD: the name is no token or the value has CR, LF, NUL or another
+ * control byte. Framing and hop-by-hop fields are taken note of, not copied: returns
+ * 1 where the field was left out because only the server may send it. */
+CW_MUSTCHECK int cw_resp_field(cw_req_t *req, const char *name, size_t name_len,
+                               const char *value, size_t value_len);
+
+/* Drops a head that was not sent. */
+void cw_resp_cancel(cw_req_t *req);
+
+/* Whether any byte of the response head was handed to the socket. */
+bool cw_resp_sent(const cw_req_t *req);
+
+/* The Content-Length that the app announced, or -1; and one that is known from the
+ * body (used where the app gave none). */
+int64_t cw_resp_length(const cw_req_t *req);
+void cw_resp_set_length(cw_req_t *req, int64_t len);
+
+/* Whether body bytes go out at all (not for HEAD, 1xx, 204 and 304). */
+bool cw_resp_has_body(const cw_req_t *req);
+
+/* Sends the head if it is still here and `n` bytes of body; `last` says that nothing
+ * follows. What the socket does not take is kept for the loop up to the high-water
+ * mark; beyond that CW_WAIT is returned and *taken says how many bytes went: call
+ * again with the rest. Bytes over the Content-Length are dropped and noted. */
+CW_MUSTCHECK int cw_resp_write(cw_req_t *req, const char *data, size_t n, bool last,
+                               size_t *taken);
+
+/* Sends `len` bytes of the file `fd` from `offset` as the rest of the body (sendfile;
+ * the descriptor is duplicated where the loop has to go on). Same results as
+ * cw_resp_write(); *taken counts file bytes. */
+CW_MUSTCHECK int cw_resp_write_file(cw_req_t *req, int fd, int64_t offset, int64_t len,
+                                    int64_t *taken);
+
+/* Whether the app produced more than its Content-Length: the rest was cut off. */
+bool cw_resp_overrun(const cw_req_t *req);
+
+/* Ends the request: the last call on `req`. `complete` false means that the app
+ * failed or stopped before the body was whole: the connection is then aborted, so
+ * that the client notices. Sends an error page with `status` (500) where no head was
+ * sent. */
+void cw_req_finish(cw_req_t *req, bool complete);
+
+/* Drops an unsent head and answers with a bare error status, e.g. 500. Nothing
+ * happens where the head was sent. */
+void cw_resp_error(cw_req_t *req, int status);
+
+#endif

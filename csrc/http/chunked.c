@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/* The chunked coding, one byte at a time outside of chunk data. */
+#include "http/chunked.h"
+
+#include "http/checks.h"
+
+enum {
+  MAX_DIGITS = 15,         /* 60 bits: the size cannot overflow */
+  MAX_OVERHEAD = 8 * 1024, /* extensions of one body, or its trailers */
+};
+
+enum state {
+  SIZE,
+  EXTENSION,
+  SIZE_LF,
+  DATA,
+  DATA_CR,
+  DATA_LF,
+  TRAILER_START,
+  TRAILER_NAME,
+  TRAILER_VALUE,
+  TRAILER_LF,
+  END_LF,
+  DONE,
+};
+
+void cw_chunked_init(cw_chunked_t *c) {
+  *c = (cw_chunked_t){.state = SIZE};
+}
+
+bool cw_chunked_done(const cw_chunked_t *c) {
+  return c->state == DONE;
+}
+
+static int hex(unsigned char ch) {
+  if (ch >= '0' && ch <= '9') return ch - '0';
+  ch |= 0x20;
+  return ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
+}
+
+/* One byte of framing. Returns 0 or -1. */
+static int step(cw_chunked_t *c, unsigned char ch) {
+  switch (c->state) {
+    case SIZE:
+      if (hex(ch) >= 0) {
+        if (++c->digits > MAX_DIGITS) return -1;
+        c->left = c->left * 16 + (unsigned)hex(ch);
+        return 0;
+      }
+      if (c->digits == 0) return -1;
+      if (ch == '\r') return c->state = SIZE_LF, 0;
+      /* No blanks before ';' (BWS): nobody sends them but to confuse two parsers. */
+      if (ch == ';') return c->state = EXTENSION, 0;
+      return -1;
+    case EXTENSION:
+      if (ch == '\r') return c->state = SIZE_LF, 0;
+      return cw_is_value_byte(ch) && ++c->overhead <= MAX_OVERHEAD ? 0 : -1;
+    case SIZE_LF:
+      if (ch != '\n') return -1;
+      c->state = c->left ? DATA : TRAILER_START;
+      if (!c->left) c->overhead = 0;
+      return 0;
+    case DATA_CR: return ch == '\r' ? (c->state = DATA_LF, 0) : -1;
+    case DATA_LF: c->digits = 0; return ch == '\n' ? (c->state = SIZE, 0) : -1;
+    case TRAILER_START:
+      if (ch == '\r') return c->state = END_LF, 0;
+      /* A line that starts with a blank would be obs-fold. */
+      c->state = TRAILER_NAME;
+      return cw_is_token_byte(ch) && ++c->overhead <= MAX_OVERHEAD ? 0 : -1;
+    case TRAILER_NAME:
+      if (ch == ':') return c->state = TRAILER_VALUE, 0;
+      return cw_is_token_byte(ch) && ++c->overhead <= MAX_OVERHEAD ? 0 : -1;
+    case TRAILER_VALUE:
+      if (ch == '\r') return c->state = TRAILER_LF, 0;
+      return cw_is_value_byte(ch) && ++c->overhead <= MAX_OVERHEAD ? 0 : -1;
+    case TRAILER_LF: return ch == '\n' ? (c->state = TRAILER_START, 0) : -1;
+    case END_LF: return ch == '\n' ? (c->state = DONE, 0) : -1;
+    default: return -1;
+  }
+}
+
+ssize_t cw_chunked_next(cw_chunked_t *c, const char *p, size_t n, cw_span_t *data) {
+  size_t used = 0;
+  *data = (cw_span_t){NULL, 0};
+  while (used < n && c->state != DONE) {
+    if (c->state == DATA) {
+      size_t run = CW_MIN((uint64_t)(n - used), c->left);
+      *data = (cw_span_t){p + used, run};
+      c->left -= run;
+      if (c->left == 0) c->state = DATA_CR;
+      return (ssize_t)(used + run);
+    }
+    if (step(c, (unsigned char)p[used]) != 0) return -1;
+    used++;
+  }
+  return (ssize_t)used;
+}

@@ -1,0 +1,559 @@
+/* SPDX-License-Identifier: MIT */
+/* A connection's life. Everything here belongs to the baton holder.
+ *
+ * Callback names: on_* come from libuv or server.c. A connection may end inside any of
+ * them; its memory stays until libuv's close callback, so state is checked after. */
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/log.h"
+#include "http/checks.h"
+#include "http/parse.h"
+#include "http/reason.h"
+
+static void feed(cw_conn_t *c, const char *p, size_t n);
+static void on_event(uv_poll_t *poll, int status, int events);
+
+static void set_state(cw_conn_t *c, cw_conn_state_t state) {
+  assert(c->state != CW_CONN_CLOSED);
+  c->state = (uint8_t)state;
+}
+
+static void start_timer(cw_conn_t *c, cw_timer_kind_t kind) {
+  cw_timer_start(&c->srv->timers, &c->timer, kind, uv_now(&c->srv->loop));
+  if (c->timer.due < c->srv->tick_due) cw_server_schedule_tick(c->srv);
+}
+
+/* ---- what is polled for ------------------------------------------------- */
+
+static bool wants_read(cw_conn_t *c) {
+  if (c->eof) return false;
+  if (c->state == CW_CONN_FLUSH) return false;
+  if (c->state != CW_CONN_RUN) return true;
+  pthread_mutex_lock(&c->req->lock);
+  bool complete = c->req->body.complete, paused = c->req->body.paused,
+       broken = c->req->body.broken;
+  pthread_mutex_unlock(&c->req->lock);
+  if (broken) return false;
+  return complete ? cw_buf_pending(&c->in) < CW_PIPELINE_HIGH : !paused;
+}
+
+static void update_poll(cw_conn_t *c) {
+  if (c->state == CW_CONN_CLOSED) return;
+  int events = (wants_read(c) ? UV_READABLE : 0) | (c->want_write ? UV_WRITABLE : 0);
+  if (events == c->events) return;
+  c->events = (uint8_t)events;
+  /* Both only fail for a closing handle. */
+  int rc = events ? uv_poll_start(&c->poll, events, on_event) : uv_poll_stop(&c->poll);
+  assert(rc == 0);
+  (void)rc;
+}
+
+/* ---- the end ------------------------------------------------------------ */
+
+static void on_closed(uv_handle_t *handle) {
+  cw_conn_t *c = CW_CONTAINER(handle, cw_conn_t, poll);
+  cw_buf_free(&c->in);
+  free(c);
+}
+
+/* The one way a connection ends. Never while a thread runs its request. */
+static void close_conn(cw_conn_t *c) {
+  if (c->state == CW_CONN_CLOSED) return;
+  assert(c->state != CW_CONN_RUN);
+  set_state(c, CW_CONN_CLOSED);
+  cw_timer_stop(&c->timer);
+  cw_list_remove(&c->all);
+  c->srv->n_conns--;
+  if (c->req) cw_req_free(c->req);
+  c->req = NULL;
+  uv_close((uv_handle_t *)&c->poll, on_closed);
+  close(c->fd);
+}
+
+/* Ends the connection so that the client sees an error even where the end of the
+ * connection would have been the end of the body. */
+static void reset_conn(cw_conn_t *c) {
+  struct linger hard = {.l_onoff = 1, .l_linger = 0};
+  (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+  close_conn(c);
+}
+
+/* Says goodbye after a response: closing at once with unread input would reset the
+ * connection under the response (RFC 9112 section 9.6). */
+static void linger(cw_conn_t *c) {
+  if (c->eof || shutdown(c->fd, SHUT_WR) != 0) {
+    close_conn(c);
+    return;
+  }
+  if (c->req) cw_req_free(c->req);
+  c->req = NULL;
+  cw_buf_free(&c->in);
+  c->want_write = false;
+  set_state(c, CW_CONN_LINGER);
+  start_timer(c, CW_TIMER_LINGER);
+  update_poll(c);
+}
+
+/* The client is gone, or the socket failed. */
+static void lose(cw_conn_t *c) {
+  if (c->state != CW_CONN_RUN) {
+    close_conn(c);
+    return;
+  }
+  c->eof = true;
+  c->want_write = false;
+  cw_timer_stop(&c->timer);
+  cw_req_mark_lost(c->req);
+  update_poll(c);
+}
+
+/* Answers a request that is not run, and ends the connection. What follows it on the
+ * connection is never looked at. */
+static void refuse(cw_conn_t *c, int status) {
+  char text[256];
+  const char *reason = cw_reason(status);
+  cw_log(CW_LOG_DEBUG, "%s:%s: refused with %d %s", c->peer_addr, c->peer_port, status,
+         reason);
+  int n =
+      snprintf(text, sizeof(text),
+               "HTTP/1.1 %d %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n"
+               "Connection: close\r\nDate: %s\r\n\r\n%s\n",
+               status, reason, strlen(reason) + 1, cw_http_date(), reason);
+  /* Nothing else is unsent here, so this fits or the client does not read at all. */
+  if (send(c->fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT) != n)
+    close_conn(c);
+  else
+    linger(c);
+}
+
+/* ---- request bodies ----------------------------------------------------- */
+
+/* Hands body bytes on. Returns false where they cannot be kept. */
+static bool deliver(cw_conn_t *c, cw_span_t data) {
+  cw_body_t *b = &c->req->body;
+  b->received += (int64_t)data.len;
+  if (c->state == CW_CONN_SKIP) return b->received - b->taken <= 2 * CW_DISCARD_MAX;
+  pthread_mutex_lock(&c->req->lock);
+  bool ok = cw_buf_append(&b->buf, data.p, data.len) == 0;
+  if (ok && c->state == CW_CONN_RUN && cw_buf_pending(&b->buf) >= CW_BODY_HIGH)
+    b->paused = true;
+  bool wake = ok && c->req->waiting;
+  pthread_mutex_unlock(&c->req->lock);
+  if (wake) cw_event_set(&c->req->event);
+  return ok;
+}
+
+/* The body cannot go on: the framing is broken (400), it is too long (413) or there is
+ * no memory for it (503). */
+static void break_body(cw_conn_t *c, int status) {
+  if (c->state != CW_CONN_RUN) {
+    c->state == CW_CONN_BODY ? refuse(c, status) : close_conn(c);
+    return;
+  }
+  pthread_mutex_lock(&c->req->lock);
+  c->req->body.broken = true;
+  c->req->body.status = status;
+  bool wake = c->req->waiting;
+  pthread_mutex_unlock(&c->req->lock);
+  atomic_store(&c->req->attention, true);
+  if (wake) cw_event_set(&c->req->event);
+}
+
+static void complete_body(cw_conn_t *c) {
+  pthread_mutex_lock(&c->req->lock);
+  c->req->body.complete = true;
+  bool wake = c->req->waiting;
+  pthread_mutex_unlock(&c->req->lock);
+  if (wake) cw_event_set(&c->req->event);
+}
+
+/* Feeds bytes to the open body. Returns how many were used; fewer than `n` only at the
+ * body's end, or where the connection cannot go on (then all of them). */
+static size_t feed_body(cw_conn_t *c, const char *p, size_t n) {
+  cw_body_t *b = &c->req->body;
+  int64_t limit = c->srv->limits.body;
+  if (!c->req->head.chunked) {
+    size_t run = (size_t)CW_MIN((int64_t)n, b->left);
+    b->left -= (int64_t)run;
+    if (!deliver(c, (cw_span_t){p, run})) return break_body(c, 503), n;
+    if (b->left == 0) complete_body(c);
+    return run;
+  }
+  size_t used = 0;
+  while (used < n && !cw_chunked_done(&b->chunked)) {
+    cw_span_t data;
+    ssize_t k = cw_chunked_next(&b->chunked, p + used, n - used, &data);
+    if (k < 0) return break_body(c, 400), n;
+    used += (size_t)k;
+    if (data.len == 0) continue;
+    if (limit && b->received + (int64_t)data.len > limit) return break_body(c, 413), n;
+    if (!deliver(c, data)) return break_body(c, 503), n;
+  }
+  if (cw_chunked_done(&b->chunked)) complete_body(c);
+  return used;
+}
+
+static bool body_open(cw_conn_t *c) {
+  cw_body_t *b = &c->req->body;
+  /* `complete` and `broken` are written by the loop alone: no lock to read them. */
+  return !b->complete && !b->broken;
+}
+
+/* ---- requests ----------------------------------------------------------- */
+
+static void give_to_app(cw_conn_t *c) {
+  cw_timer_stop(&c->timer);
+  set_state(c, CW_CONN_RUN);
+  c->srv->gave_request = true;
+  c->srv->host.ready(c->srv->host.data, c->req);
+}
+
+/* The head is parsed: run the request now, or once its small body is here. */
+static void start_request(cw_conn_t *c) {
+  cw_req_t *req = c->req;
+  const cw_head_t *h = &req->head;
+  if (h->chunked || h->content_length > 0) {
+    req->body.complete = false;
+    req->body.left = h->content_length;
+    cw_chunked_init(&req->body.chunked);
+    if (!h->chunked && h->content_length <= c->srv->limits.buffer_body &&
+        !req->expect_continue) {
+      set_state(c, CW_CONN_BODY);
+      start_timer(c, CW_TIMER_HEAD);
+      return;
+    }
+  }
+  give_to_app(c);
+}
+
+/* Tries to read one head. Returns the bytes used, 0 where more are needed; a refused
+ * request leaves the state LINGER or CLOSED. */
+static size_t read_head(cw_conn_t *c, const char *p, size_t n) {
+  enum { MAX_BLANKS = 2 };
+  if (c->state == CW_CONN_IDLE) {
+    set_state(c, CW_CONN_HEAD);
+    start_timer(c, CW_TIMER_HEAD);
+  }
+  if (c->scanned == 0 && p[0] == '\r' && c->blanks < MAX_BLANKS) {
+    /* RFC 9112 section 2.2: skip an empty line in front of the request line. */
+    if (n < 2) return 0;
+    if (p[1] == '\n') return c->blanks++, 2;
+  }
+  ptrdiff_t len = cw_scan_head(p, n, &c->scanned);
+  if (len <= 0) {
+    int status = cw_parse_partial(&c->srv->limits, p, n);
+    if (len < 0 && status == 0) status = 400;
+    if (status) refuse(c, status);
+    return 0;
+  }
+  c->scanned = 0;
+  c->blanks = 0;
+  int status = len > CW_HEAD_MAX ? 431 : 503;
+  if (len <= CW_HEAD_MAX && (c->req = cw_req_new(c)) != NULL)
+    status = cw_parse_head(c->req, p, (size_t)len);
+  if (status) {
+    if (c->req) cw_req_free(c->req);
+    c->req = NULL;
+    refuse(c, status);
+    return 0;
+  }
+  start_request(c);
+  return (size_t)len;
+}
+
+/* Uses as many bytes as the connection's state allows. */
+static size_t consume(cw_conn_t *c, const char *p, size_t n) {
+  size_t used = 0;
+  while (used < n) {
+    size_t k;
+    switch (c->state) {
+      case CW_CONN_HEAD:
+      case CW_CONN_IDLE:
+        k = read_head(c, p + used, n - used);
+        if (c->state == CW_CONN_LINGER || c->state == CW_CONN_CLOSED) return n;
+        if (k == 0) return used;
+        break;
+      case CW_CONN_BODY:
+      case CW_CONN_SKIP:
+      case CW_CONN_RUN:
+        if (!body_open(c)) return used;
+        k = feed_body(c, p + used, n - used);
+        if (c->state == CW_CONN_LINGER || c->state == CW_CONN_CLOSED) return n;
+        if (c->state == CW_CONN_BODY && c->req->body.complete) give_to_app(c);
+        if (c->state == CW_CONN_SKIP && c->req->body.complete) {
+          cw_req_free(c->req);
+          c->req = NULL;
+          set_state(c, CW_CONN_IDLE);
+          start_timer(c, CW_TIMER_IDLE);
+        }
+        break;
+      case CW_CONN_FLUSH: return used;
+      default: return n;
+    }
+    used += k;
+  }
+  return used;
+}
+
+/* Bytes have arrived, or kept ones can be looked at again (n == 0). */
+static void feed(cw_conn_t *c, const char *p, size_t n) {
+  bool kept = cw_buf_pending(&c->in) > 0;
+  if (kept) {
+    if (cw_buf_append(&c->in, p, n) != 0) {
+      lose(c);
+      return;
+    }
+    p = c->in.p + c->in.off;
+    n = cw_buf_pending(&c->in);
+  }
+  size_t used = consume(c, p, n);
+  if (c->state == CW_CONN_CLOSED) return;
+  if (c->state == CW_CONN_LINGER) {
+    cw_buf_free(&c->in);
+  } else if (kept) {
+    cw_buf_consume(&c->in, used);
+    if (!cw_buf_pending(&c->in)) cw_buf_free(&c->in);
+  } else if (cw_buf_append(&c->in, p + used, n - used) != 0) {
+    lose(c);
+    return;
+  }
+  /* Bytes of a later request wait for this one: its end must wake the loop. */
+  if (c->state == CW_CONN_RUN && cw_buf_pending(&c->in))
+    atomic_store(&c->req->attention, true);
+  update_poll(c);
+}
+
+static void next_request(cw_conn_t *c) {
+  if (c->req) cw_req_free(c->req);
+  c->req = NULL;
+  set_state(c, CW_CONN_IDLE);
+  start_timer(c, CW_TIMER_IDLE);
+  if (cw_buf_pending(&c->in)) feed(c, NULL, 0);
+  /* After FIN only what was received before it is answered. */
+  if (c->eof && (c->state == CW_CONN_IDLE || c->state == CW_CONN_HEAD))
+    close_conn(c);
+  else
+    update_poll(c);
+}
+
+/* The response is with the kernel. */
+static void end_request(cw_conn_t *c) {
+  cw_req_t *req = c->req;
+  cw_timer_stop(&c->timer);
+  c->want_write = false;
+  /* A head that went out before the drain began could not announce the end. */
+  if (c->srv->draining && !cw_buf_pending(&c->in)) req->resp.close = true;
+  if (req->resp.close) {
+    /* A client that asked for the end sends nothing more: no need to wait for it. */
+    if (!req->keep_alive && req->body.complete && !cw_buf_pending(&c->in))
+      close_conn(c);
+    else
+      linger(c);
+    return;
+  }
+  if (!req->body.complete) {
+    if (c->eof || req->body.broken) {
+      close_conn(c);
+      return;
+    }
+    cw_buf_free(&req->body.buf);
+    set_state(c, CW_CONN_SKIP);
+    start_timer(c, CW_TIMER_HEAD);
+    update_poll(c);
+    return;
+  }
+  next_request(c);
+}
+
+static bool has_output(cw_req_t *req) {
+  return cw_buf_pending(&req->out.buf) || req->out.file_fd >= 0;
+}
+
+/* The app is done with the request; it is the loop's again. */
+static void on_done(cw_conn_t *c) {
+  cw_req_t *req = c->req;
+  assert(c->state == CW_CONN_RUN);
+  set_state(c, CW_CONN_FLUSH);
+  /* The client of a framed body notices that it was cut short. */
+  req->resp.close |= req->failed;
+  bool framed = req->resp.chunked || req->resp.length >= 0 || req->resp.no_body;
+  if (atomic_load(&req->lost) || (req->failed && !req->resp.sent)) {
+    close_conn(c);
+  } else if (req->failed && !framed) {
+    /* Only the connection's end would mark the body's: FIN would look like success. */
+    reset_conn(c);
+  } else if (has_output(req)) {
+    c->want_write = true;
+    start_timer(c, CW_TIMER_STALL);
+    update_poll(c);
+  } else {
+    end_request(c);
+  }
+}
+
+void cw_conn_on_post(cw_conn_t *c, int posts) {
+  if (posts & CW_POST_DONE) {
+    on_done(c);
+    return;
+  }
+  if ((posts & CW_POST_WRITE) && !c->want_write && !atomic_load(&c->req->lost)) {
+    c->want_write = true;
+    start_timer(c, CW_TIMER_STALL);
+  }
+  update_poll(c);
+}
+
+/* ---- events ------------------------------------------------------------- */
+
+static void on_eof(cw_conn_t *c) {
+  c->eof = true;
+  if (c->state != CW_CONN_RUN && c->state != CW_CONN_FLUSH) {
+    close_conn(c);
+    return;
+  }
+  if (c->state == CW_CONN_RUN) {
+    /* A half-closed client still reads its answer, but a body stays incomplete. */
+    if (body_open(c)) break_body(c, 400);
+    atomic_store(&c->req->attention, true);
+  }
+  update_poll(c);
+}
+
+static void on_readable(cw_conn_t *c) {
+  cw_server_t *srv = c->srv;
+  ssize_t n = recv(c->fd, srv->rbuf, sizeof(srv->rbuf), MSG_DONTWAIT);
+  if (n > 0) {
+    feed(c, srv->rbuf, (size_t)n);
+  } else if (n == 0) {
+    on_eof(c);
+  } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
+    lose(c);
+  }
+}
+
+static void on_writable(cw_conn_t *c) {
+  cw_req_t *req = c->req;
+  pthread_mutex_lock(&req->lock);
+  size_t before = cw_buf_pending(&req->out.buf);
+  int64_t file_before = req->out.file_left;
+  int rc = cw_out_flush_locked(req);
+  bool moved =
+      cw_buf_pending(&req->out.buf) != before || req->out.file_left != file_before;
+  bool wake = rc == CW_OK && req->waiting;
+  pthread_mutex_unlock(&req->lock);
+  if (rc == CW_LOST) {
+    lose(c);
+    return;
+  }
+  if (rc == CW_WAIT) {
+    if (moved) start_timer(c, CW_TIMER_STALL);
+    return;
+  }
+  c->want_write = false;
+  cw_timer_stop(&c->timer);
+  if (c->state == CW_CONN_FLUSH) {
+    end_request(c);
+    return;
+  }
+  if (wake) cw_event_set(&req->event);
+  update_poll(c);
+}
+
+static void on_event(uv_poll_t *poll, int status, int events) {
+  cw_conn_t *c = CW_CONTAINER(poll, cw_conn_t, poll);
+  if (status < 0) {
+    /* libuv has stopped polling. */
+    c->events = 0;
+    lose(c);
+    return;
+  }
+  /* Its thread may have ended the request since: then these bytes are the next one. */
+  if (c->state == CW_CONN_RUN) cw_server_take_posts(c->srv);
+  if ((events & UV_WRITABLE) && c->want_write) on_writable(c);
+  if ((events & UV_READABLE) && c->state != CW_CONN_CLOSED && (c->events & UV_READABLE))
+    on_readable(c);
+}
+
+void cw_conn_on_timer(cw_conn_t *c) {
+  switch (c->state) {
+    case CW_CONN_HEAD:
+      if (cw_buf_pending(&c->in))
+        refuse(c, 408);
+      else
+        close_conn(c);
+      break;
+    case CW_CONN_BODY: refuse(c, 408); break;
+    case CW_CONN_RUN:
+      cw_log(CW_LOG_DEBUG, "%s:%s: takes no response bytes, given up", c->peer_addr,
+             c->peer_port);
+      lose(c);
+      break;
+    default: close_conn(c); break;
+  }
+}
+
+void cw_conn_on_drain(cw_conn_t *c) {
+  char byte;
+  switch (c->state) {
+    case CW_CONN_IDLE:
+      /* What has arrived already is answered; else end before anything is read. */
+      if (recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0) close_conn(c);
+      break;
+    case CW_CONN_HEAD:
+      /* Accepted moments ago: its request is on the way. Don't wait long for it. */
+      if (!cw_buf_pending(&c->in)) start_timer(c, CW_TIMER_LINGER);
+      break;
+    case CW_CONN_RUN: atomic_store(&c->req->attention, true); break;
+    default: break;
+  }
+}
+
+void cw_conn_abort(cw_conn_t *c) {
+  if (c->state == CW_CONN_RUN) set_state(c, CW_CONN_FLUSH);
+  close_conn(c);
+}
+
+void cw_conn_accept(cw_server_t *srv, const cw_listener_t *l, int fd,
+                    const struct sockaddr_storage *peer) {
+  cw_conn_t *c = cw_calloc(1, sizeof(*c));
+  if (!c || uv_poll_init_socket(&srv->loop, &c->poll, fd) != 0) {
+    free(c);
+    close(fd);
+    return;
+  }
+  c->srv = srv;
+  c->fd = fd;
+  c->listener = l;
+  c->state = CW_CONN_HEAD;
+  cw_timer_init(&c->timer);
+  cw_list_init(&c->all);
+  unsigned port = 0;
+  if (peer->ss_family == AF_INET) {
+    const struct sockaddr_in *in = (const void *)peer;
+    inet_ntop(AF_INET, &in->sin_addr, c->peer_addr, sizeof(c->peer_addr));
+    port = ntohs(in->sin_port);
+  } else if (peer->ss_family == AF_INET6) {
+    const struct sockaddr_in6 *in6 = (const void *)peer;
+    /* A v4 client on a dual-stack socket is known by its v4 address. */
+    if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
+      inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], c->peer_addr,
+                sizeof(c->peer_addr));
+    else
+      inet_ntop(AF_INET6, &in6->sin6_addr, c->peer_addr, sizeof(c->peer_addr));
+    port = ntohs(in6->sin6_port);
+  }
+  if (port) snprintf(c->peer_port, sizeof(c->peer_port), "%hu", (unsigned short)port);
+  cw_list_push(&srv->conns, &c->all);
+  srv->n_conns++;
+  start_timer(c, CW_TIMER_HEAD);
+  update_poll(c);
+}

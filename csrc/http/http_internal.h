@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/* Shared by the files of http/ only: connections, requests, the server.
+ *
+ * Ownership: a cw_conn_t is the baton holder's. A cw_req_t is the baton holder's until
+ * it is given to the host as ready, then the running thread's until it posts DONE; the
+ * fields under `lock` and the atomics are shared in between. */
+#ifndef CW_HTTP_INTERNAL_H
+#define CW_HTTP_INTERNAL_H
+
+#include <llhttp.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <uv.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/event.h"
+#include "base/list.h"
+#include "http/app.h"
+#include "http/chunked.h"
+#include "http/server.h"
+#include "http/timeq.h"
+
+enum {
+  CW_READ_SIZE = 64 * 1024,     /* one recv(2) */
+  CW_BODY_HIGH = 64 * 1024,     /* streamed body bytes held before reading pauses */
+  CW_OUT_HIGH = 256 * 1024,     /* unsent response bytes held before a thread waits */
+  CW_PIPELINE_HIGH = 16 * 1024, /* bytes of later requests held while one runs */
+  CW_HEAD_MAX = 64 * 1024,      /* a whole header section */
+  CW_DISCARD_MAX = 64 * 1024,   /* unread body bytes thrown away to keep a connection */
+  CW_REQ_ARENA = 4 * 1024,
+  CW_REQ_POOL = 64, /* requests kept for reuse */
+};
+
+typedef enum cw_conn_state {
+  CW_CONN_HEAD,   /* waits for a whole header section */
+  CW_CONN_IDLE,   /* kept alive, no byte of a next request yet */
+  CW_CONN_BODY,   /* collects a small body before its request runs */
+  CW_CONN_RUN,    /* the request is ready or running */
+  CW_CONN_FLUSH,  /* the app is done, the loop still sends */
+  CW_CONN_SKIP,   /* throws the unread rest of a body away */
+  CW_CONN_LINGER, /* said goodbye, waits for the client to close */
+  CW_CONN_CLOSED,
+} cw_conn_state_t;
+
+typedef struct cw_conn {
+  uv_poll_t poll;
+  cw_server_t *srv;
+  cw_req_t *req;
+  cw_buf_t in; /* received, not yet parsed */
+  size_t scanned;
+  cw_list_t all;
+  cw_timer_t timer;
+  const cw_listener_t *listener;
+  int fd;
+  uint8_t state;
+  uint8_t events;  /* polled for */
+  bool eof;        /* the client sent FIN */
+  bool want_write; /* the running thread or the loop waits to send */
+  uint8_t blanks;  /* empty lines before this request */
+  char peer_addr[46];
+  char peer_port[6];
+} cw_conn_t;
+
+/* Messages from a running thread to the loop. */
+enum {
+  CW_POST_DONE = 1,
+  CW_POST_RESUME = 2, /* the body buffer has room again */
+  CW_POST_WRITE = 4,  /* tell me when the socket takes bytes, or flush `out` */
+};
+
+typedef struct cw_body {
+  cw_buf_t buf;         /* under lock once running */
+  int64_t left;         /* Content-Length bytes not yet received; loop only */
+  cw_chunked_t chunked; /* loop only */
+  bool complete;        /* all received; under lock */
+  bool broken;          /* the client left or broke the framing; under lock */
+  bool paused;          /* reading stopped because buf is full; under lock */
+  int status;           /* why it is broken, where that deserves one; under lock */
+  int64_t taken;        /* bytes the app took; thread only */
+  int64_t received;     /* loop only */
+} cw_body_t;
+
+typedef struct cw_resp {
+  cw_buf_t head;
+  int status;
+  bool started, sent, ended;
+  bool chunked, no_body, close, has_date;
+  bool overrun;      /* the app produced more than its Content-Length */
+  int64_t length;    /* Content-Length, -1 unknown */
+  int64_t body_sent; /* body bytes accepted */
+  size_t chunk_left; /* of an open chunk */
+} cw_resp_t;
+
+typedef struct cw_out {
+  cw_buf_t buf; /* bytes for the loop to send */
+  int file_fd;  /* then this file's range; -1: none */
+  int64_t file_off, file_left;
+} cw_out_t;
+
+struct cw_req {
+  cw_head_t head; /* first: cw_req_head() */
+  cw_conn_t *conn;
+  cw_list_t node; /* ready queue, post list or pool */
+  cw_arena_t arena;
+  bool keep_alive; /* what the client asked for */
+  bool expect_continue;
+  bool continue_sent;
+  bool posted; /* under srv->post_lock: on the post list */
+  int posts;   /* under srv->post_lock: CW_POST_* */
+
+  pthread_mutex_t lock;
+  cw_event_t event;
+  bool waiting; /* under lock: the thread waits for `event` */
+  cw_body_t body;
+  cw_out_t out; /* under lock */
+  cw_resp_t resp;
+
+  atomic_bool lost;      /* set by the loop or a failed send */
+  atomic_bool attention; /* set by the loop: DONE must wake it */
+  bool failed;           /* set by the thread before DONE: abort the connection */
+
+  _Alignas(16) char first_block[CW_REQ_ARENA];
+};
+
+struct cw_server {
+  uv_loop_t loop;
+  uv_async_t wake;
+  uv_timer_t tick; /* runs the timer queues */
+  struct cw_host_timer_slot {
+    uv_timer_t timer;
+    void (*fn)(void *);
+    void *data;
+  } host_timers[CW_HOST_TIMERS];
+  uv_timer_t accept_retry;
+  cw_limits_t limits;
+  cw_host_t host;
+  cw_timeqs_t timers;
+  uint64_t tick_due; /* what `tick` waits for; UINT64_MAX: nothing */
+  struct cw_acceptor {
+    uv_poll_t poll;
+    cw_server_t *srv;
+    const cw_listener_t *info;
+    bool open, polled;
+  } acceptors[CW_MAX_LISTENERS];
+  int n_acceptors;
+  atomic_bool draining; /* set by the loop, read by threads that end a head */
+  bool accept_paused;
+  bool gave_request; /* to the host, in this turn */
+  unsigned n_conns;
+  cw_list_t conns;
+  cw_list_t pool;
+  unsigned n_pool;
+  llhttp_t parser;
+  llhttp_settings_t callbacks;
+
+  pthread_mutex_t post_lock;
+  cw_list_t posts; /* under post_lock */
+  atomic_int polling;
+
+  char rbuf[CW_READ_SIZE];
+};
+
+/* conn.c */
+void cw_conn_accept(cw_server_t *srv, const cw_listener_t *l, int fd,
+                    const struct sockaddr_storage *peer);
+void cw_conn_on_post(cw_conn_t *c, int posts);
+void cw_conn_on_timer(cw_conn_t *c);
+void cw_conn_on_drain(cw_conn_t *c);
+void cw_conn_abort(cw_conn_t *c);
+
+/* server.c: any thread. `urgent` ends a waiting turn. */
+void cw_server_post(cw_req_t *req, int what, bool urgent);
+
+/* server.c: handles every message. Returns whether there was one. */
+bool cw_server_take_posts(cw_server_t *srv);
+/* server.c: sees to it that the timer queues are looked at in time. */
+void cw_server_schedule_tick(cw_server_t *srv);
+
+/* request.c */
+CW_MUSTCHECK cw_req_t *cw_req_new(cw_conn_t *c);
+void cw_req_free(cw_req_t *req);
+void cw_req_mark_lost(cw_req_t *req);
+
+/* out.c: sends what `out` holds; under req->lock. 0: all gone, CW_WAIT, CW_LOST. */
+CW_MUSTCHECK int cw_out_flush_locked(cw_req_t *req);
+
+#endif

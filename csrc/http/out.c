@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/* Sending: directly from the running thread, else by the loop. */
+#include "http/out.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+
+enum { FILE_SLICE = 1024 * 1024 }; /* one sendfile(2), so that no one hogs the loop */
+
+/* sendmsg(2) without blocking. Returns bytes sent (0: none now) or CW_LOST. */
+static ssize_t send_parts(cw_req_t *req, struct iovec *iov, int n, int flags) {
+  struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)n};
+  for (;;) {
+    ssize_t sent =
+        n == 1 ? send(req->conn->fd, iov[0].iov_base, iov[0].iov_len,
+                      MSG_NOSIGNAL | MSG_DONTWAIT | flags)
+               : sendmsg(req->conn->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT | flags);
+    if (sent >= 0) return sent;
+    if (errno == EINTR) continue;
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) return 0;
+    atomic_store(&req->lost, true);
+    return CW_LOST;
+  }
+}
+
+/* Whether the loop still has bytes of ours. */
+static bool backlog_locked(const cw_req_t *req) {
+  return cw_buf_pending(&req->out.buf) || req->out.file_fd >= 0;
+}
+
+/* Keeps the unsent rest of the parts. Under req->lock. */
+static int keep_locked(cw_req_t *req, const cw_parts_t *parts, size_t sent,
+                       size_t *taken) {
+  cw_buf_t *b = &req->out.buf;
+  size_t skip = CW_MIN(sent, parts->before.len);
+  if (cw_buf_append(b, parts->before.p + skip, parts->before.len - skip) != 0)
+    return CW_NOMEM;
+  sent -= skip;
+  skip = CW_MIN(sent, parts->body.len);
+  sent -= skip;
+  *taken = skip;
+  size_t pending = cw_buf_pending(b),
+         room = pending < CW_OUT_HIGH ? CW_OUT_HIGH - pending : 0;
+  size_t rest = parts->body.len - skip;
+  if (rest > room) {
+    /* Not even a part of it: the rest goes straight from the caller's memory once
+     * the socket has drained. */
+    req->waiting = true;
+    return CW_WAIT;
+  }
+  if (cw_buf_append(b, parts->body.p + skip, rest) != 0 ||
+      cw_buf_append(b, parts->after.p + sent, parts->after.len - sent) != 0)
+    return CW_NOMEM;
+  *taken = parts->body.len;
+  return CW_OK;
+}
+
+int cw_out_write(cw_req_t *req, const cw_parts_t *parts, size_t *taken) {
+  size_t total = parts->before.len + parts->body.len + parts->after.len;
+  *taken = 0;
+  if (atomic_load_explicit(&req->lost, memory_order_relaxed)) return CW_LOST;
+  pthread_mutex_lock(&req->lock);
+  bool backlog = backlog_locked(req);
+  pthread_mutex_unlock(&req->lock);
+  ssize_t sent = 0;
+  if (!backlog) {
+    struct iovec iov[3];
+    int n = 0;
+    const cw_span_t *all[] = {&parts->before, &parts->body, &parts->after};
+    for (int i = 0; i < 3; i++)
+      if (all[i]->len) iov[n++] = (struct iovec){(void *)all[i]->p, all[i]->len};
+    if (n == 0) return CW_OK;
+    sent = send_parts(req, iov, n, 0);
+    if (sent < 0) return CW_LOST;
+    if ((size_t)sent == total) {
+      *taken = parts->body.len;
+      return CW_OK;
+    }
+  }
+  pthread_mutex_lock(&req->lock);
+  int rc = keep_locked(req, parts, (size_t)sent, taken);
+  pthread_mutex_unlock(&req->lock);
+  /* With a backlog the loop polls already, unless this is where it began. */
+  if (!backlog || rc == CW_WAIT) cw_server_post(req, CW_POST_WRITE, true);
+  return rc;
+}
+
+/* sendfile(2) without blocking. Returns bytes, 0 for not now, CW_LOST; a file that
+ * shrank is lost too: its length was promised. */
+static ssize_t send_slice(cw_req_t *req, int fd, int64_t *off, int64_t len) {
+  for (;;) {
+    off_t at = *off;
+    ssize_t sent =
+        sendfile(req->conn->fd, fd, &at, (size_t)CW_MIN(len, (int64_t)FILE_SLICE));
+    if (sent > 0) {
+      *off = at;
+      return sent;
+    }
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return 0;
+    atomic_store(&req->lost, true);
+    return CW_LOST;
+  }
+}
+
+int cw_out_write_file(cw_req_t *req, cw_span_t before, int fd, int64_t off, int64_t len,
+                      int64_t *taken) {
+  *taken = 0;
+  if (atomic_load_explicit(&req->lost, memory_order_relaxed)) return CW_LOST;
+  pthread_mutex_lock(&req->lock);
+  bool backlog = backlog_locked(req);
+  pthread_mutex_unlock(&req->lock);
+  size_t head_sent = 0;
+  int64_t left = len;
+  if (!backlog) {
+    if (before.len) {
+      struct iovec iov = {(void *)before.p, before.len};
+      ssize_t sent = send_parts(req, &iov, 1, left ? MSG_MORE : 0);
+      if (sent < 0) return CW_LOST;
+      head_sent = (size_t)sent;
+    }
+    while (head_sent == before.len && left > 0) {
+      ssize_t sent = send_slice(req, fd, &off, left);
+      if (sent < 0) return CW_LOST;
+      if (sent == 0) break;
+      left -= sent;
+    }
+    if (head_sent == before.len && left == 0) {
+      *taken = len;
+      return CW_OK;
+    }
+  }
+  int copy = left ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+  if (left && copy < 0) return CW_NOMEM;
+  pthread_mutex_lock(&req->lock);
+  int rc = cw_buf_append(&req->out.buf, before.p + head_sent, before.len - head_sent);
+  if (rc == 0) {
+    req->out.file_fd = copy;
+    req->out.file_off = off;
+    req->out.file_left = left;
+  }
+  pthread_mutex_unlock(&req->lock);
+  if (rc != 0) {
+    if (copy >= 0) close(copy);
+    return CW_NOMEM;
+  }
+  *taken = len;
+  cw_server_post(req, CW_POST_WRITE, true);
+  return CW_OK;
+}
+
+int cw_out_flush_locked(cw_req_t *req) {
+  cw_buf_t *b = &req->out.buf;
+  if (atomic_load(&req->lost)) return CW_LOST;
+  while (cw_buf_pending(b)) {
+    struct iovec iov = {b->p + b->off, cw_buf_pending(b)};
+    ssize_t sent = send_parts(req, &iov, 1, req->out.file_fd >= 0 ? MSG_MORE : 0);
+    if (sent < 0) return CW_LOST;
+    if (sent == 0) return CW_WAIT;
+    cw_buf_consume(b, (size_t)sent);
+  }
+  cw_buf_free(b);
+  /* One slice a turn: other connections have their turn, too. */
+  if (req->out.file_fd >= 0) {
+    ssize_t sent =
+        send_slice(req, req->out.file_fd, &req->out.file_off, req->out.file_left);
+    if (sent < 0) return CW_LOST;
+    req->out.file_left -= sent;
+    if (req->out.file_left > 0) return CW_WAIT;
+    close(req->out.file_fd);
+    req->out.file_fd = -1;
+  }
+  return CW_OK;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* Bytes on their way to the socket. The running thread sends first; what is left over
+ * is the loop's. One of the two sends at a time: the thread only while `out` is empty,
+ * the loop only under req->lock. */
+#ifndef CW_HTTP_OUT_H
+#define CW_HTTP_OUT_H
+
+#include <sys/uio.h>
+
+#include "http/http_internal.h"
+
+/* The parts of one write: framing before, body, framing after. */
+typedef struct cw_parts {
+  cw_span_t before, body, after;
+} cw_parts_t;
+
+/* Sends the parts, keeps what the socket does not take. The framing is always taken;
+ * *taken says how many body bytes were. CW_WAIT: `after` and the rest of the body are
+ * still the caller's. Thread that runs the request. */
+CW_MUSTCHECK int cw_out_write(cw_req_t *req, const cw_parts_t *parts, size_t *taken);
+
+/* Sends a file's range; hands what is left to the loop. *taken is `len` on success.
+ * `before` (the response head) goes first. */
+CW_MUSTCHECK int cw_out_write_file(cw_req_t *req, cw_span_t before, int fd, int64_t off,
+                                   int64_t len, int64_t *taken);
+
+#endif

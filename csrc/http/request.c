@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/* A request's memory, and the calls of app.h that are about it as a whole. */
+#include "base/fault.h"
+#include "http/http_internal.h"
+
+#include <unistd.h>
+
+cw_req_t *cw_req_new(cw_conn_t *c) {
+  cw_server_t *srv = c->srv;
+  cw_req_t *req;
+  if (!cw_list_empty(&srv->pool)) {
+    req = CW_CONTAINER(srv->pool.next, cw_req_t, node);
+    cw_list_remove(&req->node);
+    srv->n_pool--;
+  } else {
+    req = cw_malloc(sizeof(*req));
+    if (!req) return NULL;
+    cw_list_init(&req->node);
+    pthread_mutex_init(&req->lock, NULL);
+    cw_event_init(&req->event);
+    cw_arena_init(&req->arena, req->first_block, sizeof(req->first_block));
+    req->resp.head = (cw_buf_t){0};
+  }
+  req->head =
+      (cw_head_t){.content_length = -1,
+                  .peer_addr = c->peer_addr,
+                  .peer_port = c->peer_port,
+                  .server_name = c->listener->is_unix ? "localhost" : c->listener->host,
+                  .server_port = c->listener->is_unix ? "80" : c->listener->port};
+  req->conn = c;
+  req->keep_alive = req->expect_continue = req->continue_sent = false;
+  req->posted = false;
+  req->posts = 0;
+  req->waiting = false;
+  req->body = (cw_body_t){.complete = true};
+  req->out = (cw_out_t){.file_fd = -1};
+  cw_buf_t head = req->resp.head;
+  head.off = head.len = 0;
+  req->resp = (cw_resp_t){.head = head, .length = -1};
+  req->failed = false;
+  atomic_store_explicit(&req->lost, false, memory_order_relaxed);
+  atomic_store_explicit(&req->attention, false, memory_order_relaxed);
+  atomic_store_explicit(&req->event.set, 0, memory_order_relaxed);
+  return req;
+}
+
+void cw_req_free(cw_req_t *req) {
+  cw_server_t *srv = req->conn->srv;
+  cw_arena_reset(&req->arena);
+  cw_buf_free(&req->body.buf);
+  cw_buf_free(&req->out.buf);
+  if (req->out.file_fd >= 0) close(req->out.file_fd);
+  req->out.file_fd = -1;
+  if (req->resp.head.cap > CW_REQ_ARENA) cw_buf_free(&req->resp.head);
+  if (srv->n_pool < CW_REQ_POOL) {
+    cw_list_push(&srv->pool, &req->node);
+    srv->n_pool++;
+    return;
+  }
+  cw_buf_free(&req->resp.head);
+  pthread_mutex_destroy(&req->lock);
+  free(req);
+}
+
+void cw_req_mark_lost(cw_req_t *req) {
+  pthread_mutex_lock(&req->lock);
+  atomic_store(&req->lost, true);
+  req->body.broken |= !req->body.complete;
+  bool wake = req->waiting;
+  pthread_mutex_unlock(&req->lock);
+  atomic_store(&req->attention, true);
+  if (wake) cw_event_set(&req->event);
+}
+
+cw_list_t *cw_req_link(cw_req_t *req) {
+  return &req->node;
+}
+
+cw_req_t *cw_req_of(cw_list_t *link) {
+  return CW_CONTAINER(link, cw_req_t, node);
+}
+
+const cw_head_t *cw_req_head(const cw_req_t *req) {
+  return &req->head;
+}
+
+void cw_req_wait_nogil(cw_req_t *req) {
+  cw_server_t *srv = req->conn->srv;
+  srv->host.blocking(srv->host.data);
+  cw_event_wait(&req->event);
+  pthread_mutex_lock(&req->lock);
+  req->waiting = false;
+  pthread_mutex_unlock(&req->lock);
+}
+
+void cw_req_finish(cw_req_t *req, bool complete) {
+  cw_resp_t *r = &req->resp;
+  if (!r->sent) {
+    /* The error page is a whole response. */
+    cw_resp_error(req, 500);
+    complete = true;
+  }
+  req->failed = !complete || !r->ended;
+  pthread_mutex_lock(&req->lock);
+  bool urgent = cw_buf_pending(&req->out.buf) || req->out.file_fd >= 0 ||
+                !req->body.complete || cw_buf_pending(&req->body.buf);
+  pthread_mutex_unlock(&req->lock);
+  urgent |= req->failed || r->close;
+  cw_server_post(req, CW_POST_DONE, urgent);
+}

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT */
+/* The loop: listeners, messages from running threads, timers, drain. */
+#include "http/server.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "http/parse.h"
+
+enum {
+  ACCEPT_BATCH = 16,  /* connections of one event, so that requests go on */
+  ACCEPT_RETRY = 100, /* ms until accepting again when out of descriptors */
+  TIMER_GRAIN = 100,  /* ms */
+  STALL = 120 * 1000, /* ms without a response byte taken */
+  LINGER = 2 * 1000,  /* ms for the client to close */
+};
+
+/* ---- timers ------------------------------------------------------------- */
+
+static void on_tick(uv_timer_t *timer);
+
+void cw_server_schedule_tick(cw_server_t *srv) {
+  uint64_t next = cw_timeqs_next(&srv->timers), now = uv_now(&srv->loop);
+  srv->tick_due = next;
+  if (next == UINT64_MAX) return;
+  uint64_t wait = next > now ? next - now : 0;
+  /* Late by up to a grain, so that timers that are near each other share a wake-up. */
+  uv_timer_start(&srv->tick, on_tick, wait + TIMER_GRAIN, 0);
+}
+
+static void on_tick(uv_timer_t *timer) {
+  cw_server_t *srv = timer->data;
+  cw_timer_t *t;
+  while ((t = cw_timeqs_expire(&srv->timers, uv_now(&srv->loop))) != NULL)
+    cw_conn_on_timer(CW_CONTAINER(t, cw_conn_t, timer));
+  cw_server_schedule_tick(srv);
+}
+
+static void on_host_timer(uv_timer_t *timer) {
+  struct cw_host_timer_slot *slot =
+      CW_CONTAINER(timer, struct cw_host_timer_slot, timer);
+  slot->fn(slot->data);
+}
+
+void cw_server_timer(cw_server_t *srv, cw_host_timer_t which, int64_t ms,
+                     void (*fn)(void *), void *data) {
+  struct cw_host_timer_slot *slot = &srv->host_timers[which];
+  if (ms < 0) {
+    uv_timer_stop(&slot->timer);
+    return;
+  }
+  slot->fn = fn;
+  slot->data = data;
+  uv_timer_start(&slot->timer, on_host_timer, (uint64_t)ms, 0);
+}
+
+/* ---- messages ----------------------------------------------------------- */
+
+void cw_server_post(cw_req_t *req, int what, bool urgent) {
+  cw_server_t *srv = req->conn->srv;
+  pthread_mutex_lock(&srv->post_lock);
+  req->posts |= what;
+  if (!req->posted) {
+    req->posted = true;
+    cw_list_push(&srv->posts, &req->node);
+  }
+  /* Read before the lock is given up: afterwards the request may be the loop's. The
+   * loop sets `attention` before it looks at the list, so one of both is seen. */
+  urgent |= atomic_load(&req->attention);
+  pthread_mutex_unlock(&srv->post_lock);
+  if (urgent && atomic_load(&srv->polling)) uv_async_send(&srv->wake);
+}
+
+bool cw_server_take_posts(cw_server_t *srv) {
+  bool any = false;
+  for (;;) {
+    pthread_mutex_lock(&srv->post_lock);
+    if (cw_list_empty(&srv->posts)) {
+      pthread_mutex_unlock(&srv->post_lock);
+      return any;
+    }
+    cw_req_t *req = CW_CONTAINER(srv->posts.next, cw_req_t, node);
+    cw_list_remove(&req->node);
+    int posts = req->posts;
+    req->posts = 0;
+    req->posted = false;
+    pthread_mutex_unlock(&srv->post_lock);
+    cw_conn_on_post(req->conn, posts);
+    any = true;
+  }
+}
+
+static void on_wake(uv_async_t *wake) {
+  (void)wake; /* its work is to end the wait */
+}
+
+void cw_server_wake(cw_server_t *srv) {
+  uv_async_send(&srv->wake);
+}
+
+void cw_server_turn(cw_server_t *srv, bool wait) {
+  atomic_store(&srv->polling, 1);
+  srv->gave_request = false;
+  cw_server_take_posts(srv);
+  /* The end of one request may have made the next one of its connection ready. */
+  uv_run(&srv->loop, wait && !srv->gave_request ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+  atomic_store(&srv->polling, 0);
+  cw_server_take_posts(srv);
+}
+
+/* ---- accepting ---------------------------------------------------------- */
+
+static void poll_acceptors(cw_server_t *srv, bool on);
+
+static void on_accept_retry(uv_timer_t *timer) {
+  cw_server_t *srv = timer->data;
+  srv->accept_paused = false;
+  poll_acceptors(srv, true);
+}
+
+/* Accepts up to `most` connections. Returns false when none is left. */
+static bool accept_some(struct cw_acceptor *a, int most) {
+  cw_server_t *srv = a->srv;
+  for (int i = 0; i < most; i++) {
+    struct sockaddr_storage peer;
+    socklen_t len = sizeof(peer);
+    peer.ss_family = AF_UNSPEC;
+    int fd = accept4(a->info->fd, (struct sockaddr *)&peer, &len,
+                     SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+      cw_conn_accept(srv, a->info, fd, &peer);
+      continue;
+    }
+    if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) continue;
+    if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+      cw_log(CW_LOG_WARNING, "cannot accept: %s; trying again in %d ms",
+             strerror(errno), ACCEPT_RETRY);
+      srv->accept_paused = true;
+      poll_acceptors(srv, false);
+      uv_timer_start(&srv->accept_retry, on_accept_retry, ACCEPT_RETRY, 0);
+    }
+    return false;
+  }
+  return true;
+}
+
+static void on_acceptable(uv_poll_t *poll, int status, int events) {
+  (void)status;
+  (void)events;
+  accept_some(CW_CONTAINER(poll, struct cw_acceptor, poll), ACCEPT_BATCH);
+}
+
+static void poll_acceptors(cw_server_t *srv, bool on) {
+  for (int i = 0; i < srv->n_acceptors; i++) {
+    struct cw_acceptor *a = &srv->acceptors[i];
+    if (!a->open || a->polled == on) continue;
+    a->polled = on;
+    int rc = on ? uv_poll_start(&a->poll, UV_READABLE, on_acceptable)
+                : uv_poll_stop(&a->poll);
+    assert(rc == 0);
+    (void)rc;
+  }
+}
+
+int cw_server_listen(cw_server_t *srv, int backlog) {
+  for (int i = 0; i < srv->n_acceptors; i++)
+    if (listen(srv->acceptors[i].info->fd, backlog) != 0) return -errno;
+  poll_acceptors(srv, true);
+  return 0;
+}
+
+/* ---- life --------------------------------------------------------------- */
+
+static void init_handles(cw_server_t *srv) {
+  uv_timer_init(&srv->loop, &srv->tick);
+  for (int i = 0; i < CW_HOST_TIMERS; i++)
+    uv_timer_init(&srv->loop, &srv->host_timers[i].timer);
+  uv_timer_init(&srv->loop, &srv->accept_retry);
+  srv->tick.data = srv->accept_retry.data = srv;
+}
+
+cw_server_t *cw_server_new(const cw_listener_t *listeners, int n,
+                           const cw_limits_t *limits, const cw_host_t *host,
+                           const char **reason) {
+  int rc = UV_ENOMEM;
+  cw_server_t *srv = cw_calloc(1, sizeof(*srv));
+  if (!srv) goto fail;
+  srv->limits = *limits;
+  srv->host = *host;
+  cw_list_init(&srv->conns);
+  cw_list_init(&srv->pool);
+  cw_list_init(&srv->posts);
+  pthread_mutex_init(&srv->post_lock, NULL);
+  const uint64_t durations[CW_TIMER_KINDS] = {
+      [CW_TIMER_HEAD] = (uint64_t)limits->header,
+      [CW_TIMER_IDLE] = (uint64_t)limits->keepalive,
+      [CW_TIMER_STALL] = STALL,
+      [CW_TIMER_LINGER] = LINGER,
+  };
+  cw_timeqs_init(&srv->timers, durations);
+  srv->tick_due = UINT64_MAX;
+  cw_parse_init(srv);
+  rc = uv_loop_init(&srv->loop);
+  if (rc != 0) goto free_srv;
+  rc = uv_async_init(&srv->loop, &srv->wake, on_wake);
+  if (rc != 0) goto close_loop;
+  init_handles(srv);
+  for (int i = 0; i < n; i++) {
+    struct cw_acceptor *a = &srv->acceptors[i];
+    a->srv = srv;
+    a->info = &listeners[i];
+    rc = uv_poll_init_socket(&srv->loop, &a->poll, listeners[i].fd);
+    if (rc != 0) goto close_handles;
+    a->open = true;
+    srv->n_acceptors = i + 1;
+  }
+  return srv;
+close_handles:
+  cw_server_free(srv);
+  *reason = uv_strerror(rc);
+  return NULL;
+close_loop:
+  uv_loop_close(&srv->loop);
+free_srv:
+  pthread_mutex_destroy(&srv->post_lock);
+  free(srv);
+fail:
+  *reason = uv_strerror(rc);
+  return NULL;
+}
+
+void cw_server_drain(cw_server_t *srv) {
+  if (atomic_exchange(&srv->draining, true)) return;
+  for (int i = 0; i < srv->n_acceptors; i++) {
+    struct cw_acceptor *a = &srv->acceptors[i];
+    if (!a->open) continue;
+    /* Who is in the queue has been told "connected": serve, don't reset. */
+    while (!srv->accept_paused && accept_some(a, ACCEPT_BATCH)) {
+    }
+    a->open = false;
+    uv_close((uv_handle_t *)&a->poll, NULL);
+    close(a->info->fd);
+  }
+  for (cw_list_t *n = srv->conns.next, *next; n != &srv->conns; n = next) {
+    next = n->next;
+    cw_conn_on_drain(CW_CONTAINER(n, cw_conn_t, all));
+  }
+  cw_server_schedule_tick(srv);
+}
+
+unsigned cw_server_connections(const cw_server_t *srv) {
+  return srv->n_conns;
+}
+
+void cw_server_free(cw_server_t *srv) {
+  while (!cw_list_empty(&srv->conns))
+    cw_conn_abort(CW_CONTAINER(srv->conns.next, cw_conn_t, all));
+  for (int i = 0; i < srv->n_acceptors; i++)
+    if (srv->acceptors[i].open) uv_close((uv_handle_t *)&srv->acceptors[i].poll, NULL);
+  uv_close((uv_handle_t *)&srv->wake, NULL);
+  uv_close((uv_handle_t *)&srv->tick, NULL);
+  for (int i = 0; i < CW_HOST_TIMERS; i++)
+    uv_close((uv_handle_t *)&srv->host_timers[i].timer, NULL);
+  uv_close((uv_handle_t *)&srv->accept_retry, NULL);
+  uv_run(&srv->loop, UV_RUN_DEFAULT);
+  int rc = uv_loop_close(&srv->loop);
+  assert(rc == 0);
+  (void)rc;
+  while (!cw_list_empty(&srv->pool)) {
+    cw_req_t *req = CW_CONTAINER(srv->pool.next, cw_req_t, node);
+    cw_list_remove(&req->node);
+    cw_buf_free(&req->resp.head);
+    pthread_mutex_destroy(&req->lock);
+    free(req);
+  }
+  pthread_mutex_destroy(&srv->post_lock);
+  free(srv);
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/* The HTTP side of a worker: loop, listeners, connections.
+ *
+ * A cw_server_t is touched only by the baton holder, except cw_server_wake(), which
+ * any thread and any signal handler may call. */
+#ifndef CW_HTTP_SERVER_H
+#define CW_HTTP_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/heritage.h"
+#include "base/list.h"
+#include "base/macros.h"
+#include "http/app.h"
+
+typedef struct cw_server cw_server_t;
+
+/* What the worker does for the HTTP side. */
+typedef struct cw_host {
+  void *data;
+  /* A request is complete enough to run. Baton held; takes the request. */
+  void (*ready)(void *data, cw_req_t *req);
+  /* The calling app thread is about to wait: let another thread turn the loop. */
+  void (*blocking)(void *data);
+} cw_host_t;
+
+/* A ready request's place in the host's queue, and back. */
+cw_list_t *cw_req_link(cw_req_t *req);
+cw_req_t *cw_req_of(cw_list_t *link);
+
+typedef struct cw_limits {
+  size_t request_line, field_size; /* bytes */
+  unsigned fields;
+  int64_t body;              /* bytes; 0: none */
+  int64_t buffer_body;       /* bytes */
+  int64_t keepalive, header; /* ms */
+} cw_limits_t;
+
+/* Makes a server for already bound `listeners` (borrowed for the server's life).
+ * Returns NULL with the reason in `*reason`. */
+CW_MUSTCHECK cw_server_t *cw_server_new(const cw_listener_t *listeners, int n,
+                                        const cw_limits_t *limits,
+                                        const cw_host_t *host, const char **reason);
+
+/* listen(2) on every socket and start accepting. Returns 0 or a negative errno. */
+CW_MUSTCHECK int cw_server_listen(cw_server_t *srv, int backlog);
+
+/* One turn: handles what app threads posted, then socket events and timers. Waits
+ * for an event where `wait` is true and nothing is ready. */
+void cw_server_turn(cw_server_t *srv, bool wait);
+
+/* Ends a waiting turn. Any thread, async-signal-safe. */
+void cw_server_wake(cw_server_t *srv);
+
+/* Stops accepting, closes the listeners and idle connections and lets running requests
+ * end. */
+void cw_server_drain(cw_server_t *srv);
+
+/* The host's own timers. */
+typedef enum cw_host_timer {
+  CW_HOST_RETRY,
+  CW_HOST_DEADLINE,
+  CW_HOST_TIMERS
+} cw_host_timer_t;
+
+/* Runs `fn(data)` in the loop after `ms` milliseconds, once; a second call moves the
+ * time. `ms` < 0 cancels. */
+void cw_server_timer(cw_server_t *srv, cw_host_timer_t which, int64_t ms,
+                     void (*fn)(void *), void *data);
+
+/* Connections open now. */
+unsigned cw_server_connections(const cw_server_t *srv);
+
+/* Closes every connection, running requests included (none may be left running),
+ * and frees the server. */
+void cw_server_free(cw_server_t *srv);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* Coarse connection timers: one first-in first-out queue for each kind, whose
+ * durations are all alike, so arming and cancelling are two pointer writes and never
+ * a system call or an allocation. Baton holder only. */
+#ifndef CW_HTTP_TIMEQ_H
+#define CW_HTTP_TIMEQ_H
+
+#include <stdint.h>
+
+#include "base/list.h"
+
+typedef enum cw_timer_kind {
+  CW_TIMER_HEAD,   /* a header section, or a small body, has to arrive */
+  CW_TIMER_IDLE,   /* keep-alive */
+  CW_TIMER_STALL,  /* the client takes no response bytes */
+  CW_TIMER_LINGER, /* the client has to close after our goodbye */
+  CW_TIMER_KINDS,
+} cw_timer_kind_t;
+
+typedef struct cw_timer {
+  cw_list_t node;
+  uint64_t due; /* loop time, ms */
+} cw_timer_t;
+
+typedef struct cw_timeqs {
+  cw_list_t queue[CW_TIMER_KINDS];
+  uint64_t duration[CW_TIMER_KINDS]; /* ms */
+} cw_timeqs_t;
+
+void cw_timeqs_init(cw_timeqs_t *qs, const uint64_t duration[CW_TIMER_KINDS]);
+void cw_timer_init(cw_timer_t *t);
+
+/* (Re)starts `t` as a timer of this kind, counted from `now` (ms). */
+void cw_timer_start(cw_timeqs_t *qs, cw_timer_t *t, cw_timer_kind_t kind, uint64_t now);
+void cw_timer_stop(cw_timer_t *t);
+
+/* Takes one timer that is due at `now` off its queue, or returns NULL. */
+cw_timer_t *cw_timeqs_expire(cw_timeqs_t *qs, uint64_t now);
+
+/* When the next timer is due, or UINT64_MAX. */
+uint64_t cw_timeqs_next(const cw_timeqs_t *qs);
+
+#endif
