@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT */
+/* environ: a copy of a template dict, then what this request says. Keys are interned
+ * once; names of header fields are remembered as they come. */
+#include <string.h>
+
+#include "wsgi/wsgi_internal.h"
+
+enum {
+  NAMES = 256,     /* slots for header names; a power of two */
+  NAMES_FULL = 192 /* no more are remembered: names come from clients */
+};
+
+/* Constant keys and values, made once. */
+#define KEYS(X)                         \
+  X(wsgi_input, "wsgi.input")           \
+  X(request_method, "REQUEST_METHOD")   \
+  X(path_info, "PATH_INFO")             \
+  X(query_string, "QUERY_STRING")       \
+  X(raw_uri, "RAW_URI")                 \
+  X(server_protocol, "SERVER_PROTOCOL") \
+  X(server_name, "SERVER_NAME")         \
+  X(server_port, "SERVER_PORT")         \
+  X(remote_addr, "REMOTE_ADDR")         \
+  X(remote_port, "REMOTE_PORT")         \
+  X(url_scheme, "wsgi.url_scheme")      \
+  X(http_host, "HTTP_HOST")             \
+  X(empty, "")                          \
+  X(http_10, "HTTP/1.0")                \
+  X(http_11, "HTTP/1.1")                \
+  X(https, "https")                     \
+  X(get, "GET")                         \
+  X(post, "POST")
+
+#define DECLARE(id, text) static PyObject *k_##id;
+KEYS(DECLARE)
+#undef DECLARE
+
+typedef struct name {
+  PyObject *key;     /* HTTP_..., interned */
+  struct name *same; /* the first slot with this key: "Host" and "host" are two names */
+  unsigned stamp;    /* in `same`: the request that had the key last */
+  unsigned short len;
+  char raw[64];
+} name_t;
+
+static name_t names[NAMES];
+static unsigned n_names, stamp;
+static PyObject *template;
+static PyObject *k_http_cookie;
+
+/* The last value seen for each listener text: SERVER_NAME and SERVER_PORT hardly vary.
+ */
+static struct constant {
+  const char *text;
+  PyObject *value;
+} constants[16];
+
+static int set_constant(PyObject *dict, const char *key, PyObject *value) {
+  if (!value) return -1;
+  PyObject *k = PyUnicode_InternFromString(key);
+  int rc = k ? PyDict_SetItem(dict, k, value) : -1;
+  Py_XDECREF(k);
+  Py_DECREF(value);
+  return rc;
+}
+
+static PyObject *latin1(const char *p, size_t len) {
+  return len ? PyUnicode_DecodeLatin1(p, (Py_ssize_t)len, NULL) : Py_NewRef(k_empty);
+}
+
+/* Puts every key that all requests have into the template, so that filling in a copy
+ * never grows it. */
+static int fill_template(PyObject *errors, PyObject *file_wrapper, bool multithread,
+                         bool multiprocess) {
+  static const char *const own[] = {"wsgi.input",   "REQUEST_METHOD", "PATH_INFO",
+                                    "QUERY_STRING", "RAW_URI",        "SERVER_PROTOCOL",
+                                    "SERVER_NAME",  "SERVER_PORT",    "REMOTE_ADDR",
+                                    "REMOTE_PORT",  "HTTP_HOST"};
+  if (set_constant(template, "wsgi.version", Py_BuildValue("(ii)", 1, 0)) < 0 ||
+      set_constant(template, "wsgi.url_scheme", PyUnicode_InternFromString("http")) <
+          0 ||
+      set_constant(template, "wsgi.errors", Py_NewRef(errors)) < 0 ||
+      set_constant(template, "wsgi.multithread", PyBool_FromLong(multithread)) < 0 ||
+      set_constant(template, "wsgi.multiprocess", PyBool_FromLong(multiprocess)) < 0 ||
+      set_constant(template, "wsgi.run_once", PyBool_FromLong(0)) < 0 ||
+      set_constant(template, "wsgi.file_wrapper", Py_NewRef(file_wrapper)) < 0 ||
+      set_constant(template, "wsgi.input_terminated", PyBool_FromLong(1)) < 0 ||
+      set_constant(template, "SERVER_SOFTWARE",
+                   PyUnicode_FromString("cwsgi/" CW_VERSION)) < 0 ||
+      set_constant(template, "SCRIPT_NAME", Py_NewRef(k_empty)) < 0)
+    return -1;
+  for (size_t i = 0; i < CW_ARRAY_LEN(own); i++)
+    if (set_constant(template, own[i], Py_NewRef(Py_None)) < 0) return -1;
+  /* Two keys more make CPython size the table for 42 entries; a copy keeps the size. */
+  static const char *const room[] = {"cwsgi.room1", "cwsgi.room2"};
+  for (size_t i = 0; i < CW_ARRAY_LEN(room); i++)
+    if (set_constant(template, room[i], Py_NewRef(Py_None)) < 0) return -1;
+  for (size_t i = 0; i < CW_ARRAY_LEN(room); i++)
+    if (PyDict_DelItemString(template, room[i]) < 0) return -1;
+  return 0;
+}
+
+static unsigned hash(const char *p, size_t len) {
+  unsigned h = 2166136261u;
+  for (size_t i = 0; i < len; i++) h = (h ^ (unsigned char)p[i]) * 16777619u;
+  return h ^ h >> 15;
+}
+
+/* HTTP_NAME for a header field: RFC 3875 section 4.1.18. */
+static PyObject *make_key(cw_span_t name) {
+  char stack[128], *buf = stack;
+  size_t len = name.len + 5;
+  if (len > sizeof(stack) && !(buf = PyMem_Malloc(len))) return PyErr_NoMemory();
+  memcpy(buf, "HTTP_", 5);
+  for (size_t i = 0; i < name.len; i++) {
+    char c = name.p[i];
+    buf[5 + i] = c >= 'a' && c <= 'z' ? (char)(c - 32) : c == '-' ? '_' : c;
+  }
+  const char *start = buf;
+  if ((len == 17 && memcmp(buf, "HTTP_CONTENT_TYPE", 17) == 0) ||
+      (len == 19 && memcmp(buf, "HTTP_CONTENT_LENGTH", 19) == 0))
+    start += 5, len -= 5;
+  PyObject *key = PyUnicode_DecodeLatin1(start, (Py_ssize_t)len, NULL);
+  if (buf != stack) PyMem_Free(buf);
+  if (key) PyUnicode_InternInPlace(&key);
+  return key;
+}
+
+/* The slot of a name, remembered now if there is room, or NULL (no error). */
+static name_t *find_name(cw_span_t raw) {
+  if (raw.len > sizeof(names[0].raw)) return NULL;
+  unsigned i = hash(raw.p, raw.len) % NAMES;
+  while (names[i].key) {
+    if (names[i].len == raw.len && memcmp(names[i].raw, raw.p, raw.len) == 0)
+      return &names[i];
+    i = (i + 1) % NAMES;
+  }
+  if (n_names == NAMES_FULL) return NULL;
+  PyObject *key = make_key(raw);
+  if (!key) {
+    PyErr_Clear(); /* the caller makes it again, and fails there if it must */
+    return NULL;
+  }
+  names[i] = (name_t){.key = key, .same = &names[i], .len = (unsigned short)raw.len};
+  memcpy(names[i].raw, raw.p, raw.len);
+  for (unsigned k = 0; k < NAMES; k++)
+    if (names[k].key == key && k != i) names[i].same = names[k].same;
+  n_names++;
+  return &names[i];
+}
+
+/* Names that ordinary clients and proxies send, so that no stranger can use up the
+ * room before them. */
+static void learn_names(void) {
+  static const char *const common[] = {"Host",
+                                       "User-Agent",
+                                       "Accept",
+                                       "Accept-Encoding",
+                                       "Accept-Language",
+                                       "Cookie",
+                                       "Connection",
+                                       "Content-Type",
+                                       "Content-Length",
+                                       "Authorization",
+                                       "Referer",
+                                       "Origin",
+                                       "Cache-Control",
+                                       "Pragma",
+                                       "If-None-Match",
+                                       "If-Modified-Since",
+                                       "Range",
+                                       "X-Forwarded-For",
+                                       "X-Forwarded-Proto",
+                                       "X-Forwarded-Host",
+                                       "X-Forwarded-Port",
+                                       "X-Real-IP",
+                                       "X-Request-ID",
+                                       "X-Cloud-Trace-Context",
+                                       "traceparent",
+                                       "tracestate",
+                                       "Forwarded",
+                                       "Via",
+                                       "Upgrade-Insecure-Requests",
+                                       "Sec-Fetch-Site",
+                                       "Sec-Fetch-Mode",
+                                       "Sec-Fetch-Dest",
+                                       "Sec-Fetch-User",
+                                       "sec-ch-ua",
+                                       "sec-ch-ua-mobile",
+                                       "sec-ch-ua-platform",
+                                       "X-Requested-With",
+                                       "X-CSRFToken",
+                                       "DNT",
+                                       "Priority",
+                                       "Transfer-Encoding",
+                                       "Expect",
+                                       "TE",
+                                       "host",
+                                       "user-agent",
+                                       "accept",
+                                       "accept-encoding",
+                                       "accept-language",
+                                       "cookie",
+                                       "connection",
+                                       "content-type",
+                                       "content-length",
+                                       "authorization",
+                                       "referer",
+                                       "x-forwarded-for",
+                                       "x-forwarded-proto",
+                                       "forwarded",
+                                       "x-cloud-trace-context"};
+  for (size_t i = 0; i < CW_ARRAY_LEN(common); i++)
+    find_name((cw_span_t){common[i], strlen(common[i])});
+}
+
+int cw_environ_init(bool multithread, bool multiprocess) {
+  CW_ASSERT_GIL();
+#define INTERN(id, text) \
+  if (!(k_##id = PyUnicode_InternFromString(text))) return -1;
+  KEYS(INTERN)
+#undef INTERN
+  k_http_cookie = PyUnicode_InternFromString("HTTP_COOKIE");
+  template = PyDict_New();
+  PyObject *errors = cw_errors_new();
+  int rc = template && errors && k_http_cookie
+               ? fill_template(errors, (PyObject *)cw_file_wrapper_type, multithread,
+                               multiprocess)
+               : -1;
+  Py_XDECREF(errors);
+  if (rc == 0) learn_names();
+  return rc;
+}
+
+void cw_environ_clear(void) {
+#define CLEAR(id, text) Py_CLEAR(k_##id);
+  KEYS(CLEAR)
+#undef CLEAR
+  Py_CLEAR(template);
+  Py_CLEAR(k_http_cookie);
+  for (unsigned i = 0; i < NAMES; i++) Py_CLEAR(names[i].key);
+  n_names = 0;
+  for (size_t i = 0; i < CW_ARRAY_LEN(constants); i++) Py_CLEAR(constants[i].value);
+  memset(constants, 0, sizeof(constants));
+}
+
+/* Text of the process's lifetime as str, made once. */
+static PyObject *constant(const char *text) {
+  struct constant *c = constants;
+  while (c < constants + CW_ARRAY_LEN(constants) && c->text && c->text != text) c++;
+  if (c == constants + CW_ARRAY_LEN(constants)) return PyUnicode_FromString(text);
+  if (!c->text) {
+    if (!(c->value = PyUnicode_FromString(text))) return NULL;
+    c->text = text;
+  }
+  return Py_NewRef(c->value);
+}
+
+static PyObject *method(cw_span_t m) {
+  if (m.len == 3 && memcmp(m.p, "GET", 3) == 0) return Py_NewRef(k_get);
+  if (m.len == 4 && memcmp(m.p, "POST", 4) == 0) return Py_NewRef(k_post);
+  return latin1(m.p, m.len);
+}
+
+/* Sets key to a new reference, which is taken. */
+static int take(PyObject *env, PyObject *key, PyObject *value) {
+  if (!value) return -1;
+  int rc = PyDict_SetItem(env, key, value);
+  Py_DECREF(value);
+  return rc;
+}
+
+/* A field that came before: RFC 9110 section 5.3, and RFC 6265 section 5.4 for Cookie.
+ */
+static PyObject *join(PyObject *env, PyObject *key, PyObject *value) {
+  PyObject *old = PyDict_GetItemWithError(env, key); /* borrowed */
+  if (!old) return PyErr_Occurred() ? NULL : Py_NewRef(value);
+  bool cookie = PyUnicode_Compare(key, k_http_cookie) == 0;
+  return PyUnicode_FromFormat(cookie ? "%U; %U" : "%U,%U", old, value);
+}
+
+static int add_field(PyObject *env, const cw_field_t *f) {
+  name_t *n = find_name(f->name);
+  PyObject *key = n ? Py_NewRef(n->key) : make_key(f->name);
+  PyObject *value = key ? latin1(f->value.p, f->value.len) : NULL;
+  int rc = -1;
+  if (!value) goto done;
+  bool first = n && n->same->stamp != stamp;
+  if (n) n->same->stamp = stamp;
+  if (!first) {
+    PyObject *joined = join(env, key, value);
+    Py_DECREF(value);
+    if (!(value = joined)) goto done;
+  }
+  rc = PyDict_SetItem(env, key, value);
+done:
+  Py_XDECREF(value);
+  Py_XDECREF(key);
+  return rc;
+}
+
+PyObject *cw_environ_new(const cw_head_t *h, PyObject *input) {
+  CW_ASSERT_GIL();
+  PyObject *env = PyDict_Copy(template);
+  if (!env) return NULL;
+  bool host = false;
+  if (PyDict_SetItem(env, k_wsgi_input, input) < 0 ||
+      take(env, k_request_method, method(h->method)) < 0 ||
+      take(env, k_path_info, latin1(h->path.p, h->path.len)) < 0 ||
+      take(env, k_query_string, latin1(h->query.p, h->query.len)) < 0 ||
+      take(env, k_raw_uri, latin1(h->target.p, h->target.len)) < 0 ||
+      PyDict_SetItem(env, k_server_protocol, h->minor ? k_http_11 : k_http_10) < 0 ||
+      take(env, k_server_name, constant(h->server_name)) < 0 ||
+      take(env, k_server_port, constant(h->server_port)) < 0 ||
+      take(env, k_remote_addr, PyUnicode_FromString(h->peer_addr)) < 0 ||
+      take(env, k_remote_port, PyUnicode_FromString(h->peer_port)) < 0)
+    goto fail;
+  if (h->scheme[4] && PyDict_SetItem(env, k_url_scheme, k_https) < 0) goto fail;
+  stamp++;
+  for (unsigned i = 0; i < h->n_fields; i++) {
+    const cw_field_t *f = &h->fields[i];
+    if (add_field(env, f) < 0) goto fail;
+    host |= f->name.len == 4 && (f->name.p[0] | 0x20) == 'h' &&
+            strncasecmp(f->name.p, "host", 4) == 0;
+  }
+  if (!host && PyDict_DelItem(env, k_http_host) < 0) goto fail;
+  return env;
+fail:
+  Py_DECREF(env);
+  return NULL;
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+/* Running one request: call the app, send what it returns, close what it returned. */
+#include "wsgi/wsgi.h"
+
+#include "base/log.h"
+#include "wsgi/wsgi_internal.h"
+
+enum {
+  COPY_WITH_GIL = 64 * 1024 /* larger writes let other threads run meanwhile */
+};
+
+PyObject *cw_client_disconnected;
+
+static PyObject *application;
+
+/* One attempt to send, with the GIL released where it takes long. */
+static int try_write(cw_req_t *req, const char *p, size_t n, bool last, size_t *taken) {
+  int rc;
+  if (n < COPY_WITH_GIL) return cw_resp_write(req, p, n, last, taken);
+  Py_BEGIN_ALLOW_THREADS rc = cw_resp_write(req, p, n, last, taken);
+  Py_END_ALLOW_THREADS return rc;
+}
+
+static int raise_result(int rc) {
+  if (rc == CW_LOST)
+    PyErr_SetString(cw_client_disconnected,
+                    "the client left before the response was sent");
+  else if (rc == CW_NOMEM)
+    PyErr_NoMemory();
+  else
+    PyErr_SetString(PyExc_AssertionError,
+                    "a body came before start_response was called");
+  return -1;
+}
+
+static int send_bytes(cw_req_t *req, const char *p, size_t n, bool last) {
+  for (;;) {
+    size_t taken;
+    int rc = try_write(req, p, n, last, &taken);
+    if (rc == CW_OK) return 0;
+    if (rc != CW_WAIT) return raise_result(rc);
+    p += taken;
+    n -= taken;
+    Py_BEGIN_ALLOW_THREADS cw_req_wait_nogil(req);
+    Py_END_ALLOW_THREADS
+  }
+}
+
+int cw_send_item(cw_req_t *req, PyObject *item, bool last) {
+  if (!PyBytes_Check(item)) {
+    PyErr_Format(PyExc_TypeError, "a response body must be bytes, not %.100s",
+                 Py_TYPE(item)->tp_name);
+    return -1;
+  }
+  size_t n = (size_t)PyBytes_GET_SIZE(item);
+  /* PEP 3333: the head waits for the first byte of body, or for the end. */
+  if (n == 0 && !last) return 0;
+  return send_bytes(req, PyBytes_AS_STRING(item), n, last);
+}
+
+/* The only item of a list or tuple, or NULL (no error): its length is the body's. */
+static CW_BORROWED PyObject *single_item(PyObject *result) {
+  if (PyList_CheckExact(result) && PyList_GET_SIZE(result) == 1)
+    return PyList_GET_ITEM(result, 0);
+  if (PyTuple_CheckExact(result) && PyTuple_GET_SIZE(result) == 1)
+    return PyTuple_GET_ITEM(result, 0);
+  return NULL;
+}
+
+/* Sends a file_wrapper's file. Returns 1, 0 where it has to be iterated, or -1. */
+static int send_file(cw_req_t *req, PyObject *wrapper) {
+  int fd, rc;
+  int64_t offset, len, taken;
+  /* After write() without a Content-Length the body is in chunks: no raw bytes. */
+  if (cw_resp_sent(req) && cw_resp_length(req) < 0) return 0;
+  rc = cw_file_wrapper_file(wrapper, &fd, &offset, &len);
+  if (rc <= 0) return rc;
+  Py_BEGIN_ALLOW_THREADS rc = cw_resp_write_file(req, fd, offset, len, &taken);
+  Py_END_ALLOW_THREADS return rc == CW_OK ? 1 : raise_result(rc);
+}
+
+static int send_all(cw_req_t *req, PyObject *result) {
+  PyObject *item = single_item(result), *it;
+  if (item) {
+    /* Held: another thread may empty the list while we wait for the client. */
+    Py_INCREF(item);
+    int rc = cw_send_item(req, item, true);
+    Py_DECREF(item);
+    return rc;
+  }
+  if (Py_IS_TYPE(result, cw_file_wrapper_type)) {
+    int rc = send_file(req, result);
+    if (rc != 0) return rc < 0 ? -1 : 0;
+  }
+  it = PyObject_GetIter(result);
+  if (!it) return -1;
+  int rc = 0;
+  while (rc == 0 && (item = PyIter_Next(it)) != NULL) {
+    rc = cw_send_item(req, item, false);
+    Py_DECREF(item);
+    /* HEAD, 204, 304: the response is complete with its head. */
+    if (rc == 0 && cw_resp_sent(req) && !cw_resp_has_body(req)) break;
+  }
+  Py_DECREF(it);
+  if (rc < 0 || PyErr_Occurred()) return -1;
+  return send_bytes(req, NULL, 0, true);
+}
+
+/* PEP 3333: close() runs whatever happened, and an exception in flight survives it. */
+static int close_result(PyObject *result) {
+  if (PyList_CheckExact(result) || PyTuple_CheckExact(result)) return 0;
+  PyObject *pending = cw_exc_take();
+  PyObject *close = PyObject_GetAttrString(result, "close"), *r = NULL;
+  bool none = !close && PyErr_ExceptionMatches(PyExc_AttributeError);
+  if (none) PyErr_Clear();
+  if (close) r = PyObject_CallNoArgs(close);
+  int rc = none || r ? 0 : -1;
+  Py_XDECREF(close);
+  Py_XDECREF(r);
+  if (rc < 0 && pending) cw_report_exception("Error in close() after an error", NULL);
+  if (pending) cw_exc_put(pending);
+  return rc;
+}
+
+/* Says what went wrong, once. A client that left is no error of the app. */
+static void report(cw_req_t *req) {
+  if (PyErr_ExceptionMatches(cw_client_disconnected)) {
+    const cw_head_t *h = cw_req_head(req);
+    cw_log(CW_LOG_DEBUG, "%s:%s: client left during %.*s %.*s", h->peer_addr,
+           h->peer_port, (int)h->method.len, h->method.p, (int)h->target.len,
+           h->target.p);
+    PyErr_Clear();
+    return;
+  }
+  cw_report_exception("Error handling request", cw_req_head(req));
+}
+
+static void run(void *data, cw_req_t *req) {
+  (void)data;
+  CW_ASSERT_GIL();
+  PyObject *env = NULL, *result = NULL;
+  PyObject *input = cw_input_new(req), *start_response = cw_start_response_new(req);
+  bool complete = false;
+  if (input && start_response) env = cw_environ_new(cw_req_head(req), input);
+  if (env) {
+    PyObject *args[3] = {NULL, env, start_response};
+    result = PyObject_Vectorcall(application, args + 1,
+                                 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+  }
+  if (result) {
+    complete = send_all(req, result) == 0;
+    complete &= close_result(result) == 0 || cw_resp_sent(req);
+  }
+  if (PyErr_Occurred()) report(req);
+  /* A file may well be longer than the part that was asked for. */
+  if (complete && cw_resp_overrun(req) && !Py_IS_TYPE(result, cw_file_wrapper_type))
+    cw_log(CW_LOG_WARNING, "%.*s: the body is longer than its Content-Length; cut off",
+           (int)cw_req_head(req)->target.len, cw_req_head(req)->target.p);
+  if (start_response) cw_start_response_detach(start_response);
+  if (input) cw_input_detach(input);
+  cw_errors_flush();
+  cw_req_finish(req, complete);
+  Py_XDECREF(result);
+  Py_XDECREF(env);
+  Py_XDECREF(start_response);
+  Py_XDECREF(input);
+}
+
+int cw_wsgi_init(PyObject *module) {
+  cw_client_disconnected = PyErr_NewExceptionWithDoc(
+      "cwsgi.ClientDisconnected",
+      "The client left while its request was read or its response "
+      "sent.",
+      PyExc_ConnectionError, NULL);
+  if (!cw_client_disconnected) return -1;
+  if (PyModule_AddObjectRef(module, "ClientDisconnected", cw_client_disconnected) < 0 ||
+      cw_input_type_init(module) < 0 || cw_file_wrapper_init(module) < 0 ||
+      cw_start_response_init(module) < 0)
+    return -1;
+  return 0;
+}
+
+int cw_wsgi_set_app(cw_app_t *app, PyObject *callable, bool multithread,
+                    bool multiprocess) {
+  if (cw_environ_init(multithread, multiprocess) < 0) return -1;
+  application = Py_NewRef(callable);
+  *app = (cw_app_t){.data = NULL, .run = run};
+  return 0;
+}
+
+void cw_wsgi_clear(void) {
+  Py_CLEAR(application);
+  cw_environ_clear();
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/* Shared by the files of wsgi/ only. All functions need the GIL; the types' objects
+ * hold a request only while it runs and fail cleanly afterwards. */
+#ifndef CW_WSGI_INTERNAL_H
+#define CW_WSGI_INTERNAL_H
+
+#include "http/app.h"
+#include "wsgi/python.h"
+
+/* ClientDisconnected, a ConnectionError. */
+extern PyObject *cw_client_disconnected;
+
+/* environ.c */
+CW_RAISES int cw_environ_init(bool multithread, bool multiprocess);
+void cw_environ_clear(void);
+CW_NEW PyObject *cw_environ_new(const cw_head_t *head, PyObject *input);
+
+/* input_type.c */
+CW_RAISES int cw_input_type_init(PyObject *module);
+CW_NEW PyObject *cw_input_new(cw_req_t *req);
+void cw_input_detach(PyObject *input);
+
+/* errors.c */
+CW_NEW PyObject *cw_errors_new(void);
+/* Writes out this thread's unfinished line. */
+void cw_errors_flush(void);
+/* Reports the current exception, clears it. `what` opens the log line. */
+void cw_report_exception(const char *what, const cw_head_t *head);
+
+/* file_wrapper.c */
+CW_RAISES int cw_file_wrapper_init(PyObject *module);
+extern PyTypeObject *cw_file_wrapper_type;
+/* If `wrapper` stands for a regular file: its descriptor, the position reading starts
+ * at and the length from there. Returns 1, or 0 where it has to be read instead, or -1
+ * with an exception. */
+CW_RAISES int cw_file_wrapper_file(PyObject *wrapper, int *fd, int64_t *offset,
+                                   int64_t *len);
+
+/* start_response.c */
+CW_RAISES int cw_start_response_init(PyObject *module);
+CW_NEW PyObject *cw_start_response_new(cw_req_t *req);
+void cw_start_response_detach(PyObject *start_response);
+
+/* response.c: sends bytes-like `item`; `last` says that it ends the body. Waits for a
+ * slow client with the GIL released. */
+CW_RAISES int cw_send_item(cw_req_t *req, PyObject *item, bool last);
+
+#endif
