@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* The app reference: module, module:attr.sub or module:factory("arg", key=1). */
+#ifndef CW_WORKER_APPREF_H
+#define CW_WORKER_APPREF_H
+
+#include "wsgi/python.h"
+
+/* Imports the app and returns it, or NULL with *exit_code set after the reason was
+ * written to standard error: 3 where the import raised, 4 where the object is missing,
+ * not callable or its factory failed (gunicorn's codes). GIL held. */
+CW_NEW PyObject *cw_appref_load(const char *ref, int *exit_code);
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* The extension module cwsgi._core. */
+#include "worker/worker.h"
+#include "wsgi/wsgi.h"
+
+static PyMethodDef methods[] = {
+    {"_worker", cw_worker_main, METH_VARARGS,
+     "_worker(fd, slot, /)\n--\n\nRuns a worker; for the cwsgi program only."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "cwsgi._core",
+    .m_doc = "The server's part inside CPython.",
+    .m_size = -1,
+    .m_methods = methods,
+};
+
+PyMODINIT_FUNC PyInit__core(void);
+
+PyMODINIT_FUNC PyInit__core(void) {
+  PyObject *module = PyModule_Create(&definition);
+  if (module && cw_wsgi_init(module) < 0) Py_CLEAR(module);
+  return module;
+}

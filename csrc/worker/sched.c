@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: MIT */
+/* The baton scheduler. `lock` guards every field not marked otherwise; it is held for
+ * a few instructions, never across a call of the app, the loop or the GIL. A thread
+ * that holds the GIL may take it; one that holds it never waits for the GIL. */
+#include "worker/sched.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/event.h"
+#include "base/fault.h"
+#include "base/list.h"
+#include "base/log.h"
+
+enum {
+  TICK_US = 1000,   /* a call longer than one to two of these loses the loop */
+  RETRY_MS = 5,     /* how long waiting requests see no progress before a thread more */
+  SUSPECT_US = 200, /* a call this long is worth a look at whether it blocked */
+  PROBES = 8,       /* calls that are looked at then */
+  SCORE_MAX = 32,
+  STACK = 1024 * 1024 * 8,
+};
+
+typedef struct thread {
+  cw_sched_t *s;
+  cw_event_t event;
+  struct thread *below; /* on the stack of parked threads */
+  pthread_t id;
+  int probes;
+  bool gil;     /* its own: holds the GIL between requests */
+  bool getting; /* counted in s->getting */
+} thread_t;
+
+struct cw_sched {
+  pthread_mutex_t lock;
+  const cw_runtime_t *rt;
+  const cw_app_t *app;
+  cw_server_t *srv;
+  cw_list_t ready;
+  int n_ready;
+  bool baton; /* somebody holds it */
+  thread_t *threads;
+  int n_threads, max_threads;
+  thread_t *parked; /* last in, first out: the warmest caches */
+  int n_app;        /* threads inside the app */
+  int getting;      /* threads on their way to the GIL: at most one is sent there */
+  int score;
+  unsigned progress; /* changes whenever a call begins or ends */
+
+  pthread_t keeper;
+  bool has_keeper, kick, ticking;
+  int tick_fd;
+  unsigned seen; /* `progress` at the keeper's last look */
+
+  atomic_long stop_grace; /* ms; -1: not asked to stop */
+  long grace;             /* baton: what drain was begun with, -1 not */
+  bool finished;
+};
+
+static void *keeper_main(void *arg);
+static void *thread_main(void *arg);
+
+/* Voluntary context switches of this thread: did it block? */
+static long blocks(void) {
+  struct rusage ru;
+  return getrusage(RUSAGE_THREAD, &ru) == 0 ? ru.ru_nvcsw : 0;
+}
+
+/* ---- the keeper's clock -------------------------------------------------- */
+
+static void set_tick(cw_sched_t *s, long first_ns, long interval_ns) {
+  struct itimerspec spec = {.it_value.tv_nsec = first_ns,
+                            .it_interval.tv_nsec = interval_ns};
+  timerfd_settime(s->tick_fd, 0, &spec, NULL);
+}
+
+static bool have_keeper_locked(cw_sched_t *s) {
+  if (s->has_keeper) return true;
+  int rc = pthread_create(&s->keeper, NULL, keeper_main, s);
+  s->has_keeper = rc == 0;
+  if (rc != 0)
+    cw_log(CW_LOG_WARNING,
+           "cannot start the keeper thread: %s; slow requests hold others up",
+           strerror(rc));
+  return s->has_keeper;
+}
+
+/* The baton lies free while a thread is in the app: have the keeper look now and then.
+ */
+static void start_tick_locked(cw_sched_t *s) {
+  if (s->ticking || !have_keeper_locked(s)) return;
+  s->ticking = true;
+  s->seen = s->progress;
+  set_tick(s, TICK_US * 1000L, TICK_US * 1000L);
+}
+
+static void stop_tick_locked(cw_sched_t *s) {
+  if (!s->ticking) return;
+  s->ticking = false;
+  set_tick(s, 0, 0);
+}
+
+/* Has the keeper take the baton at once. */
+static void kick_locked(cw_sched_t *s) {
+  if (s->baton || s->kick || !have_keeper_locked(s)) return;
+  s->kick = true;
+  s->ticking = true;
+  set_tick(s, 1, TICK_US * 1000L);
+}
+
+/* ---- app threads ---------------------------------------------------------- */
+
+/* Sends one more thread for the ready requests. Returns false where all are busy. */
+static bool wake_one_locked(cw_sched_t *s) {
+  thread_t *t = s->parked;
+  if (t) {
+    s->parked = t->below;
+    t->getting = true;
+    s->getting++;
+    cw_event_set(&t->event);
+    return true;
+  }
+  if (s->n_threads == s->max_threads) return false;
+  t = &s->threads[s->n_threads];
+  t->getting = true;
+  pthread_attr_t attr;
+  pthread_attr_init(&attr);
+  pthread_attr_setstacksize(&attr, STACK);
+  int rc = pthread_create(&t->id, &attr, thread_main, t);
+  pthread_attr_destroy(&attr);
+  if (rc != 0) {
+    t->getting = false;
+    cw_log(CW_LOG_WARNING, "cannot start a thread: %s", strerror(rc));
+    return false;
+  }
+  s->n_threads++;
+  s->getting++;
+  return true;
+}
+
+static void got_locked(thread_t *t) {
+  if (t->getting) t->s->getting--;
+  t->getting = false;
+}
+
+static cw_req_t *pop_ready_locked(cw_sched_t *s) {
+  cw_req_t *req = cw_req_of(s->ready.next);
+  cw_list_remove(s->ready.next);
+  s->n_ready--;
+  return req;
+}
+
+static void add_score_locked(cw_sched_t *s, int points) {
+  s->score += points;
+  s->score = CW_MAX(CW_MIN(s->score, SCORE_MAX), 0);
+}
+
+/* Takes the GIL for a call. Whether that had to wait tells if the others in the app
+ * block outside of it (then it was free) or compute. */
+static void get_gil(thread_t *t, bool others) {
+  cw_sched_t *s = t->s;
+  long before = others ? blocks() : 0;
+  s->rt->acquire();
+  t->gil = true;
+  bool waited = others && blocks() != before;
+  pthread_mutex_lock(&s->lock);
+  got_locked(t);
+  if (others) add_score_locked(s, waited ? -2 : 1);
+  if (s->n_ready && s->getting == 0 && (s->score > 0 || (others && !waited)))
+    wake_one_locked(s);
+  pthread_mutex_unlock(&s->lock);
+}
+
+/* Judges a finished call: one that did not block speaks for running calls in place, one
+ * that blocked while no other call competed for the GIL speaks for handing over. */
+static void judge_locked(thread_t *t, bool measured, bool blocked, bool alone,
+                         int64_t us) {
+  cw_sched_t *s = t->s;
+  if (us >= SUSPECT_US && !measured) t->probes = PROBES;
+  if (!measured) return;
+  if (!blocked)
+    add_score_locked(s, -1);
+  else if (alone && us >= SUSPECT_US / 2)
+    add_score_locked(s, 4);
+}
+
+/* Runs one request. Called and returns with the lock held. */
+static void run_locked(thread_t *t, cw_req_t *req) {
+  cw_sched_t *s = t->s;
+  bool others = s->n_app++ > 0;
+  s->progress++;
+  if (!s->baton) {
+    if (s->score > 0)
+      kick_locked(s);
+    else
+      start_tick_locked(s);
+  }
+  bool measured = s->score > 0 || t->probes > 0;
+  if (t->probes > 0) t->probes--;
+  bool need_gil = !t->gil;
+  if (need_gil && !t->getting) {
+    t->getting = true;
+    s->getting++;
+  }
+  if (!need_gil) got_locked(t);
+  pthread_mutex_unlock(&s->lock);
+
+  if (need_gil) get_gil(t, others);
+  long before = measured ? blocks() : 0;
+  int64_t start = cw_now_us();
+  s->app->run(s->app->data, req);
+  int64_t us = cw_now_us() - start;
+  bool blocked = measured && blocks() != before;
+
+  pthread_mutex_lock(&s->lock);
+  s->n_app--;
+  s->progress++;
+  judge_locked(t, measured, blocked, !others && s->n_app == 0, us);
+}
+
+static void park_locked(thread_t *t) {
+  cw_sched_t *s = t->s;
+  t->below = s->parked;
+  s->parked = t;
+  pthread_mutex_unlock(&s->lock);
+  cw_event_wait(&t->event);
+  pthread_mutex_lock(&s->lock);
+}
+
+/* ---- the loop ------------------------------------------------------------- */
+
+static void on_retry(void *data) {
+  (void)data; /* ends the turn; the keeper then looks at the queue */
+}
+
+/* The grace is over: what still runs will not end. */
+static void on_deadline(void *data) {
+  cw_sched_t *s = data;
+  cw_log(CW_LOG_WARNING, "graceful timeout: %u connections cut off",
+         cw_server_connections(s->srv));
+  _exit(0);
+}
+
+static void finish(cw_sched_t *s) {
+  pthread_mutex_lock(&s->lock);
+  s->finished = true;
+  while (s->parked) {
+    thread_t *t = s->parked;
+    s->parked = t->below;
+    cw_event_set(&t->event);
+  }
+  if (s->has_keeper) set_tick(s, 1, TICK_US * 1000L);
+  pthread_mutex_unlock(&s->lock);
+}
+
+/* One turn, and the steps of the end. Baton held, lock and GIL not. */
+static void turn(cw_sched_t *s) {
+  cw_server_turn(s->srv, true);
+  long grace = atomic_load(&s->stop_grace);
+  if (CW_LIKELY(grace < 0)) return;
+  if (s->grace < 0 || grace < s->grace) {
+    s->grace = grace;
+    cw_server_timer(s->srv, CW_HOST_DEADLINE, grace, on_deadline, s);
+    cw_server_drain(s->srv);
+  }
+  if (cw_server_connections(s->srv) == 0) finish(s);
+}
+
+static void work(thread_t *t) {
+  cw_sched_t *s = t->s;
+  pthread_mutex_lock(&s->lock);
+  for (;;) {
+    if (s->n_ready) {
+      run_locked(t, pop_ready_locked(s));
+      continue;
+    }
+    got_locked(t);
+    if (t->gil) {
+      pthread_mutex_unlock(&s->lock);
+      s->rt->release();
+      t->gil = false;
+      pthread_mutex_lock(&s->lock);
+      continue;
+    }
+    if (s->finished) break;
+    if (s->baton) {
+      park_locked(t);
+      continue;
+    }
+    s->baton = true;
+    pthread_mutex_unlock(&s->lock);
+    turn(s);
+    pthread_mutex_lock(&s->lock);
+    s->baton = false;
+  }
+  pthread_mutex_unlock(&s->lock);
+}
+
+static void *thread_main(void *arg) {
+  thread_t *t = arg;
+  pthread_setname_np(pthread_self(), "cwsgi-app");
+  t->s->rt->thread_start();
+  work(t);
+  t->s->rt->thread_end();
+  return NULL;
+}
+
+/* ---- the keeper ----------------------------------------------------------- */
+
+/* Turns the loop until app threads get on without help. */
+static void keep(cw_sched_t *s) {
+  for (;;) {
+    pthread_mutex_lock(&s->lock);
+    bool progressed = s->progress != s->seen, woke = false;
+    s->seen = s->progress;
+    if (s->n_ready && s->getting == 0 && (s->n_app == 0 || s->score > 0 || !progressed))
+      woke = wake_one_locked(s);
+    bool give_up = s->score == 0 && (woke || (progressed && s->n_app > 0));
+    bool retry = s->n_ready && (s->parked || s->n_threads < s->max_threads);
+    if (s->finished || give_up) {
+      s->baton = false;
+      if (!s->finished) start_tick_locked(s);
+      pthread_mutex_unlock(&s->lock);
+      return;
+    }
+    pthread_mutex_unlock(&s->lock);
+    cw_server_timer(s->srv, CW_HOST_RETRY, retry ? RETRY_MS : -1, on_retry, s);
+    turn(s);
+  }
+}
+
+static void *keeper_main(void *arg) {
+  cw_sched_t *s = arg;
+  uint64_t ticks;
+  pthread_setname_np(pthread_self(), "cwsgi-keeper");
+  for (;;) {
+    if (read(s->tick_fd, &ticks, sizeof(ticks)) < 0 && errno != EINTR) {
+      cw_log(CW_LOG_CRITICAL, "the keeper lost its clock: %s", strerror(errno));
+      abort();
+    }
+    pthread_mutex_lock(&s->lock);
+    bool kick = s->kick, moved = s->progress != s->seen;
+    s->kick = false;
+    s->seen = s->progress;
+    if (s->finished) {
+      pthread_mutex_unlock(&s->lock);
+      return NULL;
+    }
+    bool take = !s->baton && (kick || (!moved && s->n_app > 0));
+    if (take) s->baton = true;
+    /* While calls come and go the tick goes on; an idle or looked-after loop needs
+     * none. */
+    if (take || s->baton || !moved) stop_tick_locked(s);
+    pthread_mutex_unlock(&s->lock);
+    if (take) keep(s);
+  }
+}
+
+/* ---- for the server ------------------------------------------------------- */
+
+static void on_ready(void *data, cw_req_t *req) {
+  cw_sched_t *s = data;
+  pthread_mutex_lock(&s->lock);
+  cw_list_push(&s->ready, cw_req_link(req));
+  s->n_ready++;
+  pthread_mutex_unlock(&s->lock);
+}
+
+static void on_blocking(void *data) {
+  cw_sched_t *s = data;
+  pthread_mutex_lock(&s->lock);
+  kick_locked(s);
+  pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- life ----------------------------------------------------------------- */
+
+cw_sched_t *cw_sched_new(int threads, const cw_runtime_t *runtime,
+                         const cw_app_t *app) {
+  cw_sched_t *s = cw_calloc(1, sizeof(*s));
+  if (!s) return NULL;
+  s->threads = cw_calloc((size_t)threads, sizeof(*s->threads));
+  if (!s->threads) goto free_s;
+  s->tick_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+  if (s->tick_fd < 0) goto free_threads;
+  pthread_mutex_init(&s->lock, NULL);
+  cw_list_init(&s->ready);
+  s->rt = runtime;
+  s->app = app;
+  s->max_threads = threads;
+  s->grace = -1;
+  atomic_init(&s->stop_grace, -1);
+  for (int i = 0; i < threads; i++) {
+    s->threads[i].s = s;
+    cw_event_init(&s->threads[i].event);
+  }
+  return s;
+free_threads:
+  free(s->threads);
+free_s:
+  free(s);
+  return NULL;
+}
+
+void cw_sched_free(cw_sched_t *s) {
+  close(s->tick_fd);
+  pthread_mutex_destroy(&s->lock);
+  free(s->threads);
+  free(s);
+}
+
+void cw_sched_host(cw_sched_t *s, cw_host_t *host) {
+  *host = (cw_host_t){.data = s, .ready = on_ready, .blocking = on_blocking};
+}
+
+void cw_sched_set_server(cw_sched_t *s, cw_server_t *srv) {
+  s->srv = srv;
+}
+
+void cw_sched_run(cw_sched_t *s) {
+  s->n_threads = 1;
+  s->threads[0].id = pthread_self();
+  work(&s->threads[0]);
+  for (int i = 1; i < s->n_threads; i++) pthread_join(s->threads[i].id, NULL);
+  if (s->has_keeper) pthread_join(s->keeper, NULL);
+}
+
+void cw_sched_stop(cw_sched_t *s, int64_t grace_ms) {
+  long now = atomic_load(&s->stop_grace);
+  while ((now < 0 || grace_ms < now) &&
+         !atomic_compare_exchange_weak(&s->stop_grace, &now, (long)grace_ms)) {
+  }
+  cw_server_wake(s->srv);
+}
+
+void cw_sched_stats(cw_sched_t *s, cw_sched_stats_t *out) {
+  pthread_mutex_lock(&s->lock);
+  *out = (cw_sched_stats_t){s->n_threads, s->n_app, s->n_ready, s->score};
+  pthread_mutex_unlock(&s->lock);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* The baton: who turns the loop, who runs the app.
+ *
+ * One loop, many threads. Whoever holds the baton may run turns of the loop; an app
+ * thread that finds a ready request runs it itself, in place, with the baton lying
+ * free. A keeper thread, which never runs the app, picks the baton up when the app
+ * keeps its thread for longer than a tick, or at once where calls were seen to block
+ * outside the GIL. docs/scheduler.md tells the whole protocol. */
+#ifndef CW_WORKER_SCHED_H
+#define CW_WORKER_SCHED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/macros.h"
+#include "http/app.h"
+#include "http/server.h"
+
+/* What the scheduler needs of the interpreter; a test fills it with a plain mutex. */
+typedef struct cw_runtime {
+  void (*thread_start)(void); /* a new app thread begins; GIL not held */
+  void (*thread_end)(void);   /* and ends; GIL not held */
+  void (*acquire)(void);      /* takes the GIL */
+  void (*release)(void);
+} cw_runtime_t;
+
+typedef struct cw_sched cw_sched_t;
+
+/* `threads` counts the caller's own. Everything is borrowed for the scheduler's life.
+ * NULL when out of memory or descriptors. */
+CW_MUSTCHECK cw_sched_t *cw_sched_new(int threads, const cw_runtime_t *runtime,
+                                      const cw_app_t *app);
+void cw_sched_free(cw_sched_t *s);
+
+/* The callbacks to make the server with, and the server once it is made. */
+void cw_sched_host(cw_sched_t *s, cw_host_t *host);
+void cw_sched_set_server(cw_sched_t *s, cw_server_t *srv);
+
+/* Serves on the calling thread (the first app thread) and those it makes, until
+ * stopped and drained; all other threads are joined then. GIL not held. */
+void cw_sched_run(cw_sched_t *s);
+
+/* Asks for the end: no new connections, running requests may take `grace_ms` more;
+ * then the process is ended where requests still run. Any thread, any signal handler;
+ * a later call with a shorter grace counts. */
+void cw_sched_stop(cw_sched_t *s, int64_t grace_ms);
+
+typedef struct cw_sched_stats {
+  int threads; /* app threads made */
+  int in_app;  /* of these in the app now */
+  int ready;   /* requests waiting for a thread */
+  int score;   /* evidence that calls block outside the GIL */
+} cw_sched_stats_t;
+
+/* A snapshot. Any thread. */
+void cw_sched_stats(cw_sched_t *s, cw_sched_stats_t *out);
+
+#endif

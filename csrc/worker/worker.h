@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* A worker's life inside the interpreter, from the heritage to its exit code. */
+#ifndef CW_WORKER_WORKER_H
+#define CW_WORKER_WORKER_H
+
+#include "wsgi/python.h"
+
+/* _core._worker(fd, slot): serves until stopped. `fd` is the heritage's memfd. Returns
+ * the exit code. Main thread, GIL held. */
+CW_NEW PyObject *cw_worker_main(PyObject *module, PyObject *args);
+
+#endif

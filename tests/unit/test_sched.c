@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/* The baton scheduler with real threads, sockets and loop, and a plain mutex for the
+ * GIL: what it promises about concurrency, the keeper and the end. */
+#include "unit/unit.h"
+
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../../csrc/worker/sched.c"
+
+enum { CLIENTS = 8 };
+
+static pthread_mutex_t gil = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t gate = PTHREAD_COND_INITIALIZER;
+static int inside, most_inside, wanted;
+static atomic_int started_threads, ended_threads;
+static pthread_t main_thread;
+static atomic_int elsewhere;
+
+static void gil_take(void) {
+  pthread_mutex_lock(&gil);
+}
+static void gil_give(void) {
+  pthread_mutex_unlock(&gil);
+}
+static void on_start(void) {
+  atomic_fetch_add(&started_threads, 1);
+}
+static void on_end(void) {
+  atomic_fetch_add(&ended_threads, 1);
+}
+static const cw_runtime_t fake = {on_start, on_end, gil_take, gil_give};
+
+static void answer(cw_req_t *req) {
+  size_t taken;
+  if (cw_resp_start(req, "200 OK", 6) != 0 ||
+      cw_resp_write(req, "ok", 2, true, &taken) != CW_OK)
+    abort();
+  cw_req_finish(req, true);
+}
+
+static void run_quick(void *data, cw_req_t *req) {
+  (void)data;
+  if (!pthread_equal(pthread_self(), main_thread)) atomic_fetch_add(&elsewhere, 1);
+  answer(req);
+}
+
+/* Blocks outside the GIL until `wanted` calls are in here at once. */
+static void run_meeting(void *data, cw_req_t *req) {
+  (void)data;
+  gil_give();
+  pthread_mutex_lock(&gate_lock);
+  inside++;
+  most_inside = CW_MAX(most_inside, inside);
+  pthread_cond_broadcast(&gate);
+  while (most_inside < wanted) pthread_cond_wait(&gate, &gate_lock);
+  inside--;
+  pthread_mutex_unlock(&gate_lock);
+  gil_take();
+  answer(req);
+}
+
+typedef struct fixture {
+  cw_sched_t *sched;
+  cw_server_t *srv;
+  cw_listener_t listener;
+  struct sockaddr_in addr;
+  cw_app_t app;
+  int requests; /* of each client */
+  pthread_t clients[CLIENTS];
+  int n_clients;
+  atomic_int answered;
+} fixture_t;
+
+static void set_up(fixture_t *f, int threads, void (*run)(void *, cw_req_t *)) {
+  const cw_limits_t limits = {8190, 8190, 100, 0, 65536, 60000, 30000};
+  const char *reason;
+  cw_host_t host;
+  socklen_t len = sizeof(f->addr);
+  memset(f, 0, sizeof(*f));
+  main_thread = pthread_self();
+  atomic_store(&elsewhere, 0);
+  f->app.run = run;
+  f->addr.sin_family = AF_INET;
+  f->addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  f->listener.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+  assert_int_equal(bind(f->listener.fd, (struct sockaddr *)&f->addr, sizeof(f->addr)),
+                   0);
+  getsockname(f->listener.fd, (struct sockaddr *)&f->addr, &len);
+  f->sched = cw_sched_new(threads, &fake, &f->app);
+  assert_non_null(f->sched);
+  cw_sched_host(f->sched, &host);
+  f->srv = cw_server_new(&f->listener, 1, &limits, &host, &reason);
+  assert_non_null(f->srv);
+  cw_sched_set_server(f->sched, f->srv);
+  assert_int_equal(cw_server_listen(f->srv, 128), 0);
+}
+
+/* One client: its requests one after the other on one connection. */
+static void *client(void *arg) {
+  static const char request[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+  fixture_t *f = arg;
+  char buf[4096];
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  if (connect(fd, (struct sockaddr *)&f->addr, sizeof(f->addr)) != 0) abort();
+  for (int i = 0; i < f->requests; i++) {
+    size_t have = 0;
+    if (send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) < 0) break;
+    do {
+      ssize_t n = recv(fd, buf + have, sizeof(buf) - 1 - have, 0);
+      if (n <= 0) goto out;
+      have += (size_t)n;
+      buf[have] = '\0';
+    } while (!strstr(buf, "\r\n\r\nok"));
+    if (atomic_fetch_add(&f->answered, 1) + 1 == f->requests * f->n_clients)
+      cw_sched_stop(f->sched, 5000);
+  }
+out:
+  close(fd);
+  return NULL;
+}
+
+static void serve(fixture_t *f, int clients, int requests) {
+  cw_sched_stats_t stats;
+  f->requests = requests;
+  f->n_clients = clients;
+  for (int i = 0; i < clients; i++)
+    assert_int_equal(pthread_create(&f->clients[i], NULL, client, f), 0);
+  cw_sched_run(f->sched);
+  cw_sched_stats(f->sched, &stats);
+  assert_int_equal(stats.in_app, 0);
+  assert_int_equal(stats.ready, 0);
+  cw_server_free(f->srv);
+  for (int i = 0; i < clients; i++) pthread_join(f->clients[i], NULL);
+  cw_sched_free(f->sched);
+  assert_int_equal(atomic_load(&f->answered), clients * requests);
+  assert_int_equal(atomic_load(&started_threads), atomic_load(&ended_threads));
+  assert_int_equal(pthread_mutex_trylock(&gil), 0); /* given back */
+  pthread_mutex_unlock(&gil);
+}
+
+static void quick_calls_are_all_answered(void **state) {
+  (void)state;
+  fixture_t f;
+  set_up(&f, 8, run_quick);
+  serve(&f, CLIENTS, 2000);
+}
+
+static void one_thread_means_the_main_thread(void **state) {
+  (void)state;
+  fixture_t f;
+  set_up(&f, 1, run_quick);
+  serve(&f, CLIENTS, 1000);
+  assert_int_equal(atomic_load(&elsewhere), 0);
+}
+
+static void blocking_calls_meet(void **state) {
+  (void)state;
+  fixture_t f;
+  for (int round = 0; round < 20; round++) {
+    inside = most_inside = 0;
+    wanted = CLIENTS;
+    set_up(&f, CLIENTS, run_meeting);
+    serve(&f, CLIENTS, 1); /* ends only if all eight were in the app at once */
+    assert_int_equal(most_inside, CLIENTS);
+  }
+}
+
+static void the_end_comes_without_any_request(void **state) {
+  (void)state;
+  fixture_t f;
+  set_up(&f, 4, run_quick);
+  cw_sched_stop(f.sched, 1000);
+  cw_sched_run(f.sched);
+  cw_server_free(f.srv);
+  cw_sched_free(f.sched);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(quick_calls_are_all_answered),
+      cmocka_unit_test(one_thread_means_the_main_thread),
+      cmocka_unit_test(blocking_calls_meet),
+      cmocka_unit_test(the_end_comes_without_any_request),
+  };
+  alarm(120); /* a lost wake-up must not hang the suite */
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
