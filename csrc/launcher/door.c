@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* Entering Python. */
+#include "launcher/door.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+/* sys.path[0] is -c's current folder: the worker puts the app's folder there itself,
+ * after its own module is in, so that no file of the app can pose as cwsgi. */
+static const char start[] =
+    "import sys\n"
+    "if sys.path[:1] == ['']: del sys.path[0]\n"
+    "from cwsgi._core import _worker\n"
+    "sys.exit(_worker(int(sys.argv[1]), int(sys.argv[2])))\n";
+
+/* $CWSGI_DOOR=exec or =embed chooses; else the library where there is one. */
+static bool embeds(const cw_python_t *python) {
+  const char *door = getenv("CWSGI_DOOR");
+  if (door && strcmp(door, "exec") == 0) return false;
+  return python->library[0] != '\0';
+}
+
+void cw_door_enter(const cw_python_t *python, int fd, int slot) {
+  char fd_text[16], slot_text[16];
+  snprintf(fd_text, sizeof(fd_text), "%d", fd);
+  snprintf(slot_text, sizeof(slot_text), "%d", slot);
+  /* -u: what an app prints in a container should be seen at once. */
+  char *argv[] = {
+      (char *)python->program, "-u", "-c", (char *)start, fd_text, slot_text, NULL};
+  if (embeds(python)) {
+    void *lib = dlopen(python->library, RTLD_LAZY | RTLD_GLOBAL);
+    int (*bytes_main)(int, char **) = NULL;
+    if (lib) *(void **)&bytes_main = dlsym(lib, "Py_BytesMain");
+    if (bytes_main) exit(bytes_main((int)CW_ARRAY_LEN(argv) - 1, argv));
+    cw_log(CW_LOG_WARNING, "cannot use %s: %s; starting %s instead", python->library,
+           dlerror(), python->program);
+  }
+  execv(python->program, argv);
+  cw_complain("cannot start %s: %s", python->program, strerror(errno));
+  _exit(1);
+}
+
+static int embedded_version(const cw_python_t *python, char *out, size_t len) {
+  void *lib = dlopen(python->library, RTLD_LAZY);
+  const char *(*get)(void) = NULL;
+  if (lib) *(void **)&get = dlsym(lib, "Py_GetVersion");
+  if (!get) return -1;
+  const char *text = get();
+  snprintf(out, len, "%.*s", (int)strcspn(text, " "), text);
+  return 0;
+}
+
+static int executed_version(const cw_python_t *python, char *out, size_t len) {
+  int fds[2];
+  if (pipe(fds) != 0) return -1;
+  pid_t pid = fork();
+  if (pid == 0) {
+    dup2(fds[1], STDOUT_FILENO);
+    execl(python->program, python->program, "-ISc",
+          "import sys; print('.'.join(map(str, sys.version_info[:3])))", (char *)NULL);
+    _exit(127);
+  }
+  close(fds[1]);
+  ssize_t n = pid > 0 ? read(fds[0], out, len - 1) : -1;
+  close(fds[0]);
+  int status = 0;
+  if (pid > 0) waitpid(pid, &status, 0);
+  if (n <= 0 || status != 0) return -1;
+  out[n] = '\0';
+  out[strcspn(out, "\n")] = '\0';
+  return 0;
+}
+
+int cw_door_version(const cw_python_t *python, char *out, size_t len) {
+  return embeds(python) ? embedded_version(python, out, len)
+                        : executed_version(python, out, len);
+}

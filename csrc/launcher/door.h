@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* The two doors into Python: its shared library in this process, or its program.
+ * Either way it is the interpreter's own main that reads the environment, finds its
+ * prefix and its site-packages, so both behave as the plain interpreter does. */
+#ifndef CW_LAUNCHER_DOOR_H
+#define CW_LAUNCHER_DOOR_H
+
+#include <stdbool.h>
+
+#include "base/macros.h"
+#include "launcher/findpy.h"
+
+/* Runs the worker of `slot` with the heritage in `fd`. Never returns. Called in the
+ * worker's process right after fork. */
+CW_NORETURN void cw_door_enter(const cw_python_t *python, int fd, int slot);
+
+/* Writes the interpreter's version ("3.11.7") to `out`. Returns 0, or -1. */
+CW_MUSTCHECK int cw_door_version(const cw_python_t *python, char *out, size_t len);
+
+#endif

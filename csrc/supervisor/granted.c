@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/* Affinity, cgroup v2 and v1 limits. */
+#include "supervisor/granted.h"
+
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/macros.h"
+
+/* Reads the first line of a small file. Returns 0 or -1. */
+static int read_line(const char *path, char *out, int len) {
+  FILE *f = fopen(path, "re");
+  int rc = f && fgets(out, len, f) ? 0 : -1;
+  if (f) fclose(f);
+  return rc;
+}
+
+static int64_t read_number(const char *path) {
+  char line[64];
+  return read_line(path, line, sizeof(line)) == 0 ? strtoll(line, NULL, 10) : -1;
+}
+
+int cw_granted_cpus(void) {
+  cpu_set_t set;
+  int n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+  char line[64];
+  long long quota = -1, period = 100000;
+  /* "max 100000" leaves the quota unset. */
+  if (read_line("/sys/fs/cgroup/cpu.max", line, sizeof(line)) == 0) {
+    sscanf(line, "%lld %lld", &quota, &period);
+  } else {
+    quota = read_number("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
+    period = read_number("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
+  }
+  if (quota > 0 && period > 0) n = CW_MIN(n, (int)((quota + period - 1) / period));
+  return CW_MAX(n, 1);
+}
+
+int64_t cw_granted_memory(void) {
+  static const char *const files[] = {"/sys/fs/cgroup/memory.max",
+                                      "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+  for (size_t i = 0; i < CW_ARRAY_LEN(files); i++) {
+    int64_t n = read_number(files[i]); /* 0 for "max" */
+    /* v1 says "none" with a number near 2^63. */
+    if (n > 0 && n < INT64_MAX / 4) return n;
+  }
+  return 0;
+}
+
+int64_t cw_private_memory(pid_t pid) {
+  char path[64], line[256];
+  long long size, resident, shared;
+  snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
+  if (read_line(path, line, sizeof(line)) != 0 ||
+      sscanf(line, "%lld %lld %lld", &size, &resident, &shared) != 3)
+    return 0;
+  return (resident - shared) * sysconf(_SC_PAGESIZE);
+}

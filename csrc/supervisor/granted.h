@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* What the container grants: processors and memory. Reads /proc and /sys; any thread.
+ */
+#ifndef CW_SUPERVISOR_GRANTED_H
+#define CW_SUPERVISOR_GRANTED_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Processors: the affinity mask, cut to the cgroup's quota (rounded up); at least 1. */
+int cw_granted_cpus(void);
+
+/* The cgroup's memory limit in bytes, or 0 where there is none. */
+int64_t cw_granted_memory(void);
+
+/* Resident memory of `pid` that is its own, in bytes, or 0 where it cannot be read. */
+int64_t cw_private_memory(pid_t pid);
+
+#endif

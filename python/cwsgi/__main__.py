@@ -1,0 +1,68 @@
+"""`python -m cwsgi ARGS`: runs the program `cwsgi ARGS` with this interpreter."""
+
+import os
+import signal
+import sys
+import sysconfig
+from collections.abc import Iterator
+from typing import NoReturn
+
+PROGRAM = "cwsgi"
+
+
+def candidates() -> Iterator[str]:
+    """Where the program may be, the place that goes with this very package first."""
+    packages = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    schemes = [sysconfig.get_default_scheme(), sysconfig.get_preferred_scheme("user")]
+    scripts = []
+    for scheme in schemes:
+        paths = sysconfig.get_paths(scheme)
+        scripts.append(os.path.join(paths["scripts"], PROGRAM))
+        if packages in (paths["purelib"], paths["platlib"]):
+            yield scripts[-1]
+    # pip install --target puts bin/ beside the packages.
+    yield os.path.join(packages, "bin", PROGRAM)
+    yield from recorded()
+    yield from scripts
+
+
+def recorded() -> Iterator[str]:
+    """Where the installer says it put the program."""
+    # Imported here because it is slow and seldom needed.
+    from importlib import metadata
+
+    try:
+        files = metadata.files("cwsgi")
+    except metadata.PackageNotFoundError:
+        return
+    for file in files or ():
+        if file.name == PROGRAM:
+            yield os.path.normpath(str(file.locate()))
+
+
+def find_program() -> str | None:
+    for path in candidates():
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    return None
+
+
+def main() -> NoReturn:
+    program = find_program()
+    if program is None:
+        sys.exit(
+            f"cwsgi: the program `{PROGRAM}` was not found; pip install --force-reinstall cwsgi"
+        )
+    if sys.executable:
+        os.environ["CWSGI_PYTHON"] = sys.executable
+    # Python ignores these two, and what is ignored stays so across exec.
+    for name in ("SIGPIPE", "SIGXFSZ"):
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
+    try:
+        os.execv(program, [program, *sys.argv[1:]])
+    except OSError as error:
+        sys.exit(f"cwsgi: {program}: {error.strerror}")
+
+
+if __name__ == "__main__":
+    main()

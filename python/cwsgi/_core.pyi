@@ -1,0 +1,1 @@
+"""The server itself, in C. Nothing in it is public."""
