@@ -1,0 +1,325 @@
+"""Finds the C compiler, libuv and llhttp, and compiles and links with them.
+
+Used by setup.py, tools/ctests.py and bench/run.py. Standard library only, because
+setup.py runs it inside pip's isolated build environment.
+"""
+
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sysconfig
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+WARNINGS = ["-Wall", "-Wextra", "-Wno-unused-parameter"]
+BASE_FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-fvisibility=hidden", "-Icsrc"]
+RELEASE_FLAGS = [
+    "-O2",
+    "-ffunction-sections",
+    "-fdata-sections",
+    "-fstack-protector-strong",
+    "-D_FORTIFY_SOURCE=2",
+]
+
+
+class BuildError(Exception):
+    """A reason the build cannot go on, with the remedy, on one line."""
+
+
+@dataclass
+class Library:
+    """What it takes to compile and link with a library."""
+
+    version: str
+    cflags: list[str] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+    source_flags: list[str] = field(default_factory=list)
+    link: list[str] = field(default_factory=list)
+
+
+def run(command, **options):
+    """Runs a command in the source tree and returns the CompletedProcess, output as text."""
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **options)
+
+
+def compiler(sanitize=""):
+    """The compiler's command: $CC, or Python's own, or what the machine has.
+
+    A sanitizer build takes clang, whose reports say more; but clang 14's shared TSan
+    runtime crashes as it is loaded, so that for threads it is gcc.
+    """
+    wanted = [os.environ.get("CC")]
+    if sanitize:
+        wanted.append("gcc" if "thread" in sanitize else "clang")
+    wanted += [sysconfig.get_config_var("CC"), "cc", "gcc", "clang"]
+    for command in filter(None, wanted):
+        words = shlex.split(command)
+        if shutil.which(words[0]):
+            # Flags that Python was compiled with are not ours to inherit.
+            return words if command == os.environ.get("CC") else words[:1]
+    raise BuildError("no C compiler found: apt-get install gcc libc6-dev, or set CC")
+
+
+def pkg_config(*arguments):
+    """pkg-config's answer as words, or None where it has none."""
+    program = os.environ.get("PKG_CONFIG") or shutil.which("pkg-config")
+    if not program:
+        return None
+    answer = run([program, *arguments])
+    return shlex.split(answer.stdout) if answer.returncode == 0 else None
+
+
+def macros(cc, header, cflags):
+    """The macros after including a header, by name; None where it cannot be included."""
+    command = [*cc, *cflags, "-E", "-dM", "-x", "c", "-include", header, "/dev/null"]
+    answer = run(command)
+    if answer.returncode:
+        return None
+    return dict(re.findall(r"^#define (\w+) (.*)$", answer.stdout, re.M))
+
+
+def python_includes():
+    """Folders of this interpreter's headers."""
+    return list(dict.fromkeys(sysconfig.get_path(name) for name in ("include", "platinclude")))
+
+
+def version_of(found, prefix):
+    return ".".join(found[f"{prefix}_VERSION_{part}"] for part in ("MAJOR", "MINOR", "PATCH"))
+
+
+def find_libuv(cc, folder):
+    """libuv: its static archive where one can go into a shared object, else -luv."""
+    cflags = pkg_config("--cflags", "libuv") or []
+    found = macros(cc, "uv.h", cflags)
+    if not found:
+        raise BuildError("libuv's header uv.h not found: apt-get install libuv1-dev")
+    library = Library(version_of(found, "UV"), cflags)
+    system = ["-lpthread", "-ldl", "-lrt"]
+    # For TSan it is a shared library, whose inner locking a suppression can name.
+    if "thread" not in os.environ.get("CWSGI_SANITIZE", ""):
+        for archive in archives(cc, ("libuv-static", "libuv"), ("libuv_a.a", "libuv.a")):
+            for prepared in (as_is, position_independent):
+                flags = prepared(cc, archive, folder)
+                if flags and links(cc, cflags, [*flags, *system], folder):
+                    library.link = [*flags, *system]
+                    return library
+    library.link = pkg_config("--libs", "libuv") or ["-luv"]
+    if not links(cc, cflags, library.link, folder):
+        raise BuildError("libuv itself not found: apt-get install libuv1-dev")
+    return library
+
+
+def archives(cc, packages, names):
+    """Paths of static archives, those beside pkg-config's libraries first."""
+    folders = []
+    for package in packages:
+        folders += pkg_config("--variable=libdir", package) or []
+    for name in names:
+        printed = run([*cc, f"-print-file-name={name}"]).stdout.strip()
+        for path in [os.path.join(folder, name) for folder in folders] + [printed]:
+            if os.path.isfile(path):
+                yield path
+
+
+def as_is(cc, archive, folder):
+    return [archive]
+
+
+def position_independent(cc, archive, folder):
+    """A copy of an archive compiled with -fPIE, for use in a shared object; None without objcopy.
+
+    Debian's libuv_a.a is such a one. Its code may go anywhere in memory, but it reaches
+    variables of libc as only a program can. There are few: they get hidden stand-ins.
+    """
+    objcopy = shutil.which("objcopy")
+    if not objcopy:
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    copy, source, stand_ins = (
+        str(folder / name) for name in ("libuv.a", "stand_ins.c", "stand_ins.o")
+    )
+    renames = [
+        f"--redefine-sym={name}=cw_uv_{name}" for name in ("environ", "stderr", "in6addr_any")
+    ]
+    Path(source).write_text(STAND_INS)
+    for command in (
+        [objcopy, *renames, archive, copy],
+        [*cc, "-O2", "-fPIC", "-D_GNU_SOURCE", "-c", source, "-o", stand_ins],
+    ):
+        if run(command).returncode:
+            return None
+    return [stand_ins, copy]
+
+
+STAND_INS = """\
+/* Written by tools/native.py, which says why. */
+#include <netinet/in.h>
+#include <stdio.h>
+#include <unistd.h>
+#define HIDDEN __attribute__((visibility("hidden")))
+HIDDEN const struct in6_addr cw_uv_in6addr_any = IN6ADDR_ANY_INIT;
+HIDDEN char **cw_uv_environ;
+HIDDEN FILE *cw_uv_stderr;
+__attribute__((constructor)) static void fill(void) {
+  cw_uv_environ = environ;
+  cw_uv_stderr = stderr;
+}
+"""
+
+LIBUV_TRIAL = """\
+#include <uv.h>
+int trial(uv_loop_t *, uv_async_t *, uv_poll_t *, uv_timer_t *, uv_signal_t *);
+int trial(uv_loop_t *l, uv_async_t *a, uv_poll_t *p, uv_timer_t *t, uv_signal_t *s) {
+  return uv_loop_init(l) | uv_async_init(l, a, 0) | uv_poll_init(l, p, 0) |
+         uv_timer_init(l, t) | uv_signal_init(l, s) | uv_run(l, UV_RUN_DEFAULT);
+}
+"""
+
+
+def links(cc, cflags, flags, folder):
+    """Whether a shared object that uses libuv can be linked with `flags`."""
+    with tempfile.TemporaryDirectory() as scratch:
+        source = os.path.join(scratch, "trial.c")
+        Path(source).write_text(LIBUV_TRIAL)
+        command = [
+            *cc,
+            *cflags,
+            "-shared",
+            "-fPIC",
+            source,
+            "-o",
+            os.path.join(scratch, "trial.so"),
+        ]
+        return run([*command, *flags, "-Wl,-z,text", "-Wl,-z,defs"]).returncode == 0
+
+
+def find_llhttp(cc):
+    """llhttp: as pkg-config knows it, else the C sources that Debian's node-llhttp installs."""
+    cflags, link = pkg_config("--cflags", "libllhttp"), pkg_config("--libs", "libllhttp")
+    if link:
+        found = macros(cc, "llhttp.h", cflags or [])
+        if found:
+            return Library(version_of(found, "LLHTTP"), cflags or [], link=link)
+    sources = [f"/usr/share/llhttp/{name}.c" for name in ("api", "http", "llhttp")]
+    # Version 9 dropped the macro and is always strict.
+    cflags = ["-I/usr/share/include/llhttp", "-DLLHTTP_STRICT_MODE=1"]
+    found = macros(cc, "llhttp.h", cflags)
+    if not found or not all(map(os.path.isfile, sources)):
+        raise BuildError("llhttp not found: apt-get install node-llhttp")
+    # Not our code: its warnings would only hide ours.
+    return Library(version_of(found, "LLHTTP"), cflags, sources, ["-w"])
+
+
+def sanitizer_flags(sanitize):
+    """Compile and link flags of a -fsanitize= list such as "address,undefined"."""
+    flags = [f"-fsanitize={sanitize}", "-O1", "-g", "-fno-omit-frame-pointer", "-DCW_DEBUG=1"]
+    if "undefined" in sanitize:
+        flags.append("-fno-sanitize-recover=undefined")
+    return flags, [f"-fsanitize={sanitize}"]
+
+
+def environment_flags():
+    """Compile and link flags that the caller's environment asks for.
+
+    CWSGI_SANITIZE=address,undefined   a sanitizer build
+    CWSGI_DEBUG=1                      debug checks compiled in
+    CWSGI_WERROR=1                     warnings are errors
+    CWSGI_CFLAGS, CFLAGS, LDFLAGS      appended
+    """
+    sanitize = os.environ.get("CWSGI_SANITIZE", "")
+    debug = os.environ.get("CWSGI_DEBUG", "") not in ("", "0")
+    if sanitize:
+        compile_flags, link_flags = sanitizer_flags(sanitize)
+        if "clang" in compiler(sanitize)[0]:
+            # One runtime for the program and the extension, whichever comes first.
+            folder = os.path.dirname(runtime(sanitize))
+            link_flags += ["-shared-libsan", f"-Wl,-rpath,{folder}"]
+    elif debug:
+        compile_flags, link_flags = ["-O1", "-g", "-DCW_DEBUG=1"], []
+    else:
+        compile_flags, link_flags = list(RELEASE_FLAGS), ["-s"]
+    if os.environ.get("CWSGI_WERROR", "") not in ("", "0"):
+        compile_flags.append("-Werror")
+    for name in ("CFLAGS", "CWSGI_CFLAGS"):
+        compile_flags += shlex.split(os.environ.get(name, ""))
+    link_flags += shlex.split(os.environ.get("LDFLAGS", ""))
+    return compile_flags, link_flags
+
+
+def runtime(sanitize):
+    """Path of the sanitizer's shared runtime, to preload into a plain interpreter."""
+    cc = compiler(sanitize)
+    kind = (
+        "tsan" if "thread" in sanitize else "asan" if "address" in sanitize else "ubsan_standalone"
+    )
+    machine = run([*cc, "-dumpmachine"]).stdout.split("-")[0]
+    names = [
+        f"libclang_rt.{kind}-{machine}.so",
+        f"libclang_rt.{kind}.so",
+        f"lib{kind.split('_')[0]}.so",
+    ]
+    for name in names:
+        path = run([*cc, f"-print-file-name={name}"]).stdout.strip()
+        if os.path.isabs(path) and os.path.exists(path):
+            return os.path.realpath(path)
+    raise BuildError(f"no shared {kind} runtime: apt-get install clang libclang-rt-14-dev")
+
+
+class Builder:
+    """Compiles into one folder of its own, only what changed."""
+
+    def __init__(self, cc, flags, folder=None):
+        self.cc, self.flags = list(cc), list(flags)
+        if folder is None:
+            # Another compiler or other flags: another folder, so nothing stale is linked.
+            identity = run([*cc, "--version"]).stdout + "\0".join([*cc, *flags])
+            folder = ROOT / "build" / "obj" / hashlib.sha256(identity.encode()).hexdigest()[:16]
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def compile(self, sources, extra=()):
+        """Compiles sources in parallel; returns the objects' paths, in order."""
+        workers = len(os.sched_getaffinity(0))
+        with ThreadPoolExecutor(workers) as pool:
+            return list(pool.map(lambda source: self._compile(str(source), list(extra)), sources))
+
+    def _compile(self, source, extra):
+        target = self.folder / (source.strip("/").replace("/", "-") + ".o")
+        if not self._fresh(source, target):
+            command = [*self.cc, *self.flags, *extra, "-MMD", "-c", source, "-o", str(target)]
+            check(command, f"could not compile {source}")
+        return str(target)
+
+    def _fresh(self, source, target):
+        """Whether the object is newer than everything its dependency file names."""
+        try:
+            text = target.with_suffix(".d").read_text()
+            made = target.stat().st_mtime_ns
+            inputs = text.split(":", 1)[1].replace("\\\n", " ").split()
+            return source in inputs and all(
+                (ROOT / name).stat().st_mtime_ns < made for name in inputs
+            )
+        except (OSError, IndexError):
+            return False
+
+    def link(self, target, objects, flags):
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        check([*self.cc, *objects, "-o", str(target), *flags], f"could not link {target}")
+        return str(target)
+
+
+def check(command, complaint):
+    """Runs a command, shows what it said, and raises BuildError where it failed."""
+    answer = run(command)
+    output = (answer.stdout + answer.stderr).strip()
+    if answer.returncode:
+        raise BuildError(f"{complaint}:\n{shlex.join(command)}\n{output}")
+    if output:
+        print(output, flush=True)
