@@ -1,0 +1,99 @@
+# For people and CI alike. `make run` serves an example, `make test` proves that all works.
+
+PYTHON ?= python3
+PORT ?= 8080
+# pytest's own options, e.g. PYTEST='-x -k stream'; both cores are used.
+PYTEST ?= -q -n 2 --dist loadfile
+SECONDS ?= 60
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check -q
+
+# The folders too: a file that was added or removed changes theirs.
+SOURCES := setup.py pyproject.toml tools/native.py $(wildcard csrc/* csrc/*/*.[ch] python/cwsgi/*.py*)
+
+.PHONY: run build test test-one test-all lint unit pytest others format asan tsan fuzz bench leak clean
+.NOTPARALLEL:
+
+run: export PORT := $(PORT)
+run: $(VENV)/.installed
+	@$(BIN)/python -c 'import flask' 2>/dev/null || $(PIP) install -r examples/flask/requirements.txt
+	@echo "The Flask example: http://127.0.0.1:$(PORT)/"
+	@exec $(BIN)/cwsgi --chdir examples/flask main:app
+
+# Whatever is compiled for developers is compiled with warnings as errors.
+build test lint unit pytest others asan tsan fuzz bench leak: export CWSGI_WERROR := 1
+build: $(VENV)/.installed
+
+# make test T=tests/wsgi/test_environ.py::test_path, or T=tests/unit/test_buf.c
+test: $(if $(T),test-one,test-all)
+
+test-one: $(VENV)/.tests
+	$(if $(filter %.c,$(T)),$(BIN)/python tools/ctests.py unit $(T),$(BIN)/python -m pytest $(T))
+
+test-all: lint unit pytest others asan
+
+lint: $(VENV)/.tools
+	$(BIN)/clang-format --dry-run -Werror --ferror-limit=20 $$(find csrc tests bench -name '*.[ch]')
+	$(BIN)/python tools/check_layers.py
+	$(BIN)/ruff check -q .
+	$(BIN)/ruff format -q --check .
+
+format: $(VENV)/.tools
+	$(BIN)/clang-format -i $$(find csrc tests bench -name '*.[ch]')
+	$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q .
+
+unit: $(VENV)/.tests
+	$(BIN)/python tools/ctests.py unit
+	$(BIN)/python tools/ctests.py replay
+
+pytest: $(VENV)/.tests
+	$(BIN)/python -m pytest $(PYTEST) tests
+
+others: $(VENV)/.tests
+	$(BIN)/python tools/pythons.py others $(PYTEST) -m 'not slow' tests/wsgi
+
+asan: $(VENV)/.tests
+	$(BIN)/python tools/pythons.py sanitized address,undefined $(PYTEST) $(or $(T),tests)
+
+tsan: $(VENV)/.tests
+	$(BIN)/python tools/pythons.py sanitized thread $(PYTEST) $(or $(T),tests/wsgi)
+
+# Memory and references over many requests, which the other tests leave out.
+leak: $(VENV)/.tests
+	$(BIN)/python -m pytest -q -k leak tests
+
+fuzz: $(VENV)/.tests
+	$(BIN)/python tools/ctests.py fuzz --seconds $(SECONDS) $(T)
+
+bench: $(VENV)/.installed
+	@tools/need.sh wrk libev-dev util-linux
+	$(BIN)/python bench/run.py $(BENCH)
+
+clean:
+	rm -rf build dist $(VENV) python/*.egg-info
+
+# ---- what the above stands on: Debian packages when root, a venv, the installed project ----
+
+$(VENV)/.made:
+	@tools/need.sh gcc libc6-dev binutils libuv1-dev node-llhttp
+	@$(PYTHON) -c 'import ensurepip, os, sysconfig; \
+	  os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null \
+	  || tools/need.sh python3 python3-venv python3-dev
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.tools: tools/requirements.txt | $(VENV)/.made
+	$(PIP) install -r tools/requirements.txt
+	@touch $@
+
+$(VENV)/.installed: $(SOURCES) | $(VENV)/.tools
+	$(PIP) install --no-build-isolation --no-deps --force-reinstall .
+	@touch $@
+
+$(VENV)/.tests: tests/requirements.txt $(VENV)/.installed | $(VENV)/.tools
+	@tools/need.sh clang libcmocka-dev
+	@tools/need.sh libclang-rt-$$(clang -dumpversion | cut -d. -f1)-dev
+	$(PIP) install -r tests/requirements.txt
+	@touch $@

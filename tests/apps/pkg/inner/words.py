@@ -1,0 +1,1 @@
+WORDS = "deep in a package"

@@ -1,0 +1,70 @@
+"""Fixtures of the whole suite: `serve` starts a server for a test, `serve_all` for a file."""
+
+import itertools
+import os
+from pathlib import Path
+
+import pytest
+import server
+
+
+class Serving:
+    """Starts servers, each in a folder of its own, and ends them all in finish()."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.numbers = itertools.count()
+        self.servers = []
+
+    def __call__(self, *args, **kwargs):
+        started = None
+        folder = self.folder / f"server{next(self.numbers)}"
+        before = len(server.LIVE)
+        try:
+            started = server.Server(folder, *args, **kwargs)
+        finally:
+            # One that failed to become ready has to be ended as well.
+            self.servers += [started] if started else server.LIVE[before:]
+        return started
+
+    def finish(self):
+        failures = []
+        for one in reversed(self.servers):
+            try:
+                one.finish()
+            except server.ServerFailed as failure:
+                failures.append(str(failure))
+        if failures:
+            pytest.fail("\n".join(failures), pytrace=False)
+
+
+@pytest.fixture
+def serve(tmp_path):
+    serving = Serving(tmp_path)
+    yield serving
+    serving.finish()
+
+
+@pytest.fixture(scope="module")
+def serve_all(tmp_path_factory):
+    serving = Serving(tmp_path_factory.mktemp("shared"))
+    yield serving
+    serving.finish()
+
+
+@pytest.fixture(scope="session", params=["embed", "exec"])
+def door(request):
+    """Both ways into Python, or the one that the caller's environment asks for."""
+    only = os.environ.get("CWSGI_DOOR")
+    if only and only != request.param:
+        pytest.skip(f"CWSGI_DOOR={only}")
+    return request.param
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if report.when == "call" and report.failed:
+        for one in server.LIVE:
+            report.sections.append(("server", one.report()))
