@@ -58,6 +58,7 @@ asan: $(VENV)/.tests
 	$(BIN)/python tools/pythons.py sanitized address,undefined $(PYTEST) $(or $(T),tests)
 
 tsan: $(VENV)/.tests
+	$(if $(T),,$(BIN)/python tools/ctests.py unit --sanitize thread)
 	$(BIN)/python tools/pythons.py sanitized thread $(PYTEST) $(or $(T),tests/wsgi)
 
 # Memory and references over many requests, which the other tests leave out.

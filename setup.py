@@ -50,9 +50,10 @@ class Native:
     """What both parts are built with: compiler, libraries, defines."""
 
     def __init__(self):
-        self.cc = native.compiler(os.environ.get("CWSGI_SANITIZE", ""))
+        sanitize = os.environ.get("CWSGI_SANITIZE", "")
+        self.cc = native.compiler(sanitize)
         self.llhttp = native.find_llhttp(self.cc)
-        self.libuv = native.find_libuv(self.cc, Path("build/obj/libuv"))
+        self.libuv = native.find_libuv(self.cc, Path("build/obj/libuv"), sanitize)
         self.flags, self.link = native.environment_flags()
 
     def builder(self, *flags):

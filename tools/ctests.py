@@ -1,8 +1,8 @@
 """Builds and runs what tests C without Python, with ASan and UBSan.
 
-    tools/ctests.py unit [tests/unit/test_buf.c ...]   cmocka programs
-    tools/ctests.py replay                             fuzz targets on their corpora
-    tools/ctests.py fuzz [--seconds N] [NAME ...]      fuzz targets, looking for more
+    tools/ctests.py unit [--sanitize thread] [NAME ...]   cmocka programs
+    tools/ctests.py replay                                fuzz targets on their corpora
+    tools/ctests.py fuzz [--seconds N] [NAME ...]         fuzz targets, looking for more
 
 Every file of tests/unit and tests/fuzz is a program of its own, linked with base/, http/,
 llhttp and libuv. The corpus of tests/fuzz/NAME.c is tests/fuzz/corpus/NAME/.
@@ -18,18 +18,19 @@ import native
 
 OUTPUT = native.ROOT / "build" / "ctests"
 TIME_LIMIT = 300
+DEFAULT = "address,undefined"
 
 
 class Programs:
-    """Test programs of one kind: `extra` is what that kind is compiled with besides."""
+    """Test programs of one kind: the flags are what that kind is compiled with besides."""
 
-    def __init__(self, extra_compile, extra_link):
+    def __init__(self, sanitize, extra_compile, extra_link):
         os.environ.setdefault("CC", "clang")
         cc = native.compiler()
-        sanitizers, self.link_flags = native.sanitizer_flags("address,undefined")
+        sanitizers, self.link_flags = native.sanitizer_flags(sanitize)
         self.link_flags += extra_link
         llhttp = native.find_llhttp(cc)
-        libuv = native.find_libuv(cc, Path("build/obj/libuv"))
+        libuv = native.find_libuv(cc, Path("build/obj/libuv"), sanitize)
         flags = [
             *native.BASE_FLAGS,
             *native.WARNINGS,
@@ -65,8 +66,9 @@ class Programs:
 
 def execute(command):
     """Runs a test program; returns whether it passed."""
+    env = {"TSAN_OPTIONS": "suppressions=tools/tsan.supp", **os.environ}
     try:
-        code = subprocess.run(command, cwd=native.ROOT, timeout=TIME_LIMIT).returncode
+        code = subprocess.run(command, cwd=native.ROOT, timeout=TIME_LIMIT, env=env).returncode
     except subprocess.TimeoutExpired:
         code = f"no end after {TIME_LIMIT} s"
     if code:
@@ -90,7 +92,7 @@ def unit(options):
     sources = sources_in("unit", options.names)
     if not sources:
         return True
-    programs = Programs([], ["-lcmocka"])
+    programs = Programs(options.sanitize, [], ["-lcmocka"])
     return all([execute([program]) for program in programs.build(sources)])
 
 
@@ -98,7 +100,7 @@ def fuzz_programs(names):
     sources = sources_in("fuzz", names)
     if not sources:
         return []
-    programs = Programs(["-fsanitize=fuzzer-no-link"], ["-fsanitize=fuzzer"])
+    programs = Programs(DEFAULT, ["-fsanitize=fuzzer-no-link"], ["-fsanitize=fuzzer"])
     return list(zip(sources, programs.build(sources), strict=True))
 
 
@@ -133,6 +135,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("kind", choices=("unit", "replay", "fuzz"))
     parser.add_argument("names", nargs="*")
+    parser.add_argument("--sanitize", default=DEFAULT, help="of unit tests")
     parser.add_argument("--seconds", type=int, default=60)
     options = parser.parse_args()
     try:

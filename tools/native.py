@@ -22,6 +22,7 @@ WARNINGS = ["-Wall", "-Wextra", "-Wno-unused-parameter"]
 BASE_FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-fvisibility=hidden", "-Icsrc"]
 RELEASE_FLAGS = [
     "-O2",
+    "-DNDEBUG",
     "-ffunction-sections",
     "-fdata-sections",
     "-fstack-protector-strong",
@@ -94,7 +95,7 @@ def version_of(found, prefix):
     return ".".join(found[f"{prefix}_VERSION_{part}"] for part in ("MAJOR", "MINOR", "PATCH"))
 
 
-def find_libuv(cc, folder):
+def find_libuv(cc, folder, sanitize=""):
     """libuv: its static archive where one can go into a shared object, else -luv."""
     cflags = pkg_config("--cflags", "libuv") or []
     found = macros(cc, "uv.h", cflags)
@@ -103,7 +104,7 @@ def find_libuv(cc, folder):
     library = Library(version_of(found, "UV"), cflags)
     system = ["-lpthread", "-ldl", "-lrt"]
     # For TSan it is a shared library, whose inner locking a suppression can name.
-    if "thread" not in os.environ.get("CWSGI_SANITIZE", ""):
+    if "thread" not in sanitize:
         for archive in archives(cc, ("libuv-static", "libuv"), ("libuv_a.a", "libuv.a")):
             for prepared in (as_is, position_independent):
                 flags = prepared(cc, archive, folder)

@@ -99,11 +99,12 @@ def sanitized(arguments):
         CWSGI_SANITIZE=sanitize,
     )
     preload = f"LD_PRELOAD={native.runtime(sanitize)}"
+    slow = os.environ.get("CWSGI_TEST_SLOW", SLOWER[kind])
     variables = {
         "CWSGI_SANITIZE": sanitize,
-        "CWSGI_TEST_SLOW": os.environ.get("CWSGI_TEST_SLOW", SLOWER[kind]),
+        "CWSGI_TEST_SLOW": slow,
         # CPython keeps memory to its end; what is lost is looked for by `make leak`.
-        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:detect_stack_use_after_return=0",
+        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:quarantine_size_mb=1:detect_stack_use_after_return=0",
         "UBSAN_OPTIONS": "print_stacktrace=1",
         "TSAN_OPTIONS": f"suppressions={native.ROOT}/tools/tsan.supp:exitcode=66",
     }
@@ -113,7 +114,8 @@ def sanitized(arguments):
     else:
         # Some programs crash under TSan's runtime (bash does): only the server gets it.
         variables["CWSGI_BIN"] = f"env {preload} {Path(python).with_name('cwsgi')}"
-    return pytest(python, arguments or ["tests"], **variables)
+    limit = f"--timeout={60 * float(slow):.0f}"
+    return pytest(python, [limit, *(arguments or ["tests"])], **variables)
 
 
 def main():

@@ -2,6 +2,7 @@
 /* Our own strictness, beside the clause that asks for it. */
 #include "http/checks.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 
 #define T CW_BYTE_TOKEN
@@ -54,6 +55,12 @@ static bool all(cw_span_t s, uint8_t class) {
   for (size_t i = 0; i < s.len; i++)
     if (!(cw_byte_class[(unsigned char)s.p[i]] & class)) return false;
   return true;
+}
+
+static int hex(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  c |= 0x20;
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 bool cw_is_token(cw_span_t s) {
@@ -134,14 +141,33 @@ int cw_check_transfer_encoding(cw_span_t s) {
   return 400;
 }
 
+/* RFC 3986 section 3.2.2: an IPv6 address, or IPvFuture ("v1.x"). */
+static bool is_ip_literal(cw_span_t s) {
+  char text[INET6_ADDRSTRLEN];
+  struct in6_addr addr;
+  if (s.p[0] == 'v' || s.p[0] == 'V') {
+    size_t dot = 1;
+    while (dot < s.len && hex(s.p[dot]) >= 0) dot++;
+    if (dot == 1 || dot + 1 >= s.len || s.p[dot] != '.') return false;
+    for (size_t i = dot + 1; i < s.len; i++)
+      if (s.p[i] == '%' ||
+          (!(cw_byte_class[(unsigned char)s.p[i]] & CW_BYTE_HOST) && s.p[i] != ':'))
+        return false;
+    return true;
+  }
+  if (s.len >= sizeof(text)) return false;
+  memcpy(text, s.p, s.len);
+  text[s.len] = '\0';
+  return inet_pton(AF_INET6, text, &addr) == 1;
+}
+
 bool cw_check_host(cw_span_t s) {
   size_t host;
   if (s.len && s.p[0] == '[') {
     const char *close = memchr(s.p, ']', s.len);
     if (!close || close == s.p + 1) return false;
-    for (const char *p = s.p + 1; p < close; p++)
-      if (!(cw_byte_class[(unsigned char)*p] & CW_BYTE_HOST) && *p != ':') return false;
     host = (size_t)(close + 1 - s.p);
+    if (!is_ip_literal((cw_span_t){s.p + 1, host - 2})) return false;
   } else {
     const char *colon = s.len ? memchr(s.p, ':', s.len) : NULL;
     host = colon ? (size_t)(colon - s.p) : s.len;
@@ -214,12 +240,6 @@ int cw_check_target(cw_span_t method, cw_span_t target, cw_target_t *out) {
   return 0;
 }
 
-static int hex(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  c |= 0x20;
-  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 ptrdiff_t cw_percent_decode(cw_span_t s, char *out) {
   char *o = out;
   for (size_t i = 0; i < s.len; i++) {
@@ -234,6 +254,11 @@ ptrdiff_t cw_percent_decode(cw_span_t s, char *out) {
   return o - out;
 }
 
+/* A field line begins with its name: no obs-fold, no empty name. */
+static bool starts_field(char c) {
+  return cw_is_token_byte((unsigned char)c);
+}
+
 ptrdiff_t cw_scan_head(const char *p, size_t n, size_t *scanned) {
   size_t line = *scanned;
   for (;;) {
@@ -242,14 +267,14 @@ ptrdiff_t cw_scan_head(const char *p, size_t n, size_t *scanned) {
       /* A CR may only be the last byte so far. */
       const char *cr = line < n ? memchr(p + line, '\r', n - line) : NULL;
       if (cr && cr != p + n - 1) return -1;
-      if (line < n && line > 0 && is_blank(p[line])) return -1;
+      if (line < n && line > 0 && !starts_field(p[line]) && p[line] != '\r') return -1;
       *scanned = line;
       return 0;
     }
     size_t end = (size_t)(lf - p);
     if (end == line || memchr(p + line, '\r', end - line) != p + end - 1) return -1;
     if (end == line + 1 && line > 0) return (ptrdiff_t)end + 1;
-    if (line > 0 && is_blank(p[line])) return -1;
+    if (line > 0 && !starts_field(p[line])) return -1;
     line = end + 1;
   }
 }

@@ -7,11 +7,18 @@
 enum {
   MAX_DIGITS = 15,         /* 60 bits: the size cannot overflow */
   MAX_OVERHEAD = 8 * 1024, /* extensions of one body, or its trailers */
+  MAX_TRAILERS = 100,
 };
 
 enum state {
   SIZE,
-  EXTENSION,
+  EXT_START, /* behind ';' */
+  EXT_NAME,
+  EXT_VALUE, /* behind '=' */
+  EXT_TOKEN,
+  EXT_QUOTED,
+  EXT_ESCAPED, /* behind '\\' */
+  EXT_END,     /* behind a closing quote */
   SIZE_LF,
   DATA,
   DATA_CR,
@@ -38,8 +45,39 @@ static int hex(unsigned char ch) {
   return ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
 }
 
+static bool is_extension(uint8_t state) {
+  return state >= EXT_START && state <= EXT_END;
+}
+
+/* One byte of chunk-ext: *( ";" name [ "=" ( token / quoted-string ) ] ),
+ * section 7.1.1, without its "bad" white space. Returns the next state, or -1. */
+static int extension(uint8_t state, unsigned char ch) {
+  switch (state) {
+    case EXT_QUOTED:
+      return ch == '"'              ? EXT_END
+             : ch == '\\'           ? EXT_ESCAPED
+             : cw_is_value_byte(ch) ? EXT_QUOTED
+                                    : -1;
+    case EXT_ESCAPED: return cw_is_value_byte(ch) ? EXT_QUOTED : -1;
+    case EXT_START: return cw_is_token_byte(ch) ? EXT_NAME : -1;
+    case EXT_VALUE:
+      return ch == '"' ? EXT_QUOTED : cw_is_token_byte(ch) ? EXT_TOKEN : -1;
+    default:
+      if (ch == '\r') return SIZE_LF;
+      if (ch == ';') return EXT_START;
+      if (ch == '=' && state == EXT_NAME) return EXT_VALUE;
+      return state != EXT_END && cw_is_token_byte(ch) ? state : -1;
+  }
+}
+
 /* One byte of framing. Returns 0 or -1. */
 static int step(cw_chunked_t *c, unsigned char ch) {
+  if (is_extension(c->state)) {
+    int next = extension(c->state, ch);
+    if (next < 0 || ++c->overhead > MAX_OVERHEAD) return -1;
+    c->state = (uint8_t)next;
+    return 0;
+  }
   switch (c->state) {
     case SIZE:
       if (hex(ch) >= 0) {
@@ -50,11 +88,8 @@ static int step(cw_chunked_t *c, unsigned char ch) {
       if (c->digits == 0) return -1;
       if (ch == '\r') return c->state = SIZE_LF, 0;
       /* No blanks before ';' (BWS): nobody sends them but to confuse two parsers. */
-      if (ch == ';') return c->state = EXTENSION, 0;
+      if (ch == ';') return c->state = EXT_START, 0;
       return -1;
-    case EXTENSION:
-      if (ch == '\r') return c->state = SIZE_LF, 0;
-      return cw_is_value_byte(ch) && ++c->overhead <= MAX_OVERHEAD ? 0 : -1;
     case SIZE_LF:
       if (ch != '\n') return -1;
       c->state = c->left ? DATA : TRAILER_START;
@@ -66,6 +101,7 @@ static int step(cw_chunked_t *c, unsigned char ch) {
       if (ch == '\r') return c->state = END_LF, 0;
       /* A line that starts with a blank would be obs-fold. */
       c->state = TRAILER_NAME;
+      if (++c->trailers > MAX_TRAILERS) return -1;
       return cw_is_token_byte(ch) && ++c->overhead <= MAX_OVERHEAD ? 0 : -1;
     case TRAILER_NAME:
       if (ch == ':') return c->state = TRAILER_VALUE, 0;

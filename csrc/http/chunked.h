@@ -17,6 +17,7 @@ typedef struct cw_chunked {
   uint32_t overhead; /* bytes of extensions, or of trailers */
   uint8_t state;
   uint8_t digits;
+  uint8_t trailers;
 } cw_chunked_t;
 
 void cw_chunked_init(cw_chunked_t *c);

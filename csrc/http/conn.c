@@ -194,8 +194,10 @@ static size_t feed_body(cw_conn_t *c, const char *p, size_t n) {
     ssize_t k = cw_chunked_next(&b->chunked, p + used, n - used, &data);
     if (k < 0) return break_body(c, 400), n;
     used += (size_t)k;
+    /* The size line alone can tell. */
+    if (limit && b->received + (int64_t)(data.len + b->chunked.left) > limit)
+      return break_body(c, 413), n;
     if (data.len == 0) continue;
-    if (limit && b->received + (int64_t)data.len > limit) return break_body(c, 413), n;
     if (!deliver(c, data)) return break_body(c, 503), n;
   }
   if (cw_chunked_done(&b->chunked)) complete_body(c);

@@ -31,13 +31,21 @@ static bool backlog_locked(const cw_req_t *req) {
   return cw_buf_pending(&req->out.buf) || req->out.file_fd >= 0;
 }
 
+/* What is left of `s` behind `n` bytes. */
+static cw_span_t rest_of(cw_span_t s, size_t n) {
+  return n == s.len ? (cw_span_t){"", 0} : (cw_span_t){s.p + n, s.len - n};
+}
+
+static int append(cw_buf_t *b, cw_span_t s) {
+  return cw_buf_append(b, s.p, s.len);
+}
+
 /* Keeps the unsent rest of the parts. Under req->lock. */
 static int keep_locked(cw_req_t *req, const cw_parts_t *parts, size_t sent,
                        size_t *taken) {
   cw_buf_t *b = &req->out.buf;
   size_t skip = CW_MIN(sent, parts->before.len);
-  if (cw_buf_append(b, parts->before.p + skip, parts->before.len - skip) != 0)
-    return CW_NOMEM;
+  if (append(b, rest_of(parts->before, skip)) != 0) return CW_NOMEM;
   sent -= skip;
   skip = CW_MIN(sent, parts->body.len);
   sent -= skip;
@@ -51,8 +59,8 @@ static int keep_locked(cw_req_t *req, const cw_parts_t *parts, size_t sent,
     req->waiting = true;
     return CW_WAIT;
   }
-  if (cw_buf_append(b, parts->body.p + skip, rest) != 0 ||
-      cw_buf_append(b, parts->after.p + sent, parts->after.len - sent) != 0)
+  if (append(b, rest_of(parts->body, skip)) != 0 ||
+      append(b, rest_of(parts->after, sent)) != 0)
     return CW_NOMEM;
   *taken = parts->body.len;
   return CW_OK;
@@ -136,7 +144,7 @@ int cw_out_write_file(cw_req_t *req, cw_span_t before, int fd, int64_t off, int6
   int copy = left ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
   if (left && copy < 0) return CW_NOMEM;
   pthread_mutex_lock(&req->lock);
-  int rc = cw_buf_append(&req->out.buf, before.p + head_sent, before.len - head_sent);
+  int rc = append(&req->out.buf, rest_of(before, head_sent));
   if (rc == 0) {
     req->out.file_fd = copy;
     req->out.file_off = off;

@@ -168,12 +168,16 @@ int cw_parse_head(cw_req_t *req, const char *data, size_t n) {
   llhttp_errno_t err = llhttp_execute(&srv->parser, p, n);
   if (ps.status) return ps.status;
   if (err == HPE_PAUSED) return 0;
-  /* The method was a well-formed token, so it is one that we do not know. */
-  return err == HPE_INVALID_METHOD ? 501 : 400;
+  /* The request line was well formed: what llhttp does not like in it is a method that
+   * it does not know. */
+  const char *at = llhttp_get_error_pos(&srv->parser);
+  bool in_line = at && at <= p + line_len && err != HPE_INVALID_URL;
+  return err == HPE_INVALID_METHOD || in_line ? 501 : 400;
 }
 
 int cw_parse_partial(const cw_limits_t *limits, const char *p, size_t n) {
   const char *lf = memchr(p, '\n', n);
+  if (lf && (lf == p || lf[-1] != '\r')) return 400;
   size_t line_len = lf ? (size_t)(lf - p) - 1 : n;
   if (line_len > limits->request_line + 1) return 414;
   if (lf) {

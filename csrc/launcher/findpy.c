@@ -102,7 +102,8 @@ static bool take(const char *path, bool check, cw_python_t *out) {
   return true;
 }
 
-static const char *const names[] = {"python", "python3", "python" CW_PY_VERSION};
+#define VERSIONED "python" CW_PY_VERSION
+static const char *const names[] = {"python", "python3", VERSIONED};
 
 static bool take_from_dir(const char *dir, cw_python_t *out) {
   char path[PATH_MAX];

@@ -1,1 +1,3 @@
 """The server itself, in C. Nothing in it is public."""
+
+def _worker(fd: int, slot: int, /) -> int: ...

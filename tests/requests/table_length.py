@@ -12,7 +12,7 @@ def length(value, body=b"hello"):
 CASES = [
     ok("5", length(b"5"), body="hello", length="5"),
     ok("0", length(b"0", b""), body="", length="0"),
-    ok("white space around", length(b" \t5 \t"), body="hello", length="5"),
+    ok("white space around", length(b"  5  "), body="hello", length="5"),
     ok("no white space", post(b"Content-Length:5", body=b"hello"), body="hello"),
     ok("leading zeros", length(b"0005"), body="hello"),
     ok("name in any case", post(b"cOnTeNt-LeNgTh: 5", body=b"hello"), body="hello"),

@@ -44,7 +44,7 @@ static void good(void **state) {
   check("5\r\nhello\r\n0\r\n\r\nrest", 15, "hello");
   check("A\r\n0123456789\r\n1;x=y\r\nz\r\n0\r\n\r\n", 30, "0123456789z");
   check("000\r\nTrailer: x\r\nB: \r\n\r\n", 24, "");
-  check("1;a=\"q;\"\r\nx\r\n0;last\r\n\r\n", 25, "x");
+  check("1;a=\"q;\"\r\nx\r\n0;last\r\n\r\n", 23, "x");
   check("5\r\nhel", 0, "hel");
 }
 
@@ -70,6 +70,13 @@ static void broken(void **state) {
                                       "5;\x01\r\n",
                                       "1111111111111111\r\n",
                                       "5;a\nb\r\n",
+                                      "5;\r\n",
+                                      "5;;\r\n",
+                                      "5;=a\r\n",
+                                      "5;a=\r\n",
+                                      "5;a=\"b\r\n",
+                                      "5;a=\"b\"c\r\n",
+                                      "5; a\r\n",
                                       "0\r\na: b\n\r\n",
                                       "\t5\r\n",
                                       "5\r\r\n"};
