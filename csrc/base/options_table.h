@@ -41,6 +41,28 @@ CW_OPTION(BUFFER_BODY, "buffer_body", "--buffer-body", NULL, BYTES, "64k", "BYTE
 CW_OPTION(HEADER_TIMEOUT, "header_timeout", "--header-timeout", NULL, SECONDS, "30",
           "SECONDS", "HTTP", "time to send a request's header section")
 
+CW_OPTION(SEND_TIMEOUT, "send_timeout", "--send-timeout", NULL, SECONDS, "60",
+          "SECONDS", "HTTP", "time a client may take to accept more of a response")
+CW_OPTION(BODY_RATE, "body_rate", "--body-rate", NULL, BYTES, "240", "BYTES", "HTTP",
+          "least bytes per second of a body, in either direction; 0 sets no limit")
+CW_OPTION(
+    WORKER_CONNECTIONS, "worker_connections",
+    "--worker-connections --limit-connections", NULL, INT, "0", "N", "HTTP",
+    "connections a worker holds at once; 0 means as many as it has descriptors for")
+CW_OPTION(HEADER_MAP, "header_map", "--header-map", NULL, TEXT, "drop", "HOW", "HTTP",
+          "header names with an underscore: drop, refuse (400) or dangerous (keep)")
+
+CW_OPTION(FORWARDED_ALLOW_IPS, "forwarded_allow_ips", "--forwarded-allow-ips",
+          "FORWARDED_ALLOW_IPS", TEXT, "127.0.0.1,::1", "NETWORKS", "Proxies",
+          "proxies whose Forwarded and X-Forwarded-* fields count: addresses and CIDR, "
+          "comma-separated, or *. On Cloud Run also its front end")
+CW_OPTION(PROXY_PROTOCOL, "proxy_protocol", "--proxy-protocol", NULL, TEXT, "off",
+          "MODE", "Proxies",
+          "PROXY header in front of each connection: off, v1, v2 or auto")
+CW_OPTION(PROXY_ALLOW_IPS, "proxy_allow_ips", "--proxy-allow-from", NULL, TEXT,
+          "127.0.0.1,::1", "NETWORKS", "Proxies",
+          "proxies that may send a PROXY header")
+
 CW_OPTION(CHDIR, "chdir", "--chdir", NULL, TEXT, NULL, "DIR", "Application",
           "change to this folder before the app is imported")
 CW_OPTION(PYTHONPATH, "pythonpath", "--pythonpath", NULL, TEXT, NULL, "DIRS",

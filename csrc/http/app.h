@@ -46,6 +46,8 @@ typedef struct cw_head {
   const char *peer_port;
   const char *server_name;
   const char *server_port;
+  const char *proxy_family; /* of a PROXY header: "TCP4", "TCP6"; NULL without one */
+  const char *proxy_addr, *proxy_port; /* what the client connected to */
 } cw_head_t;
 
 /* The application as worker/ calls it. */

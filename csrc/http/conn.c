@@ -75,8 +75,11 @@ static void close_conn(cw_conn_t *c) {
   c->srv->n_conns--;
   if (c->req) cw_req_free(c->req);
   c->req = NULL;
+  free(c->proxy);
+  c->proxy = NULL;
   uv_close((uv_handle_t *)&c->poll, on_closed);
   close(c->fd);
+  cw_server_made_room(c->srv);
 }
 
 /* Ends the connection so that the client sees an error even where the end of the
@@ -116,6 +119,26 @@ static void lose(cw_conn_t *c) {
   update_poll(c);
 }
 
+/* Starts a window in which body or response bytes have to move. */
+static void start_window(cw_conn_t *c, cw_timer_kind_t kind) {
+  c->moved = 0;
+  start_timer(c, kind);
+}
+
+/* Whether enough moved in the window that just ended. */
+static bool kept_pace(const cw_conn_t *c, cw_timer_kind_t kind) {
+  const cw_server_t *srv = c->srv;
+  return c->moved > 0 &&
+         c->moved >= (uint64_t)srv->limits.rate * srv->timers.duration[kind] / 1000;
+}
+
+/* Kept alive and waiting: the one to go when room is needed. */
+static void become_idle(cw_conn_t *c) {
+  set_state(c, CW_CONN_IDLE);
+  start_timer(c, CW_TIMER_IDLE);
+  cw_server_made_room(c->srv);
+}
+
 /* Answers a request that is not run, and ends the connection. What follows it on the
  * connection is never looked at. */
 static void refuse(cw_conn_t *c, int status) {
@@ -137,10 +160,17 @@ static void refuse(cw_conn_t *c, int status) {
 
 /* ---- request bodies ----------------------------------------------------- */
 
+static bool body_open(cw_conn_t *c) {
+  cw_body_t *b = &c->req->body;
+  /* `complete` and `broken` are written by the loop alone: no lock to read them. */
+  return !b->complete && !b->broken;
+}
+
 /* Hands body bytes on. Returns false where they cannot be kept. */
 static bool deliver(cw_conn_t *c, cw_span_t data) {
   cw_body_t *b = &c->req->body;
   b->received += (int64_t)data.len;
+  c->moved += (uint32_t)data.len;
   if (c->state == CW_CONN_SKIP) return b->received - b->taken <= 2 * CW_DISCARD_MAX;
   pthread_mutex_lock(&c->req->lock);
   bool ok = cw_buf_append(&b->buf, data.p, data.len) == 0;
@@ -169,6 +199,7 @@ static void break_body(cw_conn_t *c, int status) {
 }
 
 static void complete_body(cw_conn_t *c) {
+  cw_timer_stop(&c->timer);
   pthread_mutex_lock(&c->req->lock);
   c->req->body.complete = true;
   bool wake = c->req->waiting;
@@ -204,12 +235,6 @@ static size_t feed_body(cw_conn_t *c, const char *p, size_t n) {
   return used;
 }
 
-static bool body_open(cw_conn_t *c) {
-  cw_body_t *b = &c->req->body;
-  /* `complete` and `broken` are written by the loop alone: no lock to read them. */
-  return !b->complete && !b->broken;
-}
-
 /* ---- requests ----------------------------------------------------------- */
 
 static void give_to_app(cw_conn_t *c) {
@@ -230,11 +255,12 @@ static void start_request(cw_conn_t *c) {
     if (!h->chunked && h->content_length <= c->srv->limits.buffer_body &&
         !req->expect_continue) {
       set_state(c, CW_CONN_BODY);
-      start_timer(c, CW_TIMER_HEAD);
+      start_window(c, CW_TIMER_BODY);
       return;
     }
   }
   give_to_app(c);
+  if (body_open(c)) start_window(c, CW_TIMER_BODY);
 }
 
 /* Tries to read one head. Returns the bytes used, 0 where more are needed; a refused
@@ -272,12 +298,39 @@ static size_t read_head(cw_conn_t *c, const char *p, size_t n) {
   return (size_t)len;
 }
 
+/* Reads the PROXY header in front of everything. Same results as read_head(). */
+static size_t read_proxy_header(cw_conn_t *c, const char *p, size_t n) {
+  cw_proxy_info_t info;
+  ssize_t len = cw_proxy_header_parse(p, n, c->srv->limits.proxy_mode, &info);
+  if (len == CW_PROXY_BAD) {
+    /* Whoever this is, it does not speak what it should: nothing to answer. */
+    cw_log(CW_LOG_WARNING, "%s:%s: bad PROXY header", c->peer_addr, c->peer_port);
+    close_conn(c);
+    return 0;
+  }
+  if (len > 0 && info.family[0]) {
+    c->proxy = cw_malloc(sizeof(info));
+    if (!c->proxy) {
+      close_conn(c);
+      return 0;
+    }
+    *c->proxy = info;
+  }
+  if (len != 0) set_state(c, CW_CONN_HEAD);
+  return len > 0 ? (size_t)len : 0;
+}
+
 /* Uses as many bytes as the connection's state allows. */
 static size_t consume(cw_conn_t *c, const char *p, size_t n) {
   size_t used = 0;
   while (used < n) {
     size_t k;
     switch (c->state) {
+      case CW_CONN_PROXY:
+        k = read_proxy_header(c, p + used, n - used);
+        if (c->state == CW_CONN_CLOSED) return n;
+        if (k == 0 && c->state == CW_CONN_PROXY) return used;
+        break;
       case CW_CONN_HEAD:
       case CW_CONN_IDLE:
         k = read_head(c, p + used, n - used);
@@ -294,8 +347,7 @@ static size_t consume(cw_conn_t *c, const char *p, size_t n) {
         if (c->state == CW_CONN_SKIP && c->req->body.complete) {
           cw_req_free(c->req);
           c->req = NULL;
-          set_state(c, CW_CONN_IDLE);
-          start_timer(c, CW_TIMER_IDLE);
+          become_idle(c);
         }
         break;
       case CW_CONN_FLUSH: return used;
@@ -337,8 +389,7 @@ static void feed(cw_conn_t *c, const char *p, size_t n) {
 static void next_request(cw_conn_t *c) {
   if (c->req) cw_req_free(c->req);
   c->req = NULL;
-  set_state(c, CW_CONN_IDLE);
-  start_timer(c, CW_TIMER_IDLE);
+  become_idle(c);
   if (cw_buf_pending(&c->in)) feed(c, NULL, 0);
   /* After FIN only what was received before it is answered. */
   if (c->eof && (c->state == CW_CONN_IDLE || c->state == CW_CONN_HEAD))
@@ -369,7 +420,7 @@ static void end_request(cw_conn_t *c) {
     }
     cw_buf_free(&req->body.buf);
     set_state(c, CW_CONN_SKIP);
-    start_timer(c, CW_TIMER_HEAD);
+    start_window(c, CW_TIMER_BODY);
     update_poll(c);
     return;
   }
@@ -395,7 +446,7 @@ static void on_done(cw_conn_t *c) {
     reset_conn(c);
   } else if (has_output(req)) {
     c->want_write = true;
-    start_timer(c, CW_TIMER_STALL);
+    start_window(c, CW_TIMER_STALL);
     update_poll(c);
   } else {
     end_request(c);
@@ -409,8 +460,9 @@ void cw_conn_on_post(cw_conn_t *c, int posts) {
   }
   if ((posts & CW_POST_WRITE) && !c->want_write && !atomic_load(&c->req->lost)) {
     c->want_write = true;
-    start_timer(c, CW_TIMER_STALL);
+    start_window(c, CW_TIMER_STALL);
   }
+  if ((posts & CW_POST_RESUME) && !c->want_write) start_window(c, CW_TIMER_BODY);
   update_poll(c);
 }
 
@@ -445,23 +497,23 @@ static void on_readable(cw_conn_t *c) {
 static void on_writable(cw_conn_t *c) {
   cw_req_t *req = c->req;
   pthread_mutex_lock(&req->lock);
-  size_t before = cw_buf_pending(&req->out.buf);
-  int64_t file_before = req->out.file_left;
+  int64_t before = (int64_t)cw_buf_pending(&req->out.buf) + req->out.file_left;
   int rc = cw_out_flush_locked(req);
-  bool moved =
-      cw_buf_pending(&req->out.buf) != before || req->out.file_left != file_before;
+  int64_t after = (int64_t)cw_buf_pending(&req->out.buf) + req->out.file_left;
   bool wake = rc == CW_OK && req->waiting;
   pthread_mutex_unlock(&req->lock);
   if (rc == CW_LOST) {
     lose(c);
     return;
   }
-  if (rc == CW_WAIT) {
-    if (moved) start_timer(c, CW_TIMER_STALL);
-    return;
-  }
+  c->moved += (uint32_t)(before - after);
+  if (rc == CW_WAIT) return;
   c->want_write = false;
-  cw_timer_stop(&c->timer);
+  /* The clock of a body that is still coming goes on. */
+  if (c->state == CW_CONN_RUN && body_open(c))
+    start_window(c, CW_TIMER_BODY);
+  else
+    cw_timer_stop(&c->timer);
   if (c->state == CW_CONN_FLUSH) {
     end_request(c);
     return;
@@ -485,6 +537,24 @@ static void on_event(uv_poll_t *poll, int status, int events) {
     on_readable(c);
 }
 
+/* A window of a running request ended. */
+static void on_window_end(cw_conn_t *c) {
+  cw_timer_kind_t kind = c->want_write ? CW_TIMER_STALL : CW_TIMER_BODY;
+  pthread_mutex_lock(&c->req->lock);
+  bool ours = c->req->body.paused; /* it is the app that does not read */
+  pthread_mutex_unlock(&c->req->lock);
+  if (kept_pace(c, kind) || (kind == CW_TIMER_BODY && ours)) {
+    start_window(c, kind);
+    return;
+  }
+  cw_log(CW_LOG_DEBUG, "%s:%s: too slow, given up", c->peer_addr, c->peer_port);
+  if (kind == CW_TIMER_STALL)
+    lose(c);
+  else if (body_open(c))
+    break_body(c, 408);
+  update_poll(c);
+}
+
 void cw_conn_on_timer(cw_conn_t *c) {
   switch (c->state) {
     case CW_CONN_HEAD:
@@ -493,12 +563,20 @@ void cw_conn_on_timer(cw_conn_t *c) {
       else
         close_conn(c);
       break;
-    case CW_CONN_BODY: refuse(c, 408); break;
-    case CW_CONN_RUN:
-      cw_log(CW_LOG_DEBUG, "%s:%s: takes no response bytes, given up", c->peer_addr,
-             c->peer_port);
-      lose(c);
+    case CW_CONN_BODY:
+    case CW_CONN_SKIP:
+      if (kept_pace(c, CW_TIMER_BODY))
+        start_window(c, CW_TIMER_BODY);
+      else
+        break_body(c, 408);
       break;
+    case CW_CONN_FLUSH:
+      if (kept_pace(c, CW_TIMER_STALL))
+        start_window(c, CW_TIMER_STALL);
+      else
+        close_conn(c);
+      break;
+    case CW_CONN_RUN: on_window_end(c); break;
     default: close_conn(c); break;
   }
 }
@@ -510,6 +588,7 @@ void cw_conn_on_drain(cw_conn_t *c) {
       /* What has arrived already is answered; else end before anything is read. */
       if (recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0) close_conn(c);
       break;
+    case CW_CONN_PROXY:
     case CW_CONN_HEAD:
       /* Accepted moments ago: its request is on the way. Don't wait long for it. */
       if (!cw_buf_pending(&c->in)) start_timer(c, CW_TIMER_LINGER);
@@ -519,9 +598,39 @@ void cw_conn_on_drain(cw_conn_t *c) {
   }
 }
 
+void cw_conn_evict(cw_conn_t *c) {
+  assert(c->state == CW_CONN_IDLE);
+  close_conn(c);
+}
+
 void cw_conn_abort(cw_conn_t *c) {
   if (c->state == CW_CONN_RUN) set_state(c, CW_CONN_FLUSH);
   close_conn(c);
+}
+
+/* Notes who connected. Returns false for a peer without an address (Unix sockets). */
+static bool set_peer(cw_conn_t *c, const struct sockaddr_storage *peer,
+                     cw_addr_t *addr) {
+  unsigned port;
+  if (peer->ss_family == AF_INET) {
+    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    const struct sockaddr_in *in = (const void *)peer;
+    memcpy(addr->b, mapped, sizeof(mapped));
+    memcpy(addr->b + 12, &in->sin_addr, 4);
+    port = ntohs(in->sin_port);
+  } else if (peer->ss_family == AF_INET6) {
+    const struct sockaddr_in6 *in6 = (const void *)peer;
+    memcpy(addr->b, &in6->sin6_addr, 16);
+    port = ntohs(in6->sin6_port);
+  } else {
+    return false;
+  }
+  /* A v4 client on a dual-stack socket is known by its v4 address. */
+  bool v4 = IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)(const void *)addr->b);
+  inet_ntop(v4 ? AF_INET : AF_INET6, addr->b + (v4 ? 12 : 0), c->peer_addr,
+            sizeof(c->peer_addr));
+  snprintf(c->peer_port, sizeof(c->peer_port), "%hu", (unsigned short)port);
+  return true;
 }
 
 void cw_conn_accept(cw_server_t *srv, const cw_listener_t *l, int fd,
@@ -536,26 +645,26 @@ void cw_conn_accept(cw_server_t *srv, const cw_listener_t *l, int fd,
   c->fd = fd;
   c->listener = l;
   c->state = CW_CONN_HEAD;
+  bool reject = false; /* it may not speak for others, and nobody may speak directly */
   cw_timer_init(&c->timer);
   cw_list_init(&c->all);
-  unsigned port = 0;
-  if (peer->ss_family == AF_INET) {
-    const struct sockaddr_in *in = (const void *)peer;
-    inet_ntop(AF_INET, &in->sin_addr, c->peer_addr, sizeof(c->peer_addr));
-    port = ntohs(in->sin_port);
-  } else if (peer->ss_family == AF_INET6) {
-    const struct sockaddr_in6 *in6 = (const void *)peer;
-    /* A v4 client on a dual-stack socket is known by its v4 address. */
-    if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
-      inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], c->peer_addr,
-                sizeof(c->peer_addr));
-    else
-      inet_ntop(AF_INET6, &in6->sin6_addr, c->peer_addr, sizeof(c->peer_addr));
-    port = ntohs(in6->sin6_port);
+  cw_addr_t addr;
+  bool known = set_peer(c, peer, &addr);
+  c->trusted = cw_networks_have(&srv->limits.trusted, known ? &addr : NULL);
+  if (srv->limits.proxy_mode != CW_PROXY_OFF) {
+    if (cw_networks_have(&srv->limits.proxies, known ? &addr : NULL))
+      c->state = CW_CONN_PROXY;
+    else if (srv->limits.proxy_mode != CW_PROXY_AUTO)
+      reject = true;
   }
-  if (port) snprintf(c->peer_port, sizeof(c->peer_port), "%hu", (unsigned short)port);
   cw_list_push(&srv->conns, &c->all);
   srv->n_conns++;
   start_timer(c, CW_TIMER_HEAD);
+  if (reject) {
+    cw_log(CW_LOG_WARNING, "%s:%s: not in --proxy-allow-from; closed", c->peer_addr,
+           c->peer_port);
+    close_conn(c);
+    return;
+  }
   update_poll(c);
 }

@@ -33,6 +33,7 @@ enum {
 };
 
 typedef enum cw_conn_state {
+  CW_CONN_PROXY,  /* waits for a PROXY header */
   CW_CONN_HEAD,   /* waits for a whole header section */
   CW_CONN_IDLE,   /* kept alive, no byte of a next request yet */
   CW_CONN_BODY,   /* collects a small body before its request runs */
@@ -56,10 +57,13 @@ typedef struct cw_conn {
   uint8_t state;
   uint8_t events;  /* polled for */
   bool eof;        /* the client sent FIN */
+  bool trusted;    /* its proxy headers count */
   bool want_write; /* the running thread or the loop waits to send */
   uint8_t blanks;  /* empty lines before this request */
   char peer_addr[46];
   char peer_port[6];
+  uint32_t moved;         /* body or response bytes in this timer window */
+  cw_proxy_info_t *proxy; /* owned; NULL without a PROXY header */
 } cw_conn_t;
 
 /* Messages from a running thread to the loop. */
@@ -145,8 +149,9 @@ struct cw_server {
   } acceptors[CW_MAX_LISTENERS];
   int n_acceptors;
   atomic_bool draining; /* set by the loop, read by threads that end a head */
-  bool accept_paused;
-  bool gave_request; /* to the host, in this turn */
+  bool accept_paused;   /* out of descriptors */
+  bool accept_full;     /* at the connection limit, and none is idle */
+  bool gave_request;    /* to the host, in this turn */
   unsigned n_conns;
   cw_list_t conns;
   cw_list_t pool;
@@ -168,12 +173,16 @@ void cw_conn_on_post(cw_conn_t *c, int posts);
 void cw_conn_on_timer(cw_conn_t *c);
 void cw_conn_on_drain(cw_conn_t *c);
 void cw_conn_abort(cw_conn_t *c);
+/* Closes an idle connection. */
+void cw_conn_evict(cw_conn_t *c);
 
 /* server.c: any thread. `urgent` ends a waiting turn. */
 void cw_server_post(cw_req_t *req, int what, bool urgent);
 
 /* server.c: handles every message. Returns whether there was one. */
 bool cw_server_take_posts(cw_server_t *srv);
+/* server.c: a connection was closed or became idle: there may be room again. */
+void cw_server_made_room(cw_server_t *srv);
 /* server.c: sees to it that the timer queues are looked at in time. */
 void cw_server_schedule_tick(cw_server_t *srv);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "http/checks.h"
+#include "http/forwarded.h"
 
 /* What one parse needs beside the request. */
 typedef struct parse {
@@ -107,9 +108,12 @@ static int check_fields(parse_t *ps, const cw_target_t *target) {
   req->keep_alive = h->minor == 1 ? !close : keep && !close;
   /* HTTP_A_B stands for "A-B" and "A_B" alike: drop the underscore form, so that it
    * cannot pose as the other. */
-  for (unsigned i = 0; i < h->n_fields; i++)
-    if (!memchr(h->fields[i].name.p, '_', h->fields[i].name.len))
+  for (unsigned i = 0; i < h->n_fields; i++) {
+    bool underscore = memchr(h->fields[i].name.p, '_', h->fields[i].name.len);
+    if (underscore && ps->limits->underscores == CW_UNDERSCORE_REFUSE) return 400;
+    if (!underscore || ps->limits->underscores == CW_UNDERSCORE_KEEP)
       h->fields[kept++] = h->fields[i];
+  }
   h->n_fields = kept;
   if (ps->limits->body && h->content_length > ps->limits->body) return 413;
   return 0;
@@ -129,6 +133,8 @@ static int on_headers_complete(llhttp_t *llp) {
   ptrdiff_t n = cw_percent_decode(target.path, path);
   if (n < 0) return refuse(ps, 400), -1;
   h->path = (cw_span_t){path, (size_t)n};
+  status = ps->req->conn->trusted ? cw_forwarded_apply(ps->req) : 0;
+  if (status) return refuse(ps, status), -1;
   llp->upgrade = 0; /* Upgrade is not acted upon: RFC 9110 section 7.8 allows that */
   return 0;
 }

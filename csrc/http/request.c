@@ -27,6 +27,14 @@ cw_req_t *cw_req_new(cw_conn_t *c) {
                   .peer_port = c->peer_port,
                   .server_name = c->listener->is_unix ? "localhost" : c->listener->host,
                   .server_port = c->listener->is_unix ? "80" : c->listener->port};
+  if (c->proxy) {
+    const cw_proxy_info_t *info = c->proxy;
+    req->head.proxy_family = info->family;
+    req->head.proxy_addr = info->dst_addr;
+    req->head.proxy_port = info->dst_port;
+    req->head.peer_addr = info->src_addr;
+    req->head.peer_port = info->src_port;
+  }
   req->conn = c;
   req->keep_alive = req->expect_continue = req->continue_sent = false;
   req->posted = false;

@@ -13,11 +13,11 @@
 #include "http/parse.h"
 
 enum {
-  ACCEPT_BATCH = 16,  /* connections of one event, so that requests go on */
-  ACCEPT_RETRY = 100, /* ms until accepting again when out of descriptors */
-  TIMER_GRAIN = 100,  /* ms */
-  STALL = 120 * 1000, /* ms without a response byte taken */
-  LINGER = 2 * 1000,  /* ms for the client to close */
+  ACCEPT_BATCH = 16,       /* connections of one event, so that requests go on */
+  ACCEPT_RETRY = 100,      /* ms until accepting again when out of descriptors */
+  TIMER_GRAIN = 100,       /* ms */
+  BODY_WINDOW = 10 * 1000, /* ms over which a body's rate is taken */
+  LINGER = 2 * 1000,       /* ms for the client to close */
 };
 
 /* ---- timers ------------------------------------------------------------- */
@@ -120,13 +120,35 @@ static void poll_acceptors(cw_server_t *srv, bool on);
 static void on_accept_retry(uv_timer_t *timer) {
   cw_server_t *srv = timer->data;
   srv->accept_paused = false;
-  poll_acceptors(srv, true);
+  if (!srv->accept_full) poll_acceptors(srv, true);
+}
+
+/* Makes room for one connection more: at the limit, the one that has been idle longest
+ * goes. Returns false where nothing can go; accepting then stops until something does.
+ */
+static bool make_room(cw_server_t *srv) {
+  if (!srv->limits.connections || srv->n_conns < srv->limits.connections) return true;
+  cw_timer_t *t = cw_timeqs_oldest(&srv->timers, CW_TIMER_IDLE);
+  if (t) {
+    cw_conn_evict(CW_CONTAINER(t, cw_conn_t, timer));
+    return true;
+  }
+  srv->accept_full = true;
+  poll_acceptors(srv, false);
+  return false;
+}
+
+void cw_server_made_room(cw_server_t *srv) {
+  if (!srv->accept_full) return;
+  srv->accept_full = false;
+  if (!srv->accept_paused && !srv->draining) poll_acceptors(srv, true);
 }
 
 /* Accepts up to `most` connections. Returns false when none is left. */
 static bool accept_some(struct cw_acceptor *a, int most) {
   cw_server_t *srv = a->srv;
   for (int i = 0; i < most; i++) {
+    if (!make_room(srv)) return false;
     struct sockaddr_storage peer;
     socklen_t len = sizeof(peer);
     peer.ss_family = AF_UNSPEC;
@@ -138,6 +160,11 @@ static bool accept_some(struct cw_acceptor *a, int most) {
     }
     if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) continue;
     if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+      cw_timer_t *idle = cw_timeqs_oldest(&srv->timers, CW_TIMER_IDLE);
+      if (idle) {
+        cw_conn_evict(CW_CONTAINER(idle, cw_conn_t, timer));
+        continue;
+      }
       cw_log(CW_LOG_WARNING, "cannot accept: %s; trying again in %d ms",
              strerror(errno), ACCEPT_RETRY);
       srv->accept_paused = true;
@@ -199,7 +226,8 @@ cw_server_t *cw_server_new(const cw_listener_t *listeners, int n,
   const uint64_t durations[CW_TIMER_KINDS] = {
       [CW_TIMER_HEAD] = (uint64_t)limits->header,
       [CW_TIMER_IDLE] = (uint64_t)limits->keepalive,
-      [CW_TIMER_STALL] = STALL,
+      [CW_TIMER_BODY] = CW_MIN((uint64_t)limits->header, (uint64_t)BODY_WINDOW),
+      [CW_TIMER_STALL] = (uint64_t)limits->send,
       [CW_TIMER_LINGER] = LINGER,
   };
   cw_timeqs_init(&srv->timers, durations);
@@ -240,7 +268,7 @@ void cw_server_drain(cw_server_t *srv) {
     struct cw_acceptor *a = &srv->acceptors[i];
     if (!a->open) continue;
     /* Who is in the queue has been told "connected": serve, don't reset. */
-    while (!srv->accept_paused && accept_some(a, ACCEPT_BATCH)) {
+    while (!srv->accept_paused && !srv->accept_full && accept_some(a, ACCEPT_BATCH)) {
     }
     a->open = false;
     uv_close((uv_handle_t *)&a->poll, NULL);

@@ -10,10 +10,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/addr.h"
 #include "base/heritage.h"
 #include "base/list.h"
 #include "base/macros.h"
+#include "base/modes.h"
 #include "http/app.h"
+#include "http/proxy_header.h"
 
 typedef struct cw_server cw_server_t;
 
@@ -26,17 +29,24 @@ typedef struct cw_host {
   void (*blocking)(void *data);
 } cw_host_t;
 
-/* A ready request's place in the host's queue, and back. */
-cw_list_t *cw_req_link(cw_req_t *req);
-cw_req_t *cw_req_of(cw_list_t *link);
-
 typedef struct cw_limits {
   size_t request_line, field_size; /* bytes */
   unsigned fields;
   int64_t body;              /* bytes; 0: none */
   int64_t buffer_body;       /* bytes */
   int64_t keepalive, header; /* ms */
+  int64_t send;              /* ms a client may take no response bytes */
+  int64_t rate;              /* least bytes/s of a body in either direction; 0: none */
+  unsigned connections;      /* open at once; 0: no limit */
+  cw_networks_t trusted; /* whose Forwarded and X-Forwarded-* fields count; borrowed */
+  cw_networks_t proxies; /* who may send a PROXY header; borrowed */
+  cw_proxy_mode_t proxy_mode;
+  cw_underscores_t underscores;
 } cw_limits_t;
+
+/* A ready request's place in the host's queue, and back. */
+cw_list_t *cw_req_link(cw_req_t *req);
+cw_req_t *cw_req_of(cw_list_t *link);
 
 /* Makes a server for already bound `listeners` (borrowed for the server's life).
  * Returns NULL with the reason in `*reason`. */

@@ -42,6 +42,10 @@ cw_timer_t *cw_timeqs_expire(cw_timeqs_t *qs, uint64_t now) {
   return NULL;
 }
 
+cw_timer_t *cw_timeqs_oldest(const cw_timeqs_t *qs, cw_timer_kind_t kind) {
+  return first(&qs->queue[kind]);
+}
+
 uint64_t cw_timeqs_next(const cw_timeqs_t *qs) {
   uint64_t next = UINT64_MAX;
   for (int i = 0; i < CW_TIMER_KINDS; i++) {

@@ -10,7 +10,8 @@
 #include "base/list.h"
 
 typedef enum cw_timer_kind {
-  CW_TIMER_HEAD,   /* a header section, or a small body, has to arrive */
+  CW_TIMER_HEAD,   /* a header section has to arrive */
+  CW_TIMER_BODY,   /* a window in which body bytes have to arrive */
   CW_TIMER_IDLE,   /* keep-alive */
   CW_TIMER_STALL,  /* the client takes no response bytes */
   CW_TIMER_LINGER, /* the client has to close after our goodbye */
@@ -36,6 +37,9 @@ void cw_timer_stop(cw_timer_t *t);
 
 /* Takes one timer that is due at `now` off its queue, or returns NULL. */
 cw_timer_t *cw_timeqs_expire(cw_timeqs_t *qs, uint64_t now);
+
+/* The timer of this kind that has waited longest, or NULL. */
+cw_timer_t *cw_timeqs_oldest(const cw_timeqs_t *qs, cw_timer_kind_t kind);
 
 /* When the next timer is due, or UINT64_MAX. */
 uint64_t cw_timeqs_next(const cw_timeqs_t *qs);

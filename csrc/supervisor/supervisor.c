@@ -17,9 +17,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/addr.h"
 #include "base/clock.h"
 #include "base/heritage.h"
 #include "base/log.h"
+#include "base/modes.h"
 #include "supervisor/granted.h"
 #include "supervisor/sockets.h"
 
@@ -306,6 +308,44 @@ static void work_out_defaults(state_t *st) {
     grace->source = CW_FROM_ENV;
   }
   st->n_workers = (int)workers->num;
+  if (!cw_opt_given(s, CW_OPT_FORWARDED_ALLOW_IPS) && getenv("K_SERVICE")) {
+    /* Cloud Run's front end speaks from a link-local address, and nobody else can. */
+    char *text = strdup("127.0.0.1,::1,169.254.0.0/16");
+    if (text) {
+      free(s->v[CW_OPT_FORWARDED_ALLOW_IPS].items[0]);
+      s->v[CW_OPT_FORWARDED_ALLOW_IPS].items[0] = text;
+      s->v[CW_OPT_FORWARDED_ALLOW_IPS].source = CW_FROM_ENV;
+    }
+  }
+}
+
+static int check_networks(const cw_settings_t *s, cw_opt_t id, const char *flag) {
+  cw_networks_t list = {NULL, 0, false};
+  cw_span_t bad;
+  int rc = cw_networks_add(&list, cw_opt_str(s, id), &bad);
+  if (rc != 0)
+    cw_complain("%s: '%.*s' is no address or network", flag, (int)bad.len,
+                bad.p ? bad.p : "");
+  cw_networks_free(&list);
+  return rc;
+}
+
+/* Options about clients and proxies. */
+static int check_peers(const cw_settings_t *s) {
+  if (check_networks(s, CW_OPT_FORWARDED_ALLOW_IPS, "--forwarded-allow-ips") != 0 ||
+      check_networks(s, CW_OPT_PROXY_ALLOW_IPS, "--proxy-allow-from") != 0)
+    return -1;
+  if (cw_proxy_mode_parse(cw_opt_str(s, CW_OPT_PROXY_PROTOCOL)) < 0) {
+    cw_complain("--proxy-protocol: '%s' is not off, v1, v2 or auto",
+                cw_opt_str(s, CW_OPT_PROXY_PROTOCOL));
+    return -1;
+  }
+  if (cw_underscores_parse(cw_opt_str(s, CW_OPT_HEADER_MAP)) < 0) {
+    cw_complain("--header-map: '%s' is not drop, refuse or dangerous",
+                cw_opt_str(s, CW_OPT_HEADER_MAP));
+    return -1;
+  }
+  return 0;
 }
 
 static int check(const state_t *st) {
@@ -329,7 +369,7 @@ static int check(const state_t *st) {
       cw_complain("--env: '%s' is not KEY=VALUE", env->items[i]);
       return -1;
     }
-  return 0;
+  return check_peers(s);
 }
 
 static int make_heritage(state_t *st) {

@@ -9,11 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/heritage.h"
 #include "base/log.h"
+#include "base/modes.h"
 #include "base/options.h"
 #include "http/server.h"
 #include "worker/appref.h"
@@ -124,7 +126,24 @@ static int set_paths(const cw_settings_t *s) {
   return 0;
 }
 
-static void read_limits(const cw_settings_t *s, cw_limits_t *l) {
+/* As many connections as there are descriptors for, less some for the app. */
+static unsigned default_connections(void) {
+  struct rlimit limit;
+  enum { FOR_THE_APP = 32 };
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > 1000000) return 1000000;
+  unsigned n = (unsigned)limit.rlim_cur, spare = CW_MIN(n / 4, (unsigned)FOR_THE_APP);
+  return CW_MAX(n - spare, 1u);
+}
+
+/* The supervisor has checked the values: only memory can be short. */
+static int read_networks(const cw_settings_t *s, cw_opt_t id, cw_networks_t *out) {
+  cw_span_t bad;
+  *out = (cw_networks_t){NULL, 0, false};
+  return cw_networks_add(out, cw_opt_str(s, id), &bad);
+}
+
+static int read_limits(const cw_settings_t *s, cw_limits_t *l) {
+  int64_t connections = cw_opt_num(s, CW_OPT_WORKER_CONNECTIONS);
   *l = (cw_limits_t){
       .request_line = (size_t)cw_opt_num(s, CW_OPT_LIMIT_REQUEST_LINE),
       .field_size = (size_t)cw_opt_num(s, CW_OPT_LIMIT_REQUEST_FIELD_SIZE),
@@ -133,7 +152,16 @@ static void read_limits(const cw_settings_t *s, cw_limits_t *l) {
       .buffer_body = cw_opt_num(s, CW_OPT_BUFFER_BODY),
       .keepalive = cw_opt_num(s, CW_OPT_KEEPALIVE),
       .header = cw_opt_num(s, CW_OPT_HEADER_TIMEOUT),
+      .send = cw_opt_num(s, CW_OPT_SEND_TIMEOUT),
+      .rate = cw_opt_num(s, CW_OPT_BODY_RATE),
+      .connections = connections ? (unsigned)connections : default_connections(),
+      .proxy_mode = cw_proxy_mode_parse(cw_opt_str(s, CW_OPT_PROXY_PROTOCOL)),
+      .underscores = cw_underscores_parse(cw_opt_str(s, CW_OPT_HEADER_MAP)),
   };
+  return read_networks(s, CW_OPT_FORWARDED_ALLOW_IPS, &l->trusted) != 0 ||
+                 read_networks(s, CW_OPT_PROXY_ALLOW_IPS, &l->proxies) != 0
+             ? -1
+             : 0;
 }
 
 /* Descriptors that the app's own child processes must not get. */
@@ -155,12 +183,11 @@ static int serve(cw_heritage_t *h, int slot, const cw_settings_t *s,
                  const cw_app_t *app) {
   const char *reason = "out of memory or descriptors";
   int exit_code = EXIT_BOOT;
-  cw_limits_t limits;
+  cw_limits_t limits = {0};
   cw_host_t host;
   cw_server_t *srv = NULL;
   cw_sched_t *sched = cw_sched_new((int)cw_opt_num(s, CW_OPT_THREADS), &runtime, app);
-  if (!sched) goto done;
-  read_limits(s, &limits);
+  if (!sched || read_limits(s, &limits) != 0) goto done;
   cw_sched_host(sched, &host);
   srv = cw_server_new(h->listeners, h->n_listeners, &limits, &host, &reason);
   if (!srv) goto done;
@@ -183,6 +210,8 @@ done:
   serving = NULL;
   if (srv) cw_server_free(srv);
   if (sched) cw_sched_free(sched);
+  cw_networks_free(&limits.trusted);
+  cw_networks_free(&limits.proxies);
   return exit_code;
 }
 

@@ -299,6 +299,18 @@ done:
   return rc;
 }
 
+/* What gunicorn tells of a PROXY header. */
+static int add_proxy(PyObject *env, const cw_head_t *h) {
+  return set_constant(env, "PROXY_PROTOCOL", PyUnicode_FromString(h->proxy_family)) <
+                     0 ||
+                 set_constant(env, "PROXY_ADDR", PyUnicode_FromString(h->proxy_addr)) <
+                     0 ||
+                 set_constant(env, "PROXY_PORT", PyUnicode_FromString(h->proxy_port)) <
+                     0
+             ? -1
+             : 0;
+}
+
 PyObject *cw_environ_new(const cw_head_t *h, PyObject *input) {
   CW_ASSERT_GIL();
   PyObject *env = PyDict_Copy(template);
@@ -316,6 +328,7 @@ PyObject *cw_environ_new(const cw_head_t *h, PyObject *input) {
       take(env, k_remote_port, PyUnicode_FromString(h->peer_port)) < 0)
     goto fail;
   if (h->scheme[4] && PyDict_SetItem(env, k_url_scheme, k_https) < 0) goto fail;
+  if (h->proxy_family && add_proxy(env, h) < 0) goto fail;
   stamp++;
   for (unsigned i = 0; i < h->n_fields; i++) {
     const cw_field_t *f = &h->fields[i];

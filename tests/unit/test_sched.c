@@ -77,7 +77,13 @@ typedef struct fixture {
 } fixture_t;
 
 static void set_up(fixture_t *f, int threads, void (*run)(void *, cw_req_t *)) {
-  const cw_limits_t limits = {8190, 8190, 100, 0, 65536, 60000, 30000};
+  const cw_limits_t limits = {.request_line = 8190,
+                              .field_size = 8190,
+                              .fields = 100,
+                              .buffer_body = 65536,
+                              .keepalive = 60000,
+                              .header = 30000,
+                              .send = 30000};
   const char *reason;
   cw_host_t host;
   socklen_t len = sizeof(f->addr);

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* What a trusted proxy says of the client: X-Forwarded-For, -Proto, -Host, -Port,
+ * gunicorn's other scheme headers, and Forwarded (RFC 7239). */
+#ifndef CW_HTTP_FORWARDED_H
+#define CW_HTTP_FORWARDED_H
+
+#include "http/http_internal.h"
+
+/* Rewrites peer, scheme, host and port of `req`'s head from its fields. Only for a
+ * request whose connection comes from a trusted peer; baton held, before the request is
+ * ready. Returns 0 or the status to refuse with: 400 where two fields contradict each
+ * other or one is malformed, 503 out of memory. */
+CW_MUSTCHECK int cw_forwarded_apply(cw_req_t *req);
+
+#endif
