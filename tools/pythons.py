@@ -104,7 +104,8 @@ def sanitized(arguments):
         "CWSGI_SANITIZE": sanitize,
         "CWSGI_TEST_SLOW": slow,
         # CPython keeps memory to its end; what is lost is looked for by `make leak`.
-        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:quarantine_size_mb=1:detect_stack_use_after_return=0",
+        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:quarantine_size_mb=1"
+        ":detect_stack_use_after_return=0",
         "UBSAN_OPTIONS": "print_stacktrace=1",
         "TSAN_OPTIONS": f"suppressions={native.ROOT}/tools/tsan.supp:exitcode=66",
     }

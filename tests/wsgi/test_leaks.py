@@ -105,7 +105,7 @@ def test_each_kind(server, name):
         ask_alone(server, raw, 150)
         before = measure(server)
         ask_alone(server, raw, count)
-    assert_flat(before, measure(server), count // 3)
+    assert_flat(before, measure(server), count * 3 // 4)
 
 
 def rounds(server, sizes, count):
