@@ -61,7 +61,7 @@ tsan: $(VENV)/.tests
 	$(if $(T),,$(BIN)/python tools/ctests.py unit --sanitize thread)
 	$(BIN)/python tools/pythons.py sanitized thread $(PYTEST) $(or $(T),tests/wsgi)
 
-# Memory and references over many requests, which the other tests leave out.
+# Only the tests that watch memory and references over many requests.
 leak: $(VENV)/.tests
 	$(BIN)/python -m pytest -q -k leak tests
 
@@ -69,7 +69,7 @@ fuzz: $(VENV)/.tests
 	$(BIN)/python tools/ctests.py fuzz --seconds $(SECONDS) $(T)
 
 bench: $(VENV)/.installed
-	@tools/need.sh wrk libev-dev util-linux
+	@tools/need.sh wrk libev-dev
 	$(BIN)/python bench/run.py $(BENCH)
 
 clean:

@@ -16,7 +16,8 @@ static int parse(cw_span_t text, cw_addr_t *out) {
   char copy[INET6_ADDRSTRLEN];
   if (text.len >= 2 && text.p[0] == '[' && text.p[text.len - 1] == ']')
     text = (cw_span_t){text.p + 1, text.len - 2};
-  if (text.len == 0 || text.len >= sizeof(copy)) return 0;
+  if (text.len == 0 || text.len >= sizeof(copy) || memchr(text.p, '\0', text.len))
+    return 0;
   memcpy(copy, text.p, text.len);
   copy[text.len] = '\0';
   if (inet_pton(AF_INET, copy, out->b + 12) == 1) {

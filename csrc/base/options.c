@@ -276,7 +276,8 @@ int cw_settings_pack(const cw_settings_t *s, cw_buf_t *out) {
 
 int cw_settings_unpack(cw_settings_t *s, const char *data, size_t len) {
   char err[256];
-  for (const char *p = data; p < data + len; p += strlen(p) + 1) {
+  for (size_t at = 0; at < len; at += strlen(data + at) + 1) {
+    const char *p = data + at;
     const char *eq = strchr(p, '=');
     if (!eq) return -1;
     int id = -1;

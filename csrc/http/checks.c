@@ -155,7 +155,7 @@ static bool is_ip_literal(cw_span_t s) {
         return false;
     return true;
   }
-  if (s.len >= sizeof(text)) return false;
+  if (s.len >= sizeof(text) || memchr(s.p, '\0', s.len)) return false;
   memcpy(text, s.p, s.len);
   text[s.len] = '\0';
   return inet_pton(AF_INET6, text, &addr) == 1;

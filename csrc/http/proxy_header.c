@@ -30,7 +30,7 @@ static cw_span_t word(cw_span_t *s) {
 
 static bool take_addr(cw_span_t w, int family, char out[46]) {
   unsigned char raw[16];
-  if (w.len == 0 || w.len >= 46) return false;
+  if (w.len == 0 || w.len >= 46 || memchr(w.p, '\0', w.len)) return false;
   memcpy(out, w.p, w.len);
   out[w.len] = '\0';
   return inet_pton(family, out, raw) == 1;

@@ -17,6 +17,11 @@ static void hosts(void **state) {
     if (cw_check_host(SPAN(bad[i]))) fail_msg("taken: %s", bad[i]);
 }
 
+static void host_with_nul(void **state) {
+  (void)state;
+  assert_false(cw_check_host((cw_span_t){"[::1\0/]", 7}));
+}
+
 static void lengths(void **state) {
   (void)state;
   static const char *const bad[] = {"",
@@ -150,13 +155,10 @@ static void lists(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(hosts),
-      cmocka_unit_test(lengths),
-      cmocka_unit_test(transfer_encodings),
-      cmocka_unit_test(request_lines),
-      cmocka_unit_test(targets),
-      cmocka_unit_test(percent),
-      cmocka_unit_test(head_ends),
+      cmocka_unit_test(hosts),         cmocka_unit_test(host_with_nul),
+      cmocka_unit_test(lengths),       cmocka_unit_test(transfer_encodings),
+      cmocka_unit_test(request_lines), cmocka_unit_test(targets),
+      cmocka_unit_test(percent),       cmocka_unit_test(head_ends),
       cmocka_unit_test(lists),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -85,6 +85,10 @@ static void version_1(void **state) {
     if (cw_proxy_header_parse(bad[i], strlen(bad[i]), CW_PROXY_V1, &info) !=
         CW_PROXY_BAD)
       fail_msg("taken: %s", bad[i]);
+  /* The text form ends at no NUL. */
+  assert_int_equal(cw_proxy_header_parse("PROXY TCP4 1.2.3.4\0x 5.6.7.8 1 2\r\n", 35,
+                                         CW_PROXY_V1, &info),
+                   CW_PROXY_BAD);
   char longest[200];
   memset(longest, 'x', sizeof(longest));
   memcpy(longest, "PROXY UNKNOWN ", 14);
