@@ -148,10 +148,10 @@ struct cw_server {
     bool open, polled;
   } acceptors[CW_MAX_LISTENERS];
   int n_acceptors;
-  atomic_bool draining; /* set by the loop, read by threads that end a head */
-  bool accept_paused;   /* out of descriptors */
-  bool accept_full;     /* at the connection limit, and none is idle */
-  bool gave_request;    /* to the host, in this turn */
+  atomic_bool draining;    /* set by the loop, read by threads that end a head */
+  bool accept_paused;      /* out of descriptors */
+  atomic_bool accept_full; /* at the connection limit, and none is idle */
+  bool gave_request;       /* to the host, in this turn */
   unsigned n_conns;
   cw_list_t conns;
   cw_list_t pool;

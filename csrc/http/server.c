@@ -71,7 +71,7 @@ void cw_server_post(cw_req_t *req, int what, bool urgent) {
   }
   /* Read before the lock is given up: afterwards the request may be the loop's. The
    * loop sets `attention` before it looks at the list, so one of both is seen. */
-  urgent |= atomic_load(&req->attention);
+  urgent |= atomic_load(&req->attention) || atomic_load(&srv->accept_full);
   pthread_mutex_unlock(&srv->post_lock);
   if (urgent && atomic_load(&srv->polling)) uv_async_send(&srv->wake);
 }
@@ -123,24 +123,21 @@ static void on_accept_retry(uv_timer_t *timer) {
   if (!srv->accept_full) poll_acceptors(srv, true);
 }
 
-/* Makes room for one connection more: at the limit, the one that has been idle longest
- * goes. Returns false where nothing can go; accepting then stops until something does.
+/* Closes the connection that has been idle longest. Returns false where none is idle.
  */
-static bool make_room(cw_server_t *srv) {
-  if (!srv->limits.connections || srv->n_conns < srv->limits.connections) return true;
+static bool evict_one(cw_server_t *srv) {
   cw_timer_t *t = cw_timeqs_oldest(&srv->timers, CW_TIMER_IDLE);
-  if (t) {
-    cw_conn_evict(CW_CONTAINER(t, cw_conn_t, timer));
-    return true;
-  }
-  srv->accept_full = true;
-  poll_acceptors(srv, false);
-  return false;
+  if (t) cw_conn_evict(CW_CONTAINER(t, cw_conn_t, timer));
+  return t != NULL;
+}
+
+static bool at_limit(const cw_server_t *srv) {
+  return srv->limits.connections && srv->n_conns >= srv->limits.connections;
 }
 
 void cw_server_made_room(cw_server_t *srv) {
   if (!srv->accept_full) return;
-  srv->accept_full = false;
+  atomic_store(&srv->accept_full, false);
   if (!srv->accept_paused && !srv->draining) poll_acceptors(srv, true);
 }
 
@@ -148,23 +145,25 @@ void cw_server_made_room(cw_server_t *srv) {
 static bool accept_some(struct cw_acceptor *a, int most) {
   cw_server_t *srv = a->srv;
   for (int i = 0; i < most; i++) {
-    if (!make_room(srv)) return false;
+    if (at_limit(srv) && !cw_timeqs_oldest(&srv->timers, CW_TIMER_IDLE)) {
+      /* Until one is closed or becomes idle, the rest waits in the backlog. */
+      atomic_store(&srv->accept_full, true);
+      poll_acceptors(srv, false);
+      return false;
+    }
     struct sockaddr_storage peer;
     socklen_t len = sizeof(peer);
     peer.ss_family = AF_UNSPEC;
     int fd = accept4(a->info->fd, (struct sockaddr *)&peer, &len,
                      SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
+      if (at_limit(srv)) evict_one(srv);
       cw_conn_accept(srv, a->info, fd, &peer);
       continue;
     }
     if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) continue;
     if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-      cw_timer_t *idle = cw_timeqs_oldest(&srv->timers, CW_TIMER_IDLE);
-      if (idle) {
-        cw_conn_evict(CW_CONTAINER(idle, cw_conn_t, timer));
-        continue;
-      }
+      if (evict_one(srv)) continue;
       cw_log(CW_LOG_WARNING, "cannot accept: %s; trying again in %d ms",
              strerror(errno), ACCEPT_RETRY);
       srv->accept_paused = true;

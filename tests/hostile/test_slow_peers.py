@@ -1,0 +1,224 @@
+"""Peers that are slow, silent, half gone or too many: they cost themselves, not others."""
+
+import resource
+import socket
+import subprocess
+import sys
+
+import pytest
+from client import SLOW, Client, request, wait_for
+from server import descriptors, rss
+
+MIB = 1 << 20
+
+
+def small_window(server):
+    """A client whose kernel takes little before it reads."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.connect(("127.0.0.1", server.binds[0].number))
+    client = Client(sock)
+    server.clients.append(client)
+    return client
+
+
+@pytest.fixture
+def brisk(serve):
+    """A server whose clocks are short enough to wait for."""
+    return serve(
+        "slow:app",
+        *("--header-timeout", "1", "--send-timeout", "1", "--body-rate", "1k", "--keep-alive", "1"),
+        threads=2,
+    )
+
+
+def test_silent_connection_is_closed_without_a_word(brisk):
+    with brisk.connect() as client:
+        assert client.read() == b""
+
+
+@pytest.mark.parametrize("start", [b"G", b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nX-"])
+def test_slow_head(brisk, start):
+    with brisk.connect() as client:
+        client.send(start)
+        assert client.response().status == 408
+        assert client.at_end()
+
+
+def test_trickling_head_gets_no_new_time(brisk):
+    """The clock counts from the first byte, whatever comes after it."""
+    with brisk.connect() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n")
+        with pytest.raises((ConnectionError, AssertionError)):
+            for _ in range(1000):
+                client.send(b"X-A: b\r\n")
+                if not client.quiet():
+                    break
+            assert client.response().status == 408
+            client.send(b"x" * MIB)
+            client.send(b"x" * MIB)
+            raise ConnectionError
+
+
+@pytest.mark.parametrize("length", [100, 1_000_000])
+def test_slow_body(brisk, length):
+    """Too slow by the least rate: 408, before the app runs or while it reads."""
+    with brisk.connect() as client:
+        client.send(b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\nabc" % length)
+        assert client.response().status == 408
+        assert client.at_end()
+
+
+def test_idle_connection_is_closed(brisk):
+    with brisk.connect() as client:
+        assert client.ask("/").status == 200
+        assert client.read() == b""
+
+
+def test_keep_alive_of_0_closes_after_each_response(serve):
+    server = serve("slow:app", "--keep-alive", "0")
+    with server.connect() as client:
+        response = client.ask("/")
+        assert response.status == 200 and response.closes
+        assert client.at_end()
+
+
+def test_reader_that_stopped_is_given_up(brisk):
+    """Its thread is free again, and its generator closed."""
+    clients = [brisk.connect() for _ in range(2)]
+    for client in clients:
+        client.send(request("/endless"))
+    brisk.wait_marks("endless closed", 2)
+    assert brisk.get("/").status == 200
+
+
+def test_slow_reader_of_an_ordinary_response_holds_no_thread(serve):
+    """Below the high-water mark the loop sends; all threads stay free."""
+    server = serve("slow:app", threads=1)
+    clients = []
+    for _ in range(20):
+        client = small_window(server)
+        client.send(request("/medium"))
+        clients.append(client)
+    assert server.get("/").status == 200
+    for client in clients:
+        assert len(client.response().body) == 200_000
+
+
+def test_reset_in_the_middle(serve):
+    server = serve("slow:app", threads=2)
+    for start in (
+        b"GET / HT",
+        request("/endless"),
+        request("/medium"),
+        b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\n\r\n" + b"x" * 90_000,
+    ):
+        for _ in range(20):
+            client = server.connect()
+            client.send(start)
+            client.reset()
+    wait_for(lambda: server.get("/").status == 200, "an answer")
+    wait_for(lambda: not server.lingering(), "the connections to end")
+
+
+def test_least_recently_used_idle_connection_makes_room(serve):
+    server = serve("slow:app", "--worker-connections", "10")
+    clients = [server.connect() for _ in range(10)]
+    for client in clients:
+        assert client.ask("/").status == 200
+    assert clients[0].ask("/").status == 200  # the second is now the oldest
+    late = server.connect()
+    assert late.ask("/").status == 200
+    assert clients[1].at_end()
+    assert clients[0].ask("/").status == 200
+
+
+def test_busy_connections_are_not_closed_for_new_ones(serve):
+    server = serve("slow:app", "--worker-connections", "4", threads=8)
+    busy = [server.connect() for _ in range(4)]
+    for client in busy:
+        client.send(request("/wait"))
+    server.wait_marks("waiting", 4)
+    late = server.connect()
+    late.send(request("/"))
+    assert late.quiet()
+    server.open_gate("wait")
+    for client in busy:
+        assert client.response().status == 200
+    assert late.response().status == 200
+
+
+def test_64_descriptors_and_500_clients(serve):
+    """Nobody is lost: who does not fit waits in the backlog."""
+    server = serve("slow:app", "--keep-alive", "5")
+    worker = server.worker().pid
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, (64, 64))
+    clients = [server.connect() for _ in range(500)]
+    for client in clients:
+        client.send(request("/"))
+    for client in clients:
+        assert client.response().status == 200
+        client.close()
+    assert server.worker().pid == worker
+    assert server.get("/").status == 200
+    wait_for(lambda: len(descriptors(worker)) < 40, "descriptors to be closed")
+
+
+FLOOD = """
+import socket, sys
+port, kind, count = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+socks = []
+for _ in range(count):
+    s = socket.create_connection(("127.0.0.1", port))
+    if kind == "loris":
+        s.sendall(b"GET / HTTP/1.1\\r\\nHost: a\\r\\nX-")
+    elif kind == "reader":
+        s.sendall(b"GET /medium HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n")
+    elif kind == "idle":
+        s.sendall(b"GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n")
+        s.recv(4096)
+    socks.append(s)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_crowds_of_slow_peers_leave_others_served(serve):
+    """4,000 peers of three bad kinds are held at once; memory stays bounded, all others go on."""
+    server = serve("slow:app", threads=4)
+    before = rss(server.worker())
+    crowds = []
+    try:
+        for kind, count in (("loris", 1000), ("reader", 1000), ("idle", 2000)):
+            crowd = subprocess.Popen(
+                [sys.executable, "-c", FLOOD, str(server.binds[0].number), kind, str(count)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
+            crowds.append(crowd)
+            assert crowd.stdout.readline() == b"ready\n"
+        with server.connect() as client:
+            for _ in range(200):
+                assert client.ask("/").status == 200
+        # A slow reader may hold what the kernel did not take of 200 kB, others next to nothing.
+        assert rss(server.worker()) - before < (200 * 1000 + 2 * 1000 * 4) * 1000 * SLOW
+    finally:
+        for crowd in crowds:
+            crowd.stdin.close()
+            crowd.wait(20)
+            crowd.stdout.close()
+    wait_for(lambda: not server.lingering(), "the crowd's connections to end", 30)
+
+
+def test_lost_client_is_told_once(serve):
+    """write() and iteration raise ClientDisconnected, an OSError; close() still runs."""
+    server = serve("slow:app", threads=2)
+    for path in ("/endless", "/endless-write"):
+        client = Client(socket.create_connection(("127.0.0.1", server.binds[0].number)))
+        client.send(request(path))
+        client.read_until(b"xxxx")
+        client.reset()
+    server.wait_marks("endless closed")
+    server.wait_marks("write raised")
+    assert "ClientDisconnected True" in str(server.marks("write raised"))
+    assert "Traceback" not in server.log()
