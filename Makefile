@@ -13,7 +13,7 @@ PIP := $(BIN)/pip --disable-pip-version-check -q
 # The folders too: a file that was added or removed changes theirs.
 SOURCES := setup.py pyproject.toml tools/native.py $(wildcard csrc/* csrc/*/*.[ch] python/cwsgi/*.py*)
 
-.PHONY: run build test test-one test-all lint unit pytest others format asan tsan fuzz bench leak clean
+.PHONY: soak differential run build test test-one test-all lint unit pytest others format asan tsan fuzz bench leak clean
 .NOTPARALLEL:
 
 run: export PORT := $(PORT)
@@ -23,7 +23,7 @@ run: $(VENV)/.installed
 	@exec $(BIN)/cwsgi --chdir examples/flask main:app
 
 # Whatever is compiled for developers is compiled with warnings as errors.
-build test lint unit pytest others asan tsan fuzz bench leak: export CWSGI_WERROR := 1
+build test lint unit pytest others asan tsan fuzz bench leak soak differential: export CWSGI_WERROR := 1
 build: $(VENV)/.installed
 
 # make test T=tests/wsgi/test_environ.py::test_path, or T=tests/unit/test_buf.c
@@ -65,8 +65,17 @@ tsan: $(VENV)/.tests
 leak: $(VENV)/.tests
 	$(BIN)/python -m pytest -q -k leak tests
 
+# make fuzz SECONDS=600 (or T=600)
 fuzz: $(VENV)/.tests
-	$(BIN)/python tools/ctests.py fuzz --seconds $(SECONDS) $(T)
+	$(BIN)/python tools/ctests.py fuzz --seconds $(or $(T),$(SECONDS))
+
+# Good and hostile clients at once for a while, every answer counted: make soak SECONDS=600
+soak: $(VENV)/.installed
+	$(BIN)/python bench/soak.py --seconds $(SECONDS)
+
+# What cwsgi accepts, h11 must accept alike: make differential SECONDS=600
+differential: $(VENV)/.tests
+	$(BIN)/python tests/differential.py --seconds $(SECONDS)
 
 bench: $(VENV)/.installed
 	@tools/need.sh wrk libev-dev

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,14 @@ def door(request):
     only = os.environ.get("CWSGI_DOOR")
     if only and only != request.param:
         pytest.skip(f"CWSGI_DOOR={only}")
+    if request.param == "embed" and not has_shared_library():
+        pytest.skip("this CPython has no shared libpython")
     return request.param
+
+
+def has_shared_library():
+    name, folder = sysconfig.get_config_var("INSTSONAME"), sysconfig.get_config_var("LIBDIR")
+    return ".so" in name and os.path.exists(os.path.join(folder, name))
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -186,7 +186,8 @@ static bool deliver(cw_conn_t *c, cw_span_t data) {
  * no memory for it (503). */
 static void break_body(cw_conn_t *c, int status) {
   if (c->state != CW_CONN_RUN) {
-    c->state == CW_CONN_BODY ? refuse(c, status) : close_conn(c);
+    /* SKIP: the response is out, and must not be reset under way. */
+    c->state == CW_CONN_BODY ? refuse(c, status) : linger(c);
     return;
   }
   pthread_mutex_lock(&c->req->lock);
@@ -415,7 +416,7 @@ static void end_request(cw_conn_t *c) {
   }
   if (!req->body.complete) {
     if (c->eof || req->body.broken) {
-      close_conn(c);
+      linger(c);
       return;
     }
     cw_buf_free(&req->body.buf);

@@ -127,12 +127,15 @@ static bool body_can_be_skipped(cw_req_t *req) {
   cw_body_t *b = &req->body;
   pthread_mutex_lock(&req->lock);
   bool complete = b->complete, broken = b->broken;
+  int64_t buffered = (int64_t)cw_buf_pending(&b->buf);
   pthread_mutex_unlock(&req->lock);
   if (complete) return true;
-  if (broken || req->head.chunked) return false;
+  if (broken) return false;
   /* Who waits for 100 Continue may or may not send the body now: no telling. */
   if (req->expect_continue && !req->continue_sent) return false;
-  return req->head.content_length - b->taken <= CW_DISCARD_MAX;
+  /* Of a chunked body nobody knows the end: what is there so far has to tell. */
+  return (req->head.chunked ? buffered : req->head.content_length - b->taken) <=
+         CW_DISCARD_MAX;
 }
 
 /* Ends the head: framing, connection, date. `body_len` is the whole body's length where

@@ -34,8 +34,9 @@ typedef struct thread {
   struct thread *below; /* on the stack of parked threads */
   pthread_t id;
   int probes;
-  bool gil;     /* its own: holds the GIL between requests */
-  bool getting; /* counted in s->getting */
+  unsigned epoch; /* of its call */
+  bool gil;       /* its own: holds the GIL between requests */
+  bool getting;   /* counted in s->getting */
 } thread_t;
 
 struct cw_sched {
@@ -50,6 +51,8 @@ struct cw_sched {
   int n_threads, max_threads;
   thread_t *parked; /* last in, first out: the warmest caches */
   int n_app;        /* threads inside the app */
+  int n_fresh;      /* of these, in calls that are not known to be slow */
+  unsigned epoch;   /* older calls are slow */
   int getting;      /* threads on their way to the GIL: at most one is sent there */
   int score;
   unsigned progress; /* changes whenever a call begins or ends */
@@ -195,6 +198,8 @@ static void judge_locked(thread_t *t, bool measured, bool blocked, bool alone,
 static void run_locked(thread_t *t, cw_req_t *req) {
   cw_sched_t *s = t->s;
   bool others = s->n_app++ > 0;
+  t->epoch = s->epoch;
+  s->n_fresh++;
   s->progress++;
   if (!s->baton) {
     if (s->score > 0)
@@ -221,6 +226,7 @@ static void run_locked(thread_t *t, cw_req_t *req) {
 
   pthread_mutex_lock(&s->lock);
   s->n_app--;
+  if (t->epoch == s->epoch) s->n_fresh--;
   s->progress++;
   judge_locked(t, measured, blocked, !others && s->n_app == 0, us);
 }
@@ -314,15 +320,24 @@ static void *thread_main(void *arg) {
 
 /* ---- the keeper ----------------------------------------------------------- */
 
+/* From now on the calls under way count as slow: no help is expected from them. */
+static void new_epoch_locked(cw_sched_t *s) {
+  s->epoch++;
+  s->n_fresh = 0;
+}
+
 /* Turns the loop until app threads get on without help. */
 static void keep(cw_sched_t *s) {
   for (;;) {
     pthread_mutex_lock(&s->lock);
     bool progressed = s->progress != s->seen, woke = false;
     s->seen = s->progress;
-    if (s->n_ready && s->getting == 0 && (s->n_app == 0 || s->score > 0 || !progressed))
+    if (!progressed) new_epoch_locked(s);
+    if (s->n_ready && s->getting == 0 && (s->n_fresh == 0 || s->score > 0))
       woke = wake_one_locked(s);
-    bool give_up = s->score == 0 && (woke || (progressed && s->n_app > 0));
+    /* A thread in a fresh call comes back for what is ready; one that parked does not.
+     */
+    bool give_up = s->score == 0 && (woke || (progressed && s->n_fresh > 0));
     bool retry = s->n_ready && (s->parked || s->n_threads < s->max_threads);
     if (s->finished || give_up) {
       s->baton = false;
