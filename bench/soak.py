@@ -299,7 +299,9 @@ def main():
     server.stderr.close()
     worker = worker_of(server.pid)
     soak = Soak(port, options.seed)
-    asyncio.run(soak.run(5, options.good, options.hostile))  # warm caches and pools
+    # Pools, caches and the allocator's arenas take a while to reach their size.
+    asyncio.run(soak.run(min(60, options.seconds), options.good, options.hostile))
+    soak.counts = Counts()
     _, idle = measure(worker)
     before = settle(worker, idle)
     asyncio.run(soak.run(options.seconds, options.good, options.hostile))

@@ -1,5 +1,6 @@
 """Starts cwsgi for a test and proves afterwards that it left nothing behind."""
 
+import ctypes
 import os
 import shlex
 import signal
@@ -35,6 +36,14 @@ DROPPED = ("PORT", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "K_SERVICE", "SCRIP
 DROPPED_PREFIXES = ("PYTHON", "GUNICORN_", "LISTEN_", "NOTIFY_")
 
 LIVE = []
+
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
+
+
+def tied_to_this_process():
+    """Run in the child: a server ends with the process of its test, however that ends."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def program():
@@ -173,7 +182,7 @@ class Server:
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
-                preexec_fn=preexec,
+                preexec_fn=tied_to_this_process if preexec is None else preexec,
             )
         self.pid = self.proc.pid
         LIVE.append(self)

@@ -171,7 +171,7 @@ static bool deliver(cw_conn_t *c, cw_span_t data) {
   cw_body_t *b = &c->req->body;
   b->received += (int64_t)data.len;
   c->moved += (uint32_t)data.len;
-  if (c->state == CW_CONN_SKIP) return b->received - b->taken <= 2 * CW_DISCARD_MAX;
+  if (c->state == CW_CONN_SKIP) return b->received - b->taken <= CW_SKIP_MAX;
   pthread_mutex_lock(&c->req->lock);
   bool ok = cw_buf_append(&b->buf, data.p, data.len) == 0;
   if (ok && c->state == CW_CONN_RUN && cw_buf_pending(&b->buf) >= CW_BODY_HIGH)

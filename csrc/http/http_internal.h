@@ -27,7 +27,9 @@ enum {
   CW_OUT_HIGH = 256 * 1024,     /* unsent response bytes held before a thread waits */
   CW_PIPELINE_HIGH = 16 * 1024, /* bytes of later requests held while one runs */
   CW_HEAD_MAX = 64 * 1024,      /* a whole header section */
-  CW_DISCARD_MAX = 64 * 1024,   /* unread body bytes thrown away to keep a connection */
+  CW_DISCARD_MAX =
+      64 * 1024, /* unread body known at the response: keep the connection */
+  CW_SKIP_MAX = 1024 * 1024, /* unread body thrown away before it is given up */
   CW_REQ_ARENA = 4 * 1024,
   CW_REQ_POOL = 64, /* requests kept for reuse */
 };
