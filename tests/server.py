@@ -95,6 +95,8 @@ class Port:
             self.connect().close()
         except ConnectionRefusedError:
             return True
+        except ConnectionResetError:  # The listening socket was closed at this very moment.
+            pass
         return False
 
     def close(self):

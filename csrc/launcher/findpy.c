@@ -50,22 +50,31 @@ static bool read_home(const char *dir, char out[PATH_MAX]) {
   return found;
 }
 
-/* The prefix of the installation that `program` belongs to: for a venv, its base. */
-static bool base_prefix(const char *program, char out[PATH_MAX]) {
+/* The `home` of the venv that folder `bin` belongs to. */
+static bool venv_home(const char *bin, char out[PATH_MAX]) {
   char dir[PATH_MAX];
-  if (!join(dir, program, "", "")) return false;
+  if (read_home(bin, out)) return true;
+  if (!join(dir, bin, "", "")) return false;
   parent(dir);
-  if (read_home(dir, out)) {
-    parent(out);
-    return true;
+  return read_home(dir, out);
+}
+
+/* The prefix of the installation that `program` belongs to: for a venv, its base, also
+ * where a venv was made from a venv and names that one as its home. */
+static bool base_prefix(const char *program, char out[PATH_MAX]) {
+  enum { NESTED = 8 };
+  char bin[PATH_MAX];
+  if (!join(bin, program, "", "")) return false;
+  parent(bin);
+  int depth = 0;
+  while (depth < NESTED && venv_home(bin, out) && strcmp(bin, out) != 0) {
+    depth++;
+    if (!join(bin, out, "", "")) return false;
   }
-  parent(dir);
-  if (read_home(dir, out)) {
+  if (depth == 0) {
+    if (!realpath(program, out)) return false;
     parent(out);
-    return true;
   }
-  if (!realpath(program, out)) return false;
-  parent(out);
   parent(out);
   return true;
 }
