@@ -93,7 +93,11 @@ static void reset_conn(cw_conn_t *c) {
 /* Says goodbye after a response: closing at once with unread input would reset the
  * connection under the response (RFC 9112 section 9.6). */
 static void linger(cw_conn_t *c) {
-  if (c->eof || shutdown(c->fd, SHUT_WR) != 0) {
+  char byte;
+  /* While draining nobody waits for clients that just keep their side open. */
+  bool quiet = c->srv->draining && recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+               errno == EAGAIN;
+  if (c->eof || quiet || shutdown(c->fd, SHUT_WR) != 0) {
     close_conn(c);
     return;
   }
