@@ -21,7 +21,7 @@ CW_OPTION(GRACEFUL_TIMEOUT, "graceful_timeout", "--graceful-timeout", NULL, SECO
           "30", "SECONDS", "Processes",
           "time that running requests get to finish after TERM")
 CW_OPTION(TIMEOUT, "timeout", "-t --timeout", NULL, SECONDS, "0", "SECONDS",
-          "Processes", "replace a worker that is silent for longer; 0 never does")
+          "Processes", "taken for gunicorn's sake; not enforced yet")
 CW_OPTION(PYTHON, "python", "--python", "CWSGI_PYTHON", TEXT, NULL, "PATH", "Processes",
           "interpreter to use instead of the one found")
 

@@ -433,5 +433,8 @@ int cw_supervise(cw_supervisor_t *how) {
     return EXIT_CONFIG;
   }
   cw_log(CW_LOG_INFO, "Starting cwsgi %s", CW_VERSION);
+  if (cw_opt_num(how->settings, CW_OPT_TIMEOUT) > 0)
+    cw_log(CW_LOG_WARNING,
+           "--timeout is not enforced: no worker is stopped for being slow");
   return watch(&st);
 }
