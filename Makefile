@@ -13,7 +13,7 @@ PIP := $(BIN)/pip --disable-pip-version-check -q
 # The folders too: a file that was added or removed changes theirs.
 SOURCES := setup.py pyproject.toml tools/native.py $(wildcard csrc/* csrc/*/*.[ch] python/cwsgi/*.py*)
 
-.PHONY: soak differential run build test test-one test-all lint unit pytest others format asan tsan fuzz bench leak clean
+.PHONY: crowd soak differential run build test test-one test-all lint unit pytest others format asan tsan fuzz bench leak clean
 .NOTPARALLEL:
 
 run: export PORT := $(PORT)
@@ -23,7 +23,7 @@ run: $(VENV)/.installed
 	@exec $(BIN)/cwsgi --chdir examples/flask main:app
 
 # Whatever is compiled for developers is compiled with warnings as errors.
-build test lint unit pytest others asan tsan fuzz bench leak soak differential: export CWSGI_WERROR := 1
+build test lint unit pytest others asan tsan fuzz bench leak soak crowd differential: export CWSGI_WERROR := 1
 build: $(VENV)/.installed
 
 # make test T=tests/wsgi/test_environ.py::test_path, or T=tests/unit/test_buf.c
@@ -72,6 +72,11 @@ fuzz: $(VENV)/.tests
 # Good and hostile clients at once for a while, every answer counted: make soak SECONDS=600
 soak: $(VENV)/.installed
 	$(BIN)/python bench/soak.py --seconds $(SECONDS)
+
+# What thousands of bad peers cost the others.
+crowd: $(VENV)/.installed
+	@tools/need.sh wrk
+	$(BIN)/python bench/crowd.py
 
 # What cwsgi accepts, h11 must accept alike: make differential SECONDS=600
 differential: $(VENV)/.tests
