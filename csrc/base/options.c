@@ -55,7 +55,7 @@ static int parse_count(const char *text, const char **end, int64_t *out) {
   char *stop;
   errno = 0;
   long long n = strtoll(text, &stop, 10);
-  if (errno || n > INT64_MAX / 1024 / 1024 / 1024) return -1;
+  if (errno) return -1;
   *end = stop;
   *out = n;
   return 0;
@@ -75,13 +75,13 @@ static int parse_num(opt_type_t type, const char *text, int64_t *out) {
     *out = *out * 1000 + ms;
     return *end == '\0' ? 0 : -1;
   }
-  switch (*end) {
-    case 'g':
-    case 'G': *out *= 1024; /* fall through */
-    case 'm':
-    case 'M': *out *= 1024; /* fall through */
-    case 'k':
-    case 'K': *out *= 1024; end++;
+  static const char suffixes[] = "kmg";
+  const char *suffix = *end ? strchr(suffixes, tolower((unsigned char)*end)) : NULL;
+  if (suffix) {
+    int shift = 10 * (int)(suffix - suffixes + 1);
+    if (*out > INT64_MAX >> shift) return -1;
+    *out <<= shift;
+    end++;
   }
   return *end == '\0' ? 0 : -1;
 }

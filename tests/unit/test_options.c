@@ -39,10 +39,10 @@ static void units_are_understood(void **state) {
   cw_settings_t s;
   assert_int_equal(cw_settings_init(&s), 0);
   assert_int_equal(
-      parse(&s, "--keep-alive 2.5 --buffer-body 3k --limit-request-body 2m"), 0);
+      parse(&s, "--keep-alive 2.5 --buffer-body 3k --limit-request-body 9g"), 0);
   assert_int_equal(cw_opt_num(&s, CW_OPT_KEEPALIVE), 2500);
   assert_int_equal(cw_opt_num(&s, CW_OPT_BUFFER_BODY), 3072);
-  assert_int_equal(cw_opt_num(&s, CW_OPT_LIMIT_REQUEST_BODY), 2 << 20);
+  assert_int_equal(cw_opt_num(&s, CW_OPT_LIMIT_REQUEST_BODY), (int64_t)9 << 30);
   cw_settings_fini(&s);
 }
 
@@ -60,6 +60,8 @@ static void mistakes_are_named(void **state) {
       {"--version=1", "takes no value"},
       {"--keep-alive 1.x", "is not a number of seconds"},
       {"--buffer-body 1q", "is not a number of bytes"},
+      {"--buffer-body 9999999999g", "is not a number of bytes"},
+      {"--keep-alive 99999999999", "is not a number of seconds"},
       {"a:b c:d", "one word too many"},
       {"-q", "unknown option '-q'"},
   };
@@ -104,7 +106,10 @@ static void packing_keeps_everything(void **state) {
   cw_settings_t a, b;
   cw_buf_t packed = {0};
   assert_int_equal(cw_settings_init(&a), 0);
-  assert_int_equal(parse(&a, "-b :1 -b unix:/x=y -w 4 --keep-alive 0.25 m:f(a=1)"), 0);
+  assert_int_equal(parse(&a,
+                         "-b :1 -b unix:/x=y -w 4 --keep-alive 0.25 "
+                         "--limit-request-body 64g m:f(a=1)"),
+                   0);
   assert_int_equal(cw_settings_pack(&a, &packed), 0);
   assert_int_equal(cw_settings_init(&b), 0);
   assert_int_equal(cw_settings_unpack(&b, packed.p, packed.len), 0);
@@ -112,6 +117,7 @@ static void packing_keeps_everything(void **state) {
   assert_string_equal(b.v[CW_OPT_BIND].items[1], "unix:/x=y");
   assert_int_equal(cw_opt_num(&b, CW_OPT_WORKERS), 4);
   assert_int_equal(cw_opt_num(&b, CW_OPT_KEEPALIVE), 250);
+  assert_int_equal(cw_opt_num(&b, CW_OPT_LIMIT_REQUEST_BODY), (int64_t)64 << 30);
   assert_string_equal(cw_opt_str(&b, CW_OPT_WSGI_APP), "m:f(a=1)");
   assert_int_equal(cw_settings_unpack(&b, "nonsense=1", 11), -1);
   cw_buf_free(&packed);

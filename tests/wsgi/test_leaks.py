@@ -8,7 +8,7 @@ from client import chunked, request, wait_for
 from server import descriptors
 
 # A sanitizer's quarantine and shadow are no growth of ours.
-MIB = (4 << 20) if os.environ.get("CWSGI_SANITIZE") else 1 << 20
+MIB = (12 << 20) if os.environ.get("CWSGI_SANITIZE") else 1 << 20
 BATCH = 50
 
 ROUTES = {
