@@ -391,14 +391,16 @@ static void feed(cw_conn_t *c, const char *p, size_t n) {
   update_poll(c);
 }
 
+static void on_eof(cw_conn_t *c);
+
 static void next_request(cw_conn_t *c) {
   if (c->req) cw_req_free(c->req);
   c->req = NULL;
   become_idle(c);
   if (cw_buf_pending(&c->in)) feed(c, NULL, 0);
   /* After FIN only what was received before it is answered. */
-  if (c->eof && (c->state == CW_CONN_IDLE || c->state == CW_CONN_HEAD))
-    close_conn(c);
+  if (c->eof)
+    on_eof(c);
   else
     update_poll(c);
 }
@@ -436,6 +438,12 @@ static bool has_output(cw_req_t *req) {
   return cw_buf_pending(&req->out.buf) || req->out.file_fd >= 0;
 }
 
+/* Whether the client can tell the end of the response's body. If not, only the end of
+ * the connection marks it, and FIN after a part of it would look like success. */
+static bool is_framed(const cw_req_t *req) {
+  return req->resp.chunked || req->resp.length >= 0 || req->resp.no_body;
+}
+
 /* The app is done with the request; it is the loop's again. */
 static void on_done(cw_conn_t *c) {
   cw_req_t *req = c->req;
@@ -443,12 +451,10 @@ static void on_done(cw_conn_t *c) {
   set_state(c, CW_CONN_FLUSH);
   /* The client of a framed body notices that it was cut short. */
   req->resp.close |= req->failed;
-  bool framed = req->resp.chunked || req->resp.length >= 0 || req->resp.no_body;
-  if (atomic_load(&req->lost) || (req->failed && !req->resp.sent)) {
-    close_conn(c);
-  } else if (req->failed && !framed) {
-    /* Only the connection's end would mark the body's: FIN would look like success. */
+  if (req->failed && req->resp.sent && !is_framed(req)) {
     reset_conn(c);
+  } else if (atomic_load(&req->lost) || (req->failed && !req->resp.sent)) {
+    close_conn(c);
   } else if (has_output(req)) {
     c->want_write = true;
     start_window(c, CW_TIMER_STALL);
@@ -579,7 +585,7 @@ void cw_conn_on_timer(cw_conn_t *c) {
       if (kept_pace(c, CW_TIMER_STALL))
         start_window(c, CW_TIMER_STALL);
       else
-        close_conn(c);
+        is_framed(c->req) ? close_conn(c) : reset_conn(c);
       break;
     case CW_CONN_RUN: on_window_end(c); break;
     default: close_conn(c); break;

@@ -36,6 +36,13 @@ static cw_span_t rest_of(cw_span_t s, size_t n) {
   return n == s.len ? (cw_span_t){"", 0} : (cw_span_t){s.p + n, s.len - n};
 }
 
+/* A part is sent or kept, and the rest can be neither: whatever came next, an error
+ * page first of all, would stand in the middle of this response. */
+static int give_up(cw_req_t *req) {
+  atomic_store(&req->lost, true);
+  return CW_NOMEM;
+}
+
 static int append(cw_buf_t *b, cw_span_t s) {
   return cw_buf_append(b, s.p, s.len);
 }
@@ -91,6 +98,7 @@ int cw_out_write(cw_req_t *req, const cw_parts_t *parts, size_t *taken) {
   pthread_mutex_lock(&req->lock);
   int rc = keep_locked(req, parts, (size_t)sent, taken);
   pthread_mutex_unlock(&req->lock);
+  if (rc == CW_NOMEM) return give_up(req);
   /* With a backlog the loop polls already, unless this is where it began. */
   if (!backlog || rc == CW_WAIT) cw_server_post(req, CW_POST_WRITE, true);
   return rc;
@@ -142,7 +150,7 @@ int cw_out_write_file(cw_req_t *req, cw_span_t before, int fd, int64_t off, int6
     }
   }
   int copy = left ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
-  if (left && copy < 0) return CW_NOMEM;
+  if (left && copy < 0) return give_up(req);
   pthread_mutex_lock(&req->lock);
   int rc = append(&req->out.buf, rest_of(before, head_sent));
   if (rc == 0) {
@@ -153,7 +161,7 @@ int cw_out_write_file(cw_req_t *req, cw_span_t before, int fd, int64_t off, int6
   pthread_mutex_unlock(&req->lock);
   if (rc != 0) {
     if (copy >= 0) close(copy);
-    return CW_NOMEM;
+    return give_up(req);
   }
   *taken = len;
   cw_server_post(req, CW_POST_WRITE, true);

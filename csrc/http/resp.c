@@ -26,13 +26,15 @@ int cw_resp_start(cw_req_t *req, const char *status, size_t len) {
   if (code < 200 || (len > 3 && status[3] != ' ')) return CW_BAD;
   cw_buf_t head = r->head;
   head.off = head.len = 0;
-  *r = (cw_resp_t){.head = head, .length = -1, .status = code, .started = true};
+  *r = (cw_resp_t){.head = head, .length = -1, .status = code};
   bool is_head =
       req->head.method.len == 4 && memcmp(req->head.method.p, "HEAD", 4) == 0;
   r->no_body = is_head || code == 204 || code == 304;
   if (put(req, "HTTP/1.1 ", 9) != 0 || put(req, status, len) != 0) return CW_NOMEM;
   if (len == 3 && put(req, " ", 1) != 0) return CW_NOMEM;
-  return put(req, "\r\n", 2);
+  if (put(req, "\r\n", 2) != 0) return CW_NOMEM;
+  r->started = true;
+  return CW_OK;
 }
 
 /* Fields of the connection, not of the response: RFC 9110 section 7.6.1 and PEP 3333
@@ -181,7 +183,8 @@ static int end_head(cw_req_t *req, int64_t body_len) {
   return put(req, text, n + 2);
 }
 
-/* Notes that `n` body bytes were accepted and the head with them. */
+/* Notes that `n` body bytes were accepted and the head with them. Also where memory ran
+ * out half-way: then no error page can follow any more. */
 static void accepted(cw_resp_t *r, int64_t n) {
   r->sent = true;
   r->head.off = r->head.len = 0;
@@ -191,7 +194,7 @@ static void accepted(cw_resp_t *r, int64_t n) {
 int cw_resp_write(cw_req_t *req, const char *data, size_t n, bool last, size_t *taken) {
   static const char end[] = "\r\n0\r\n\r\n";
   cw_resp_t *r = &req->resp;
-  size_t offered = n;
+  size_t offered = n, head_len = r->head.len;
   *taken = 0;
   if (!r->started) return CW_BAD;
   if (!r->sent && end_head(req, last ? (int64_t)n : -1) != 0) return CW_NOMEM;
@@ -206,7 +209,11 @@ int cw_resp_write(cw_req_t *req, const char *data, size_t n, bool last, size_t *
     if (n && !r->chunk_left) {
       char size[20];
       int len = snprintf(size, sizeof(size), "%zx\r\n", n);
-      if (put(req, size, (size_t)len) != 0) return CW_NOMEM;
+      if (put(req, size, (size_t)len) != 0) {
+        /* The app may try again: the head must not end twice. */
+        if (!r->sent) r->head.len = head_len;
+        return CW_NOMEM;
+      }
       r->chunk_left = n;
     }
     if (n)
@@ -222,6 +229,7 @@ int cw_resp_write(cw_req_t *req, const char *data, size_t n, bool last, size_t *
     if (r->chunked) r->chunk_left -= went;
     *taken = rc == CW_OK ? offered : went;
   }
+  if (rc == CW_NOMEM) accepted(r, 0);
   if (rc == CW_OK && last)
     r->ended = r->no_body || r->length < 0 || r->body_sent == r->length;
   return rc;
@@ -241,6 +249,7 @@ int cw_resp_write_file(cw_req_t *req, int fd, int64_t offset, int64_t len,
   cw_span_t before = {r->head.p + r->head.off, cw_buf_pending(&r->head)};
   int64_t went = 0;
   int rc = cw_out_write_file(req, before, fd, offset, n, &went);
+  if (rc == CW_NOMEM) accepted(r, 0);
   if (rc != CW_OK) return rc;
   accepted(r, went);
   *taken = len;

@@ -4,6 +4,7 @@ import resource
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 from client import SLOW, Client, request, wait_for
@@ -222,3 +223,19 @@ def test_lost_client_is_told_once(serve):
     server.wait_marks("write raised")
     assert "ClientDisconnected True" in str(server.marks("write raised"))
     assert "Traceback" not in server.log()
+
+
+def test_end_of_sending_is_noted_though_it_came_early(serve):
+    """It arrives while the first request runs, and cuts the body of the second short."""
+    server = serve("slow:app", threads=1)
+    with server.connect() as client:
+        upload = b"POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel"
+        client.send(request("/wait") + upload)
+        server.wait_marks("waiting")
+        client.finish_sending()
+        server.open_gate("wait")
+        start = time.monotonic()
+        assert client.response().status == 200
+        assert client.response().status == 400
+        assert client.at_end()
+        assert time.monotonic() - start < 5 * SLOW
