@@ -149,6 +149,13 @@ static name_t *find_name(cw_span_t raw) {
   return &names[i];
 }
 
+/* A remembered name with this key, or NULL. Keys are interned: one object each. */
+static name_t *find_key(PyObject *key) {
+  for (unsigned i = 0; i < NAMES; i++)
+    if (names[i].key == key) return &names[i];
+  return NULL;
+}
+
 /* Names that ordinary clients and proxies send, so that no stranger can use up the
  * room before them. */
 static void learn_names(void) {
@@ -275,6 +282,7 @@ static int take(PyObject *env, PyObject *key, PyObject *value) {
 static PyObject *join(PyObject *env, PyObject *key, PyObject *value) {
   PyObject *old = PyDict_GetItemWithError(env, key); /* borrowed */
   if (!old) return PyErr_Occurred() ? NULL : Py_NewRef(value);
+  if (old == Py_None) return Py_NewRef(value); /* the template's HTTP_HOST */
   bool cookie = PyUnicode_Compare(key, k_http_cookie) == 0;
   return PyUnicode_FromFormat(cookie ? "%U; %U" : "%U,%U", old, value);
 }
@@ -285,6 +293,8 @@ static int add_field(PyObject *env, const cw_field_t *f) {
   PyObject *value = key ? latin1(f->value.p, f->value.len) : NULL;
   int rc = -1;
   if (!value) goto done;
+  /* Written in a way that found no room: other ways of it may be remembered. */
+  if (!n) n = find_key(key);
   bool first = n && n->same->stamp != stamp;
   if (n) n->same->stamp = stamp;
   if (!first) {

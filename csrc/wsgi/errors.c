@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "wsgi/wsgi_internal.h"
 
@@ -38,7 +39,7 @@ void cw_errors_flush(void) {
 
 /* Writes the whole lines of `p`, keeps what follows the last newline. */
 static int put(const char *p, size_t n) {
-  if (!line && !(line = calloc(1, sizeof(*line)))) {
+  if (!line && !(line = cw_calloc(1, sizeof(*line)))) {
     PyErr_NoMemory();
     return -1;
   }
@@ -47,7 +48,7 @@ static int put(const char *p, size_t n) {
   if (line->len + n - whole > LINE_MAX_KEPT) whole = n;
   if (whole) {
     /* One write for the kept start and the new end, or the line could be torn. */
-    char *joined = line->len ? malloc(line->len + whole) : NULL;
+    char *joined = line->len ? cw_malloc(line->len + whole) : NULL;
     if (joined) {
       memcpy(joined, line->text, line->len);
       memcpy(joined + line->len, p, whole);

@@ -43,16 +43,8 @@ static PyObject *next(PyObject *obj) {
 static PyObject *close_method(PyObject *obj, PyObject *unused) {
   (void)unused;
   file_wrapper_t *self = (file_wrapper_t *)obj;
-  if (!self->filelike) Py_RETURN_NONE;
-  PyObject *close = PyObject_GetAttrString(self->filelike, "close");
-  if (!close) {
-    if (!PyErr_ExceptionMatches(PyExc_AttributeError)) return NULL;
-    PyErr_Clear();
-    Py_RETURN_NONE;
-  }
-  PyObject *r = PyObject_CallNoArgs(close);
-  Py_DECREF(close);
-  return r;
+  if (self->filelike && cw_close(self->filelike) < 0) return NULL;
+  Py_RETURN_NONE;
 }
 
 static int traverse(PyObject *obj, visitproc visit, void *arg) {

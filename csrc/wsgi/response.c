@@ -12,6 +12,7 @@ enum {
 PyObject *cw_client_disconnected;
 
 static PyObject *application;
+static PyObject *k_close;
 
 /* One attempt to send, with the GIL released where it takes long. */
 static int try_write(cw_req_t *req, const char *p, size_t n, bool last, size_t *taken) {
@@ -106,17 +107,28 @@ static int send_all(cw_req_t *req, PyObject *result) {
   return send_bytes(req, NULL, 0, true);
 }
 
+int cw_close(PyObject *obj) {
+  PyObject *r = PyObject_CallMethodNoArgs(obj, k_close);
+  Py_XDECREF(r);
+  if (r) return 0;
+  if (!PyErr_ExceptionMatches(PyExc_AttributeError)) return -1;
+  /* Either there is no close(), or this comes from within it. */
+  PyObject *exc = cw_exc_take(), *close = PyObject_GetAttr(obj, k_close);
+  bool none = !close && PyErr_ExceptionMatches(PyExc_AttributeError);
+  PyErr_Clear();
+  Py_XDECREF(close);
+  if (none)
+    Py_XDECREF(exc);
+  else
+    cw_exc_put(exc);
+  return none ? 0 : -1;
+}
+
 /* PEP 3333: close() runs whatever happened, and an exception in flight survives it. */
 static int close_result(PyObject *result) {
   if (PyList_CheckExact(result) || PyTuple_CheckExact(result)) return 0;
   PyObject *pending = cw_exc_take();
-  PyObject *close = PyObject_GetAttrString(result, "close"), *r = NULL;
-  bool none = !close && PyErr_ExceptionMatches(PyExc_AttributeError);
-  if (none) PyErr_Clear();
-  if (close) r = PyObject_CallNoArgs(close);
-  int rc = none || r ? 0 : -1;
-  Py_XDECREF(close);
-  Py_XDECREF(r);
+  int rc = cw_close(result);
   if (rc < 0 && pending) cw_report_exception("Error in close() after an error", NULL);
   if (pending) cw_exc_put(pending);
   return rc;
@@ -173,6 +185,7 @@ int cw_wsgi_init(PyObject *module) {
       "sent.",
       PyExc_ConnectionError, NULL);
   if (!cw_client_disconnected) return -1;
+  if (!(k_close = PyUnicode_InternFromString("close"))) return -1;
   if (PyModule_AddObjectRef(module, "ClientDisconnected", cw_client_disconnected) < 0 ||
       cw_input_type_init(module) < 0 || cw_file_wrapper_init(module) < 0 ||
       cw_start_response_init(module) < 0)

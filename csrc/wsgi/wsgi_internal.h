@@ -44,5 +44,8 @@ void cw_start_response_detach(PyObject *start_response);
 /* response.c: sends bytes-like `item`; `last` says that it ends the body. Waits for a
  * slow client with the GIL released. */
 CW_RAISES int cw_send_item(cw_req_t *req, PyObject *item, bool last);
+/* response.c: calls obj.close() where there is one. Allocates nothing on the way to an
+ * ordinary method, so that it runs when memory is short, too. */
+CW_RAISES int cw_close(PyObject *obj);
 
 #endif

@@ -297,3 +297,18 @@ def test_environ_is_the_same_however_the_bytes_arrive(server):
         for key in [key for key, value in environ.items() if " at 0x" in str(value)]:
             del environ[key]
     assert whole == split
+
+
+def test_names_are_joined_in_any_case_however_many_came_before(serve):
+    """More ways of writing names than are remembered: none takes another's value."""
+    server = serve("envdump:app")
+    with server.connect() as client:
+        for i in range(0, 400, 50):
+            client.ask("/", headers=[(f"X-Name-{n}", "x") for n in range(i, i + 50)])
+        fields = [("hOST", "h"), ("CoOKIE", "a=1"), ("Cookie", "b=2"), ("cOOKIE", "c=3")]
+        fields += [("nEW", "1"), ("New", "2"), ("X-NAME-1", "3"), ("X-Name-1", "4")]
+        environ = {key: value for key, (_, value) in client.ask("/", headers=fields).json().items()}
+    assert environ["HTTP_HOST"] == "h"
+    assert environ["HTTP_COOKIE"] == "a=1; b=2; c=3"
+    assert environ["HTTP_NEW"] == "1,2"
+    assert environ["HTTP_X_NAME_1"] == "3,4"
