@@ -13,7 +13,7 @@ PIP := $(BIN)/pip --disable-pip-version-check -q
 # The folders too: a file that was added or removed changes theirs.
 SOURCES := setup.py pyproject.toml tools/native.py $(wildcard csrc/* csrc/*/*.[ch] python/cwsgi/*.py*)
 
-.PHONY: crowd soak differential run build test test-one test-all lint unit pytest others format asan tsan fuzz bench leak clean
+.PHONY: crowd soak differential faults run build test test-one test-all lint unit pytest others format asan tsan fuzz bench leak clean
 .NOTPARALLEL:
 
 run: export PORT := $(PORT)
@@ -23,7 +23,7 @@ run: $(VENV)/.installed
 	@exec $(BIN)/cwsgi --chdir examples/flask main:app
 
 # Whatever is compiled for developers is compiled with warnings as errors.
-build test lint unit pytest others asan tsan fuzz bench leak soak crowd differential: export CWSGI_WERROR := 1
+build test lint unit pytest others asan tsan faults fuzz bench leak soak crowd differential: export CWSGI_WERROR := 1
 build: $(VENV)/.installed
 
 # make test T=tests/wsgi/test_environ.py::test_path, or T=tests/unit/test_buf.c
@@ -32,7 +32,7 @@ test: $(if $(T),test-one,test-all)
 test-one: $(VENV)/.tests
 	$(if $(filter %.c,$(T)),$(BIN)/python tools/ctests.py unit $(T),$(BIN)/python -m pytest $(T))
 
-test-all: lint unit pytest others asan
+test-all: lint unit pytest others asan faults
 
 lint: $(VENV)/.tools
 	$(BIN)/clang-format --dry-run -Werror --ferror-limit=20 $$(find csrc tests bench -name '*.[ch]')
@@ -60,6 +60,10 @@ asan: $(VENV)/.tests
 tsan: $(VENV)/.tests
 	$(if $(T),,$(BIN)/python tools/ctests.py unit --sanitize thread)
 	$(BIN)/python tools/pythons.py sanitized thread $(PYTEST) $(or $(T),tests/wsgi)
+
+# Every allocation of a request fails once, in C and in Python.
+faults: $(VENV)/.tests
+	$(BIN)/python tools/pythons.py faults -q -n 2 tests/hostile/test_faults.py
 
 # Only the tests that watch memory and references over many requests.
 leak: $(VENV)/.tests
@@ -108,7 +112,7 @@ $(VENV)/.installed: $(SOURCES) | $(VENV)/.tools
 	@touch $@
 
 $(VENV)/.tests: tests/requirements.txt $(VENV)/.installed | $(VENV)/.tools
-	@tools/need.sh clang libcmocka-dev
+	@tools/need.sh clang libcmocka-dev wrk nghttp2-client slowhttptest
 	@tools/need.sh libclang-rt-$$(clang -dumpversion | cut -d. -f1)-dev
 	$(PIP) install -r tests/requirements.txt
 	@touch $@

@@ -231,6 +231,7 @@ def environment_flags():
 
     CWSGI_SANITIZE=address,undefined   a sanitizer build
     CWSGI_DEBUG=1                      debug checks compiled in
+    CWSGI_FAULTS=1                     allocations that fail on request (base/fault.h)
     CWSGI_WERROR=1                     warnings are errors
     CWSGI_CFLAGS, CFLAGS, LDFLAGS      appended
     """
@@ -246,6 +247,8 @@ def environment_flags():
         compile_flags, link_flags = ["-O1", "-g", "-DCW_DEBUG=1"], []
     else:
         compile_flags, link_flags = list(RELEASE_FLAGS), ["-s"]
+    if os.environ.get("CWSGI_FAULTS", "") not in ("", "0"):
+        compile_flags.append("-DCW_FAULTS=1")
     if os.environ.get("CWSGI_WERROR", "") not in ("", "0"):
         compile_flags.append("-Werror")
     for name in ("CFLAGS", "CWSGI_CFLAGS"):

@@ -2,6 +2,7 @@
 
 tools/pythons.py others [PYTEST ARGUMENTS]            every other CPython on this machine
 tools/pythons.py sanitized LIST [PYTEST ARGUMENTS]    a build with -fsanitize=LIST
+tools/pythons.py faults [PYTEST ARGUMENTS]            the same with ASan, allocations failing
 tools/pythons.py list                                 what "others" would take
 """
 
@@ -88,15 +89,20 @@ def others(arguments):
     return passed
 
 
-def sanitized(arguments):
+def faults(arguments):
+    return sanitized(["address,undefined", *arguments], "-faults", CWSGI_FAULTS="1")
+
+
+def sanitized(arguments, name="", **build):
     sanitize, *arguments = arguments
     kind = "thread" if "thread" in sanitize else "address"
-    print(f"== built with -fsanitize={sanitize}", flush=True)
+    print(f"== built with -fsanitize={sanitize}", *build, flush=True)
     # The interpreter itself, not the venv that runs this.
     python = environment(
         os.path.realpath(sys.executable),
-        native.ROOT / "build" / f"venv-{kind}",
+        native.ROOT / "build" / f"venv-{kind}{name}",
         CWSGI_SANITIZE=sanitize,
+        **build,
     )
     preload = f"LD_PRELOAD={native.runtime(sanitize)}"
     slow = os.environ.get("CWSGI_TEST_SLOW", SLOWER[kind])
@@ -124,7 +130,7 @@ def main():
         for name, path in other_pythons():
             print(name, path)
         return 0
-    if len(sys.argv) < 2 or sys.argv[1] not in ("others", "sanitized"):
+    if len(sys.argv) < 2 or sys.argv[1] not in ("others", "sanitized", "faults"):
         sys.exit(__doc__)
     return 0 if globals()[sys.argv[1]](sys.argv[2:]) else 1
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Allocation with fault injection. In a build with CW_FAULTS the n-th call
- * fails once cw_fault_arm(n) was called, so that tests can walk through every
- * failure; otherwise these are malloc and friends. Any thread. */
+/* Allocation with fault injection. In a build with CW_FAULTS the n-th call after
+ * cw_fault_arm(n) fails, once, so that tests can walk through every failure; otherwise
+ * these are malloc and friends. Any thread. */
 #ifndef CW_BASE_FAULT_H
 #define CW_BASE_FAULT_H
 
@@ -16,6 +16,12 @@ extern atomic_long cw_fault_countdown;
 static inline void cw_fault_arm(long n) {
   atomic_store(&cw_fault_countdown, n);
 }
+/* Calls until the failure; 0 once it came, or where none was asked for. */
+static inline long cw_fault_left(void) {
+  long left = atomic_load(&cw_fault_countdown);
+  return left > 0 ? left : 0;
+}
+/* Counts one call. Returns whether it is the one that fails. */
 static inline bool cw_fault_now(void) {
   return atomic_load_explicit(&cw_fault_countdown, memory_order_relaxed) > 0 &&
          atomic_fetch_sub(&cw_fault_countdown, 1) == 1;

@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* The extension module cwsgi._core. */
+#include "worker/faults.h"
 #include "worker/worker.h"
 #include "wsgi/wsgi.h"
 
 static PyMethodDef methods[] = {
     {"_worker", cw_worker_main, METH_VARARGS,
      "_worker(fd, slot, /)\n--\n\nRuns a worker; for the cwsgi program only."},
+#ifdef CW_FAULTS
+    {"_fault_arm", cw_faults_arm, METH_O,
+     "_fault_arm(n, /)\n--\n\nThe n-th allocation from now on fails."},
+    {"_fault_left", cw_faults_left, METH_NOARGS,
+     "_fault_left()\n--\n\nAllocations until then; 0 once it failed."},
+#endif
     {NULL, NULL, 0, NULL},
 };
 
@@ -20,6 +27,9 @@ static struct PyModuleDef definition = {
 PyMODINIT_FUNC PyInit__core(void);
 
 PyMODINIT_FUNC PyInit__core(void) {
+#ifdef CW_FAULTS
+  cw_faults_install();
+#endif
   PyObject *module = PyModule_Create(&definition);
   if (module && cw_wsgi_init(module) < 0) Py_CLEAR(module);
   return module;

@@ -1,0 +1,162 @@
+"""Every allocation on the way of a request fails once, ours and CPython's: nothing else does.
+
+Needs the fault-injection build: make faults.
+"""
+
+import http.client
+import socket
+
+import pytest
+from client import Client, request, wait_for
+from server import descriptors, rss
+
+MIB = 1 << 20
+LINES = b"line one\nline two\n" * 20
+
+KINDS = {
+    "hello": request("/hello"),
+    "one item": request("/one-item"),
+    "many headers": request("/hello?q=1", headers=[(f"X-Name-{n}", "v" * n) for n in range(40)]),
+    "names joined": request("/hello", headers=[("X-A", "a"), ("X-A", "b"), ("Cookie", "c=d")]),
+    "read": request("/read", "POST", body=LINES),
+    "read, chunked": request("/read", "POST", body=[LINES, LINES * 10]),
+    "read, streamed": request("/read", "POST", body=LINES * 1000),
+    "readline": request("/readline", "POST", body=LINES),
+    "iterate": request("/iterate", "POST", body=LINES),
+    "iterate, chunked": request("/iterate", "POST", body=[LINES, LINES]),
+    "readinto and readlines": request("/readinto", "POST", body=LINES),
+    "body left": request("/hello", "POST", body=LINES),
+    "broken chunk": request("/read", "POST", [("Transfer-Encoding", "chunked")]) + b"x\r\n",
+    "100-continue": request("/read", "POST", [("Expect", "100-continue")], LINES),
+    "generator": request("/generator"),
+    "generator, HTTP/1.0": request("/generator", version="1.0"),
+    "write": request("/write"),
+    "write, stubborn": request("/write-stubborn"),
+    "file": request("/file"),
+    "file-like": request("/file-like"),
+    "HEAD": request("/hello", "HEAD"),
+    "HEAD of a file": request("/file", "HEAD"),
+    "bad header": request("/bad-header"),
+    "bad status": request("/bad-status"),
+    "hop-by-hop header": request("/hop-header"),
+    "exc_info": request("/twice"),
+    "exc_info, too late": request("/twice-too-late"),
+    "exception": request("/failing"),
+    "exception, later": request("/failing-later"),
+    "exception in close()": request("/bad-close"),
+    "wsgi.errors": request("/errors"),
+    "pipelined": request("/hello") + request("/read", "POST", body=LINES) + request("/generator"),
+    "refused": b"GET / HTTP/1.1\r\nHost: a\r\nBad Name: x\r\n\r\n",
+    "big": request("/big"),
+    "medium": request("/medium"),
+    "no such route": request("/nowhere"),
+}
+
+
+@pytest.fixture(scope="module")
+def server(serve_all):
+    server = serve_all("faulty:app", threads=2)
+    if server.get("/has").body != b"yes":
+        pytest.skip("this build injects no faults: see make faults")
+    return server
+
+
+def whole(answer, raw):
+    """Whether the bytes are complete responses. Asserts that no head is inside another body."""
+    heads = answer.count(b"HTTP/1.1 ")
+    left = Client(Replay(answer), 1)
+    for _ in range(heads):
+        try:
+            left.response("HEAD" if raw.startswith(b"HEAD") else "GET")
+        except (AssertionError, http.client.HTTPException):
+            assert b"HTTP/1.1 " not in left.buf, answer[:2000]
+            return False
+    return not left.buf
+
+
+class Replay:
+    """Bytes in the place of a socket."""
+
+    family = socket.AF_UNIX
+
+    def __init__(self, data):
+        self.data = data
+
+    def settimeout(self, seconds):
+        pass
+
+    def recv(self, size):
+        data, self.data = self.data[:size], self.data[size:]
+        return data
+
+
+def converse(server, raw):
+    """Sends a request of the kind, takes what comes. The server may end it at any point."""
+    sock = socket.socket()
+    # Little room: a response waits for its reader in the server.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.connect(("127.0.0.1", server.binds[0].number))
+    with Client(sock) as client:
+        try:
+            client.send(raw)
+            client.finish_sending()
+        except OSError:
+            pass
+        return client.read()
+
+
+class Walk:
+    """One failure after the other, with a connection beside it to control them."""
+
+    def __init__(self, server):
+        self.server = server
+        self.control = server.connect()
+
+    def again(self):
+        """The controlling connection may be a victim, too."""
+        self.control.close()
+        self.control = self.server.connect()
+
+    def state(self):
+        """Ends the walk's step. The failure may hit this request: only this one, then."""
+        for _ in range(3):
+            try:
+                self.control.send(request("/state"))
+                answer = self.control.response()
+                if answer.status == 200:
+                    return tuple(map(int, answer.body.split()))
+            except (OSError, AssertionError, http.client.HTTPException):
+                pass
+            self.again()
+        raise AssertionError("no ordinary answer after one failure")
+
+    def step(self, raw, n):
+        """Whether the n-th allocation came to fail."""
+        assert self.control.ask(f"/arm?n={n}").status == 200
+        answer = converse(self.server, raw)
+        if answer:
+            assert answer.startswith(b"HTTP/1.1 "), answer[:200]
+        whole(answer, raw)
+        left, given, closed, files = self.state()
+        assert given == closed, f"{given} bodies given, {closed} closed; allocation {n}"
+        assert files == 0, f"a file was left open; allocation {n}"
+        return left == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_allocation_fails(server, kind):
+    raw = KINDS[kind]
+    pid = server.worker().pid
+    walk = Walk(server)
+    for _ in range(3):  # what is made once, is there
+        converse(server, raw)
+    walk.state()
+    open_before, rss_before = len(descriptors(pid)), rss(pid)
+    n = 1
+    while walk.step(raw, n):
+        n += 1
+    print(f"{kind}: {n - 1} allocations")
+    assert server.worker().pid == pid
+    assert server.get("/one-item").body == b"hello"
+    wait_for(lambda: len(descriptors(pid)) <= open_before, "descriptors to be closed")
+    assert rss(pid) - rss_before < 64 * MIB
