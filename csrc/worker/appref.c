@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/ref.h"
 #include "wsgi/wsgi_internal.h"
 
 enum { IMPORT_FAILED = 3, APP_UNUSABLE = 4 };
@@ -36,23 +37,22 @@ static void report_import(const char *ref) {
   cw_complain("cannot import '%s' in %s: %s", ref, cwd(), what);
 }
 
-/* Follows dotted `path` from `obj`, which is taken. */
-static PyObject *follow(PyObject *obj, const char *ref, const char *path) {
-  char name[256];
-  for (const char *p = path; obj && *p;) {
-    size_t n = strcspn(p, ".");
-    snprintf(name, sizeof(name), "%.*s", (int)n, p);
-    PyObject *next = PyObject_GetAttrString(obj, name);
+/* Follows the dotted names of `attr` from `obj`, which is taken. */
+static PyObject *follow(PyObject *obj, const char *ref, cw_span_t attr) {
+  cw_span_t part;
+  while (obj && cw_ref_next_name(&attr, &part)) {
+    PyObject *name = PyUnicode_DecodeFSDefaultAndSize(part.p, (Py_ssize_t)part.len);
+    PyObject *next = name ? PyObject_GetAttr(obj, name) : NULL;
     if (!next && PyErr_ExceptionMatches(PyExc_AttributeError)) {
       PyErr_Clear();
-      cw_complain("cannot use '%s' (in %s): '%.*s' has no attribute '%s'", ref, cwd(),
-                  (int)(p - ref) - 1, ref, name);
+      cw_complain("cannot use '%s' (in %s): '%.*s' has no attribute '%.*s'", ref, cwd(),
+                  (int)(part.p - ref) - 1, ref, (int)part.len, part.p);
     } else if (!next) {
       cw_report_exception("Exception while looking for the app", NULL);
     }
+    Py_XDECREF(name);
     Py_DECREF(obj);
     obj = next;
-    p += n + (p[n] == '.');
   }
   return obj;
 }
@@ -97,9 +97,15 @@ static PyObject *default_attr(PyObject *module, const char *ref) {
 
 PyObject *cw_appref_load(const char *ref, int *exit_code) {
   CW_ASSERT_GIL();
-  const char *colon = strchr(ref, ':');
-  size_t n = colon ? (size_t)(colon - ref) : strlen(ref);
-  PyObject *name = PyUnicode_DecodeFSDefaultAndSize(ref, (Py_ssize_t)n);
+  cw_ref_t parts;
+  const char *wrong = cw_ref_split(ref, &parts);
+  *exit_code = APP_UNUSABLE;
+  if (wrong) {
+    cw_complain("cannot use '%s': %s", ref, wrong);
+    return NULL;
+  }
+  PyObject *name =
+      PyUnicode_DecodeFSDefaultAndSize(parts.module.p, (Py_ssize_t)parts.module.len);
   PyObject *module = name ? PyImport_Import(name) : NULL;
   *exit_code = IMPORT_FAILED;
   if (!module) {
@@ -108,15 +114,13 @@ PyObject *cw_appref_load(const char *ref, int *exit_code) {
     return NULL;
   }
   *exit_code = APP_UNUSABLE;
-  PyObject *app = NULL;
-  if (!colon)
+  PyObject *app;
+  if (parts.bare)
     app = default_attr(module, ref);
-  else if (colon[1] == '\0')
-    cw_complain("cannot use '%s': no name follows the colon", ref);
-  else if (strchr(colon, '('))
-    app = call_factory(module, ref, colon + 1);
+  else if (parts.call)
+    app = call_factory(module, ref, parts.attr.p);
   else
-    app = follow(Py_NewRef(module), ref, colon + 1);
+    app = follow(Py_NewRef(module), ref, parts.attr);
   Py_DECREF(module);
   if (app && !PyCallable_Check(app)) {
     cw_complain("cannot use '%s' (in %s): it is a %s, which is not callable", ref,

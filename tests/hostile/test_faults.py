@@ -5,6 +5,7 @@ Needs the fault-injection build: make faults.
 
 import http.client
 import socket
+import sys
 
 import pytest
 from client import Client, request, wait_for
@@ -50,6 +51,19 @@ KINDS = {
     "big": request("/big"),
     "medium": request("/medium"),
     "no such route": request("/nowhere"),
+}
+# These have a traceback made while allocations are counted. CPython 3.12 and 3.13 crash on
+# their own where memory fails in traceback.format_exception (seen with _testcapi.set_nomemory
+# and no other code at all), so that there is nothing to learn about ours.
+WITH_TRACEBACK = {
+    "broken chunk",
+    "bad header",
+    "bad status",
+    "exc_info, too late",
+    "exception",
+    "exception, later",
+    "exception in close()",
+    "no such route",
 }
 
 
@@ -145,6 +159,8 @@ class Walk:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_allocation_fails(server, kind):
+    if kind in WITH_TRACEBACK and sys.version_info >= (3, 12):
+        pytest.skip("CPython itself crashes when memory fails in its traceback module")
     raw = KINDS[kind]
     pid = server.worker().pid
     walk = Walk(server)
