@@ -149,10 +149,14 @@ def test_large_bodies_leave_nothing(serve):
                 client.send(chunked(body))
                 assert len(client.response().body) == 1_000_000
 
+    # The allocator's heaps reach their size sooner or later, depending on which thread
+    # gets which body; what leaks grows in every round.
     turn(20)
-    before = server.worker().memory_info().rss
-    turn(100)
-    assert server.worker().memory_info().rss - before < 3 * MIB
+    sizes = [server.worker().memory_info().rss]
+    while len(sizes) < 2 or sizes[-1] - sizes[-2] >= 3 * MIB:
+        assert len(sizes) < 12, sizes
+        turn(60)
+        sizes.append(server.worker().memory_info().rss)
 
 
 @pytest.mark.timeout(300)
