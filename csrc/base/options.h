@@ -21,10 +21,12 @@ typedef enum cw_opt {
   CW_OPT_COUNT
 } cw_opt_t;
 
-/* Where a value came from; a later one wins over an earlier one. */
+/* Where a value came from; a later one wins over an earlier one, in whatever order they
+ * are read. */
 typedef enum cw_source {
   CW_FROM_DEFAULT,
   CW_FROM_ENV,
+  CW_FROM_FILE,
   CW_FROM_CMD_ARGS,
   CW_FROM_ARGV,
 } cw_source_t;
@@ -53,6 +55,21 @@ CW_MUSTCHECK int cw_settings_read_env(cw_settings_t *s, char *err, size_t err_le
 CW_MUSTCHECK int cw_settings_read_args(cw_settings_t *s, int argc, char **argv,
                                        cw_source_t source, char *err, size_t err_len);
 
+/* The same for $CWSGI_CMD_ARGS or, where that is not set, $GUNICORN_CMD_ARGS: words as
+ * a POSIX shell splits them. */
+CW_MUSTCHECK int cw_settings_read_cmd_args(cw_settings_t *s, char *err, size_t err_len);
+
+/* Reads what a configuration file says (python/cwsgi/_config.py wrote it): `len` bytes
+ * of NUL-ended "name=value" for plain values, "name[=value" for each element of a
+ * sequence and "name()=" for a function. Names that are no settings are passed over.
+ * Same results. */
+CW_MUSTCHECK int cw_settings_read_file(cw_settings_t *s, const char *data, size_t len,
+                                       char *err, size_t err_len);
+
+/* Sets a text option. Returns 0 or -1 (out of memory). */
+CW_MUSTCHECK int cw_settings_set_text(cw_settings_t *s, cw_opt_t id, const char *text,
+                                      cw_source_t source);
+
 /* Appends the settings to `out` as NUL-ended "name=value" strings, and reads them
  * back. Both return 0 or -1 (out of memory; a value that does not parse). */
 CW_MUSTCHECK int cw_settings_pack(const cw_settings_t *s, cw_buf_t *out);
@@ -65,7 +82,16 @@ const char *cw_opt_str(const cw_settings_t *s, cw_opt_t id);
 /* Whether something other than the table's default gave the value. */
 bool cw_opt_given(const cw_settings_t *s, cw_opt_t id);
 
-/* Writes the option list for --help. */
+/* Whether --hooks' list, filled by the configuration file, has `name`. */
+bool cw_opt_has(const cw_settings_t *s, cw_opt_t id, const char *item);
+
+/* A mode in gunicorn's spelling: 18, 022, 0o22 or 0x12. Returns it, or -1. */
+int cw_mode_parse(const char *text);
+
+/* Writes the option list for --help, the reference page, and every setting with its
+ * value and source. */
 void cw_options_help(FILE *out);
+void cw_options_markdown(FILE *out);
+void cw_settings_print(const cw_settings_t *s, FILE *out);
 
 #endif

@@ -2,26 +2,67 @@
 /* Every option, once. Included with CW_OPTION defined; no guard on purpose.
  *
  * CW_OPTION(id, name, flags, env, type, default, metavar, group, help)
- *   name   the setting's name, gunicorn's where gunicorn has it
- *   flags  command-line spellings, blank-separated
- *   env    environment variable that gives a default, or NULL
- *   type   INT, SECONDS (kept in ms), BYTES (k, m, g suffixes), BOOL, TEXT, LIST
+ *   name     the setting's name, gunicorn's where gunicorn has it: the key in a
+ *            configuration file
+ *   flags    command-line spellings, blank-separated; one that starts with --no- turns
+ * a BOOL off; empty: not on the command line env      environment variable that gives a
+ * default, or NULL type     INT, SECONDS (kept in ms), BYTES (k, m, g suffixes), BOOL,
+ * TEXT, LIST metavar  in brackets: the value may be left out
  */
-CW_OPTION(BIND, "bind", "-b --bind", NULL, LIST, NULL, "ADDRESS", "Socket",
-          "address to listen on: HOST:PORT, :PORT, [V6]:PORT, unix:PATH or PORT; "
-          "may be repeated. Default 0.0.0.0:$PORT, port 8080 where PORT is not set")
+CW_OPTION(
+    CONFIG, "config", "-c --config", NULL, TEXT, NULL, "FILE", "Configuration",
+    "configuration in Python: a path, file:PATH or python:MODULE; where not given, "
+    "./cwsgi.conf.py or ./gunicorn.conf.py if there is one")
+CW_OPTION(CHECK_CONFIG, "check_config", "--check-config", NULL, BOOL, "0", NULL,
+          "Configuration", "import the app and exit: 0 if it can be served")
+CW_OPTION(PRINT_CONFIG, "print_config", "--print-config", NULL, BOOL, "0", NULL,
+          "Configuration", "print every setting and where its value came from")
+
+CW_OPTION(
+    BIND, "bind", "-b --bind", NULL, LIST, NULL, "ADDRESS", "Socket",
+    "address to listen on: HOST:PORT, :PORT, [V6]:PORT, PORT, unix:PATH or fd://N; "
+    "may be repeated. Default 0.0.0.0:$PORT, port 8080 where PORT is not set")
 CW_OPTION(BACKLOG, "backlog", "--backlog", NULL, INT, "2048", "N", "Socket",
           "connections that wait to be accepted")
+CW_OPTION(REUSE_PORT, "reuse_port", "--reuse-port", NULL, BOOL, "0", NULL, "Socket",
+          "set SO_REUSEPORT, so that several cwsgi may share a port")
+CW_OPTION(
+    LISTEN, "listen", "--listen", NULL, TEXT, "ready", "WHEN", "Socket",
+    "when the port opens: ready (the app is imported and warm) or early (at once; "
+    "connections wait)")
 
 CW_OPTION(WORKERS, "workers", "-w --workers", "WEB_CONCURRENCY", INT, "0", "N",
           "Processes", "worker processes; 0 means one for each CPU granted")
+CW_OPTION(WORKER_CLASS, "worker_class", "-k --worker-class", NULL, TEXT, "gthread",
+          "NAME", "Processes",
+          "sync and gthread are taken for gunicorn's sake: --threads decides")
 CW_OPTION(THREADS, "threads", "--threads", NULL, INT, "8", "N", "Processes",
           "threads that run the app in each worker, made when needed")
+CW_OPTION(PRELOAD_APP, "preload_app", "--preload", NULL, BOOL, "0", NULL, "Processes",
+          "import the app once, in a process that the workers are forked from")
+CW_OPTION(
+    TIMEOUT, "timeout", "-t --timeout", NULL, SECONDS, "0", "SECONDS", "Processes",
+    "replace a worker that gives no sign of life, or runs one request, for longer "
+    "than this, after logging what its threads do; 0 never does")
+CW_OPTION(REQUEST_TIMEOUT, "request_timeout", "--request-timeout", NULL, SECONDS, "0",
+          "SECONDS", "Processes",
+          "end a request that runs longer: an exception is raised in it and the client "
+          "gets 504; 0 never does")
 CW_OPTION(GRACEFUL_TIMEOUT, "graceful_timeout", "--graceful-timeout", NULL, SECONDS,
           "30", "SECONDS", "Processes",
-          "time that running requests get to finish after TERM")
-CW_OPTION(TIMEOUT, "timeout", "-t --timeout", NULL, SECONDS, "0", "SECONDS",
-          "Processes", "taken for gunicorn's sake; not enforced yet")
+          "time that running requests get to finish after TERM; 9 on Cloud Run")
+CW_OPTION(DRAIN_DELAY, "drain_delay", "--drain-delay", NULL, SECONDS, "0", "SECONDS",
+          "Processes",
+          "time to go on accepting after TERM, for load balancers that learn late")
+CW_OPTION(MAX_REQUESTS, "max_requests", "--max-requests", NULL, INT, "0", "N",
+          "Processes", "replace a worker after this many requests; 0 never does")
+CW_OPTION(MAX_REQUESTS_JITTER, "max_requests_jitter", "--max-requests-jitter", NULL,
+          INT, "0", "N", "Processes",
+          "add up to this many at random, so that workers do not go together")
+CW_OPTION(MAX_MEMORY, "max_memory", "--max-memory", NULL, BYTES, "0", "BYTES",
+          "Processes",
+          "replace a worker whose resident memory passes this; 0: only where the "
+          "container's limit is near and another worker can serve")
 CW_OPTION(PYTHON, "python", "--python", "CWSGI_PYTHON", TEXT, NULL, "PATH", "Processes",
           "interpreter to use instead of the one found")
 
@@ -40,7 +81,6 @@ CW_OPTION(BUFFER_BODY, "buffer_body", "--buffer-body", NULL, BYTES, "64k", "BYTE
           "HTTP", "bodies up to this length are complete before the app is called")
 CW_OPTION(HEADER_TIMEOUT, "header_timeout", "--header-timeout", NULL, SECONDS, "30",
           "SECONDS", "HTTP", "time to send a request's header section")
-
 CW_OPTION(SEND_TIMEOUT, "send_timeout", "--send-timeout", NULL, SECONDS, "60",
           "SECONDS", "HTTP", "time a client may take to accept more of a response")
 CW_OPTION(BODY_RATE, "body_rate", "--body-rate", NULL, BYTES, "240", "BYTES", "HTTP",
@@ -51,30 +91,120 @@ CW_OPTION(
     "connections a worker holds at once; 0 means as many as it has descriptors for")
 CW_OPTION(HEADER_MAP, "header_map", "--header-map", NULL, TEXT, "drop", "HOW", "HTTP",
           "header names with an underscore: drop, refuse (400) or dangerous (keep)")
+CW_OPTION(SENDFILE, "sendfile", "--sendfile --no-sendfile", "SENDFILE", BOOL, "1", NULL,
+          "HTTP", "send wsgi.file_wrapper's files with sendfile(2)")
 
 CW_OPTION(FORWARDED_ALLOW_IPS, "forwarded_allow_ips", "--forwarded-allow-ips",
           "FORWARDED_ALLOW_IPS", TEXT, "127.0.0.1,::1", "NETWORKS", "Proxies",
           "proxies whose Forwarded and X-Forwarded-* fields count: addresses and CIDR, "
           "comma-separated, or *. On Cloud Run also its front end")
+CW_OPTION(SECURE_SCHEME_HEADERS, "secure_scheme_headers", "", NULL, TEXT, NULL,
+          "NAME=VALUE,...", "Proxies",
+          "header fields by which a proxy says that it was reached by https; a dict in "
+          "the configuration file. Default X-FORWARDED-PROTOCOL=ssl, "
+          "X-FORWARDED-PROTO=https, X-FORWARDED-SSL=on")
+CW_OPTION(FORWARDER_HEADERS, "forwarder_headers", "--forwarder-headers", NULL, TEXT,
+          "SCRIPT_NAME,PATH_INFO", "NAMES", "Proxies",
+          "fields with underscores that trusted proxies may send in spite of "
+          "--header-map, comma-separated")
 CW_OPTION(PROXY_PROTOCOL, "proxy_protocol", "--proxy-protocol", NULL, TEXT, "off",
-          "MODE", "Proxies",
-          "PROXY header in front of each connection: off, v1, v2 or auto")
+          "[MODE]", "Proxies",
+          "PROXY header in front of each connection: off, v1, v2 or auto (without a "
+          "value: auto)")
 CW_OPTION(PROXY_ALLOW_IPS, "proxy_allow_ips", "--proxy-allow-from", NULL, TEXT,
           "127.0.0.1,::1", "NETWORKS", "Proxies",
           "proxies that may send a PROXY header")
 
+CW_OPTION(WSGI_APP, "wsgi_app", "", NULL, TEXT, NULL, "APP", "Application",
+          "the app, as the positional argument: module:name")
+CW_OPTION(MOUNT, "mount", "--mount", NULL, LIST, NULL, "/PREFIX=APP", "Application",
+          "serve another app below a path; may be repeated, the longest prefix wins")
 CW_OPTION(CHDIR, "chdir", "--chdir", NULL, TEXT, NULL, "DIR", "Application",
           "change to this folder before the app is imported")
 CW_OPTION(PYTHONPATH, "pythonpath", "--pythonpath", NULL, TEXT, NULL, "DIRS",
           "Application", "folders, comma-separated, put before sys.path")
 CW_OPTION(RAW_ENV, "raw_env", "-e --env", NULL, LIST, NULL, "KEY=VALUE", "Application",
           "set an environment variable for the app; may be repeated")
-CW_OPTION(WSGI_APP, "wsgi_app", "", NULL, TEXT, NULL, "APP", "Application",
-          "the app, as the positional argument: module:name")
+CW_OPTION(WARMUP, "warmup", "--warmup", NULL, LIST, NULL, "PATH", "Application",
+          "request this path inside each worker before it accepts connections; may be "
+          "repeated, a 5xx answer ends the start")
+CW_OPTION(HEALTH, "health", "--health", NULL, TEXT, NULL, "PATH", "Application",
+          "answer this path without the app: 200, or 503 while stopping")
+CW_OPTION(RELOAD, "reload", "--reload", NULL, BOOL, "0", NULL, "Application",
+          "reload when a file of the app changes; for development")
+CW_OPTION(RELOAD_ENGINE, "reload_engine", "--reload-engine", NULL, TEXT, "auto",
+          "ENGINE", "Application", "how to notice: auto, inotify or poll")
+CW_OPTION(RELOAD_EXTRA_FILES, "reload_extra_files",
+          "--reload-extra-file --reload-extra-files", NULL, LIST, NULL, "FILE",
+          "Application", "also watch this file or folder; may be repeated")
 
 CW_OPTION(LOGLEVEL, "loglevel", "--log-level", NULL, TEXT, "info", "LEVEL", "Logging",
           "least level of the error log: debug, info, warning, error, critical")
+CW_OPTION(ERRORLOG, "errorlog", "--error-logfile --log-file", NULL, TEXT, "-", "FILE",
+          "Logging", "where the error log goes; - is standard error")
+CW_OPTION(ACCESSLOG, "accesslog", "--access-logfile", NULL, TEXT, NULL, "FILE",
+          "Logging", "where the access log goes; - is standard output")
+CW_OPTION(ACCESS_LOG_FORMAT, "access_log_format",
+          "--access-logformat --access-log-format", NULL, TEXT,
+          "%(h)s %(l)s %(u)s %(t)s \"%(r)s\" %(s)s %(b)s \"%(f)s\" \"%(a)s\"", "FORMAT",
+          "Logging",
+          "a line's form, in gunicorn's atoms, or one of combined, json, gcp (Google "
+          "Cloud Logging)")
+CW_OPTION(CAPTURE_OUTPUT, "capture_output", "--capture-output", NULL, BOOL, "0", NULL,
+          "Logging", "send the app's standard output and error to the error log file")
+CW_OPTION(ENABLE_STDIO_INHERITANCE, "enable_stdio_inheritance",
+          "-R --enable-stdio-inheritance", NULL, BOOL, "0", NULL, "Logging",
+          "keep standard output and error unbuffered (they always are here)")
+CW_OPTION(LOGCONFIG, "logconfig", "--log-config", NULL, TEXT, NULL, "FILE", "Logging",
+          "logging.config file for the app's logging")
+CW_OPTION(LOGCONFIG_JSON, "logconfig_json", "--log-config-json", NULL, TEXT, NULL,
+          "FILE", "Logging", "the same, as a dictConfig in JSON")
+CW_OPTION(LOGCONFIG_DICT, "logconfig_dict", "", NULL, TEXT, NULL, "DICT", "Logging",
+          "the same, as a dict in the configuration file")
+CW_OPTION(SYSLOG, "syslog", "--log-syslog", NULL, BOOL, "0", NULL, "Logging",
+          "send both logs to syslog, too")
+CW_OPTION(SYSLOG_ADDR, "syslog_addr", "--log-syslog-to", NULL, TEXT,
+          "udp://localhost:514", "ADDRESS", "Logging",
+          "syslog's address: unix://PATH (#dgram or #stream), udp://HOST:PORT or "
+          "tcp://HOST:PORT")
+CW_OPTION(SYSLOG_PREFIX, "syslog_prefix", "--log-syslog-prefix", NULL, TEXT, NULL,
+          "NAME", "Logging", "the program's name in syslog; default cwsgi.PROC_NAME")
+CW_OPTION(SYSLOG_FACILITY, "syslog_facility", "--log-syslog-facility", NULL, TEXT,
+          "user", "NAME", "Logging", "syslog's facility")
+CW_OPTION(DISABLE_REDIRECT_ACCESS_TO_SYSLOG, "disable_redirect_access_to_syslog",
+          "--disable-redirect-access-to-syslog", NULL, BOOL, "0", NULL, "Logging",
+          "keep the access log out of syslog")
 
+CW_OPTION(METRICS, "metrics", "--metrics", NULL, TEXT, NULL, "WHERE", "Metrics",
+          "Prometheus metrics of all workers: a /PATH of the service, or an address of "
+          "their own (HOST:PORT, :PORT, unix:PATH)")
+CW_OPTION(STATSD_HOST, "statsd_host", "--statsd-host", NULL, TEXT, NULL, "HOST:PORT",
+          "Metrics", "send gunicorn's statsd metrics here (UDP), or to unix://PATH")
+CW_OPTION(STATSD_PREFIX, "statsd_prefix", "--statsd-prefix", NULL, TEXT, "", "PREFIX",
+          "Metrics", "put in front of their names")
+CW_OPTION(DOGSTATSD_TAGS, "dogstatsd_tags", "--dogstatsd-tags", NULL, TEXT, "", "TAGS",
+          "Metrics", "comma-separated tags, in DogStatsD's form")
+
+CW_OPTION(PROC_NAME, "proc_name", "-n --name", NULL, TEXT, NULL, "NAME", "Identity",
+          "name for process titles and syslog; default the app")
+CW_OPTION(USER, "user", "-u --user", NULL, TEXT, NULL, "USER", "Identity",
+          "user of the workers, by name or number")
+CW_OPTION(GROUP, "group", "-g --group", NULL, TEXT, NULL, "GROUP", "Identity",
+          "group of the workers, by name or number")
+CW_OPTION(INITGROUPS, "initgroups", "--initgroups", NULL, BOOL, "0", NULL, "Identity",
+          "with --user: also all groups that the user is in")
+CW_OPTION(UMASK, "umask", "-m --umask", NULL, TEXT, NULL, "MASK", "Identity",
+          "mode bits that files made by the app, and Unix sockets, don't get; 022 and "
+          "0o22 are octal. Default: as inherited, Unix sockets open to all")
+CW_OPTION(PIDFILE, "pidfile", "-p --pid", NULL, TEXT, NULL, "FILE", "Identity",
+          "write the supervisor's process id here")
+CW_OPTION(DAEMON, "daemon", "-D --daemon", NULL, BOOL, "0", NULL, "Identity",
+          "go to the background")
+
+CW_OPTION(HOOKS, "hooks", "", NULL, LIST, NULL, NULL, "",
+          "functions of the configuration file that are called")
 CW_OPTION(VERSION, "version", "-v --version", NULL, BOOL, "0", NULL, "Other",
           "print the versions of cwsgi, CPython, libuv and llhttp")
 CW_OPTION(HELP, "help", "-h --help", NULL, BOOL, "0", NULL, "Other", "print this help")
+CW_OPTION(HELP_MARKDOWN, "help_markdown", "--help-markdown", NULL, BOOL, "0", NULL,
+          "Other", "print the reference page docs/settings.md")

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* Shared by the files of base/ that know the option table. */
+#ifndef CW_BASE_OPTIONS_INTERNAL_H
+#define CW_BASE_OPTIONS_INTERNAL_H
+
+#include "base/options.h"
+
+typedef enum cw_opt_type { INT, SECONDS, BYTES, BOOL, TEXT, LIST } cw_opt_type_t;
+
+typedef struct cw_option_row {
+  const char *name, *flags, *env;
+  cw_opt_type_t type;
+  const char *def, *metavar, *group, *help;
+} cw_option_row_t;
+
+extern const cw_option_row_t cw_options_table[CW_OPT_COUNT];
+
+/* A setting of gunicorn's that has no counterpart here. */
+typedef struct cw_foreign {
+  const char *name, *flags;
+  bool has_value, refused;
+  const char *text;
+} cw_foreign_t;
+
+extern const cw_foreign_t cw_foreign[];
+extern const size_t cw_n_foreign;
+
+/* Sets option `id` from `text`, unless a stronger source has spoken. A list grows
+ * within one source and starts over when a stronger one speaks. Returns 0 or -1 with
+ * `err` written. */
+CW_MUSTCHECK int cw_option_set(cw_settings_t *s, cw_opt_t id, const char *text,
+                               cw_source_t source, const char *spelled, char *err,
+                               size_t err_len);
+
+/* The option of this name, or -1. */
+int cw_option_named(const char *name, size_t len);
+
+#endif
