@@ -180,12 +180,12 @@ def test_proxy_header_from_a_stranger(serve):
         ("--forwarded-allow-ips", "nowhere", "nowhere"),
         ("--forwarded-allow-ips", "10.0.0.0/33", "10.0.0.0/33"),
         ("--proxy-allow-from", "1.2.3", "1.2.3"),
-        ("--proxy-protocol", "v3", "v3"),
+        ("--proxy-protocol=v3", None, "v3"),
         ("--header-map", "maybe", "maybe"),
     ],
 )
 def test_bad_values_are_named(option, value, word):
-    result = run(option, value, "hello:app")
+    result = run(*filter(None, (option, value)), "hello:app")
     assert result.returncode == 1
-    assert option in result.stderr and word in result.stderr
+    assert option.partition("=")[0] in result.stderr and word in result.stderr
     assert len(result.stderr.splitlines()) == 1

@@ -253,8 +253,8 @@ def test_one_address_of_two_in_use(serve):
 @pytest.mark.parametrize(
     "options, said",
     [
-        (["--thread", "4"], "--threads"),
-        (["--worker", "4"], "--workers"),
+        (["--tread", "4"], "--threads"),
+        (["--wokers", "4"], "--workers"),
         (["--gracefull-timeout", "4"], "--graceful-timeout"),
         (["--keepalive", "4"], "--keep-alive"),
         (["--bnd=:80"], "--bind"),
