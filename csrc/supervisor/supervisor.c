@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/addr.h"
+#include "base/board.h"
 #include "base/clock.h"
 #include "base/heritage.h"
 #include "base/log.h"
@@ -49,7 +50,8 @@ typedef struct worker {
 typedef struct state {
   cw_supervisor_t *how;
   cw_heritage_t *h;
-  int h_fd, notify[2], signal_fd;
+  cw_board_t *board;
+  int board_fd, h_fd, notify[2], signal_fd;
   cw_listener_t listeners[CW_MAX_LISTENERS];
   int n_listeners;
   worker_t workers[CW_MAX_WORKERS];
@@ -76,6 +78,7 @@ static void become_worker(state_t *st, int slot, pid_t parent) {
   close(st->notify[0]);
   for (int i = 0; i < st->n_listeners; i++) fcntl(st->listeners[i].fd, F_SETFD, 0);
   fcntl(st->h_fd, F_SETFD, 0);
+  fcntl(st->board_fd, F_SETFD, 0);
   fcntl(st->notify[1], F_SETFD, 0);
   if (dir && chdir(dir) != 0) {
     cw_complain("--chdir: cannot enter %s: %s", dir, strerror(errno));
@@ -90,7 +93,7 @@ static void become_worker(state_t *st, int slot, pid_t parent) {
 static void start_worker(state_t *st, int slot) {
   worker_t *w = &st->workers[slot];
   pid_t parent = getpid(), pid;
-  atomic_store(&st->h->slots[slot].state, CW_WORKER_STARTING);
+  atomic_store(&st->board->slots[slot].state, CW_WORKER_STARTING);
   w->started = cw_now_us();
   w->was_ready = false;
   pid = fork();
@@ -160,7 +163,7 @@ static void on_worker_end(state_t *st, int slot, int status, const struct rusage
   worker_t *w = &st->workers[slot];
   pid_t pid = w->pid;
   w->pid = 0;
-  atomic_store(&st->h->slots[slot].state, CW_WORKER_NONE);
+  atomic_store(&st->board->slots[slot].state, CW_WORKER_NONE);
   /* Its own last line has said it all when it was asked to go. */
   if (!st->stopping || WIFSIGNALED(status)) describe_end(pid, status, ru);
   if (st->stopping) return;
@@ -220,7 +223,7 @@ static void on_notify(state_t *st) {
   }
   for (int i = 0; i < st->n_workers; i++) {
     worker_t *w = &st->workers[i];
-    if (w->was_ready || atomic_load(&st->h->slots[i].state) != CW_WORKER_READY)
+    if (w->was_ready || atomic_load(&st->board->slots[i].state) != CW_WORKER_READY)
       continue;
     w->was_ready = true;
     if (st->serving || st->stopping) continue;
@@ -372,6 +375,14 @@ static int check(const state_t *st) {
   return check_peers(s);
 }
 
+/* Shared memory of `size` bytes under the descriptor *fd. NULL with errno. */
+static void *make_shared(size_t size, int *fd) {
+  *fd = memfd_create("cwsgi", MFD_CLOEXEC);
+  if (*fd < 0 || ftruncate(*fd, (off_t)size) != 0) return NULL;
+  void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
+  return p == MAP_FAILED ? NULL : p;
+}
+
 static int make_heritage(state_t *st) {
   cw_buf_t tail = {0};
   uint32_t base = sizeof(cw_heritage_t);
@@ -381,15 +392,15 @@ static int make_heritage(state_t *st) {
   uint32_t settings_off = base + (uint32_t)tail.len;
   if (cw_settings_pack(st->how->settings, &tail) != 0) goto fail;
   uint32_t size = base + (uint32_t)tail.len;
-  st->h_fd = memfd_create("cwsgi", MFD_CLOEXEC);
-  if (st->h_fd < 0 || ftruncate(st->h_fd, size) != 0) goto fail;
-  cw_heritage_t *h = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, st->h_fd, 0);
-  if (h == MAP_FAILED) goto fail;
+  st->board = make_shared(sizeof(cw_board_t), &st->board_fd);
+  cw_heritage_t *h = st->board ? make_shared(size, &st->h_fd) : NULL;
+  if (!h) goto fail;
   h->magic = CW_HERITAGE_MAGIC;
   h->size = size;
   h->n_listeners = st->n_listeners;
   memcpy(h->listeners, st->listeners, sizeof(st->listeners));
   h->n_workers = st->n_workers;
+  h->board_fd = st->board_fd;
   h->notify_fd = st->notify[1];
   h->argc = st->how->argc;
   h->argv_off = base;

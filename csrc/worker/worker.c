@@ -13,12 +13,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/board.h"
 #include "base/heritage.h"
 #include "base/log.h"
-#include "base/modes.h"
 #include "base/options.h"
 #include "http/server.h"
 #include "worker/appref.h"
+#include "worker/limits.h"
 #include "worker/sched.h"
 #include "wsgi/wsgi.h"
 
@@ -71,19 +72,23 @@ static const cw_runtime_t runtime = {thread_start, thread_end, acquire, release}
 
 /* ---- start ---------------------------------------------------------------- */
 
-static cw_heritage_t *map_heritage(int fd) {
+/* Maps shared memory of at least `least` bytes. NULL where it is none. */
+static void *map_shared(int fd, size_t least, size_t *size) {
   struct stat st;
-  if (fstat(fd, &st) != 0 || st.st_size < (off_t)sizeof(cw_heritage_t)) goto bad;
-  cw_heritage_t *h =
-      mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  if (h == MAP_FAILED || h->magic != CW_HERITAGE_MAGIC ||
-      h->size != (uint32_t)st.st_size)
-    goto bad;
-  close(fd);
-  return h;
-bad:
+  if (fstat(fd, &st) != 0 || st.st_size < (off_t)least) return NULL;
+  *size = (size_t)st.st_size;
+  void *p = mmap(NULL, *size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  return p == MAP_FAILED ? NULL : p;
+}
+
+static int map_heritage(int fd, cw_heritage_t **heritage, cw_board_t **board) {
+  size_t size = 0, unused;
+  cw_heritage_t *h = *heritage = map_shared(fd, sizeof(*h), &size);
+  if (h && h->magic == CW_HERITAGE_MAGIC && h->size == size)
+    *board = map_shared(h->board_fd, sizeof(**board), &unused);
+  if (*board) return 0;
   PyErr_SetString(PyExc_ValueError, "not started by cwsgi");
-  return NULL;
+  return -1;
 }
 
 /* sys.argv as the command was typed; its first word is the cwsgi program. */
@@ -126,44 +131,6 @@ static int set_paths(const cw_settings_t *s) {
   return 0;
 }
 
-/* As many connections as there are descriptors for, less some for the app. */
-static unsigned default_connections(void) {
-  struct rlimit limit;
-  enum { FOR_THE_APP = 32 };
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > 1000000) return 1000000;
-  unsigned n = (unsigned)limit.rlim_cur, spare = CW_MIN(n / 4, (unsigned)FOR_THE_APP);
-  return CW_MAX(n - spare, 1u);
-}
-
-/* The supervisor has checked the values: only memory can be short. */
-static int read_networks(const cw_settings_t *s, cw_opt_t id, cw_networks_t *out) {
-  cw_span_t bad;
-  *out = (cw_networks_t){NULL, 0, false};
-  return cw_networks_add(out, cw_opt_str(s, id), &bad);
-}
-
-static int read_limits(const cw_settings_t *s, cw_limits_t *l) {
-  int64_t connections = cw_opt_num(s, CW_OPT_WORKER_CONNECTIONS);
-  *l = (cw_limits_t){
-      .request_line = (size_t)cw_opt_num(s, CW_OPT_LIMIT_REQUEST_LINE),
-      .field_size = (size_t)cw_opt_num(s, CW_OPT_LIMIT_REQUEST_FIELD_SIZE),
-      .fields = (unsigned)cw_opt_num(s, CW_OPT_LIMIT_REQUEST_FIELDS),
-      .body = cw_opt_num(s, CW_OPT_LIMIT_REQUEST_BODY),
-      .buffer_body = cw_opt_num(s, CW_OPT_BUFFER_BODY),
-      .keepalive = cw_opt_num(s, CW_OPT_KEEPALIVE),
-      .header = cw_opt_num(s, CW_OPT_HEADER_TIMEOUT),
-      .send = cw_opt_num(s, CW_OPT_SEND_TIMEOUT),
-      .rate = cw_opt_num(s, CW_OPT_BODY_RATE),
-      .connections = connections ? (unsigned)connections : default_connections(),
-      .proxy_mode = cw_proxy_mode_parse(cw_opt_str(s, CW_OPT_PROXY_PROTOCOL)),
-      .underscores = cw_underscores_parse(cw_opt_str(s, CW_OPT_HEADER_MAP)),
-  };
-  return read_networks(s, CW_OPT_FORWARDED_ALLOW_IPS, &l->trusted) != 0 ||
-                 read_networks(s, CW_OPT_PROXY_ALLOW_IPS, &l->proxies) != 0
-             ? -1
-             : 0;
-}
-
 /* Descriptors that the app's own child processes must not get. */
 static void keep_private(const cw_heritage_t *h) {
   for (int i = 0; i < h->n_listeners; i++)
@@ -173,13 +140,13 @@ static void keep_private(const cw_heritage_t *h) {
 
 /* ---- service -------------------------------------------------------------- */
 
-static void say_ready(cw_heritage_t *h, int slot) {
-  atomic_store(&h->slots[slot].state, CW_WORKER_READY);
+static void say_ready(cw_heritage_t *h, cw_slot_t *slot) {
+  atomic_store(&slot->state, CW_WORKER_READY);
   /* The supervisor's end is gone only if it is: then SIGTERM is on its way. */
   if (write(h->notify_fd, "", 1) != 1) cw_log(CW_LOG_DEBUG, "no supervisor to tell");
 }
 
-static int serve(cw_heritage_t *h, int slot, const cw_settings_t *s,
+static int serve(cw_heritage_t *h, cw_slot_t *slot, const cw_settings_t *s,
                  const cw_app_t *app) {
   const char *reason = "out of memory or descriptors";
   int exit_code = EXIT_BOOT;
@@ -187,7 +154,7 @@ static int serve(cw_heritage_t *h, int slot, const cw_settings_t *s,
   cw_host_t host;
   cw_server_t *srv = NULL;
   cw_sched_t *sched = cw_sched_new((int)cw_opt_num(s, CW_OPT_THREADS), &runtime, app);
-  if (!sched || read_limits(s, &limits) != 0) goto done;
+  if (!sched || cw_limits_read(s, &limits) != 0) goto done;
   cw_sched_host(sched, &host);
   srv = cw_server_new(h->listeners, h->n_listeners, &limits, &host, &reason);
   if (!srv) goto done;
@@ -202,7 +169,7 @@ static int serve(cw_heritage_t *h, int slot, const cw_settings_t *s,
   Py_BEGIN_ALLOW_THREADS saved_state = _save;
   cw_sched_run(sched);
   _save = saved_state;
-  Py_END_ALLOW_THREADS atomic_store(&h->slots[slot].state, CW_WORKER_DRAINING);
+  Py_END_ALLOW_THREADS atomic_store(&slot->state, CW_WORKER_DRAINING);
   exit_code = 0;
 done:
   if (exit_code != 0) cw_log(CW_LOG_CRITICAL, "worker cannot serve: %s", reason);
@@ -210,12 +177,11 @@ done:
   serving = NULL;
   if (srv) cw_server_free(srv);
   if (sched) cw_sched_free(sched);
-  cw_networks_free(&limits.trusted);
-  cw_networks_free(&limits.proxies);
+  cw_limits_fini(&limits);
   return exit_code;
 }
 
-static int run(cw_heritage_t *h, int slot) {
+static int run(cw_heritage_t *h, cw_slot_t *slot) {
   cw_settings_t settings;
   cw_app_t app;
   int exit_code = EXIT_BOOT;
@@ -253,8 +219,11 @@ PyObject *cw_worker_main(PyObject *module, PyObject *args) {
   int fd, slot;
   (void)module;
   if (!PyArg_ParseTuple(args, "ii", &fd, &slot)) return NULL;
-  cw_heritage_t *h = map_heritage(fd);
-  if (!h) return NULL;
-  int code = run(h, slot);
+  cw_heritage_t *h;
+  cw_board_t *board = NULL;
+  if (map_heritage(fd, &h, &board) < 0) return NULL;
+  close(fd);
+  close(h->board_fd);
+  int code = run(h, &board->slots[slot]);
   return code < 0 ? NULL : PyLong_FromLong(code);
 }

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/* The board: what supervisor and workers tell each other, in one shared mapping that
+ * lives as long as the supervisor. Pages nobody writes to cost nothing. */
+#ifndef CW_BASE_BOARD_H
+#define CW_BASE_BOARD_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "base/metrics.h"
+
+enum {
+  CW_MAX_WORKERS = 512,  /* slots; old and new workers of a reload together */
+  CW_RUNNING = 32,       /* threads of a worker that note what they run */
+  CW_RUNNING_LINE = 112, /* "GET /path", cut to this, NUL included */
+};
+
+typedef enum cw_worker_state {
+  CW_WORKER_NONE,
+  CW_WORKER_STARTING, /* importing the app */
+  CW_WORKER_READY,    /* accepts connections */
+  CW_WORKER_DRAINING, /* finishes what it has */
+} cw_worker_state_t;
+
+/* Why a worker asks for a successor. */
+typedef enum cw_wish {
+  CW_WISH_NONE,
+  CW_WISH_MAX_REQUESTS, /* it has served --max-requests */
+  CW_WISH_RELOAD,       /* a file of the app has changed: reload everything */
+} cw_wish_t;
+
+/* What a thread runs, for the report when its worker dies. Written by that thread;
+ * a reader that finds `busy` set may see a line that is just being written. */
+typedef struct cw_running {
+  _Atomic int busy;
+  char line[CW_RUNNING_LINE];
+} cw_running_t;
+
+/* Written by the worker in this slot, read by the supervisor and, for the metrics, by
+ * other workers. */
+typedef struct cw_slot {
+  _Atomic int state;      /* cw_worker_state_t */
+  _Atomic int pid;        /* of a worker that a zygote forked; else 0 */
+  _Atomic int wish;       /* cw_wish_t */
+  _Atomic int64_t beat;   /* watch time at its last sign of life; 0: none yet */
+  _Atomic int64_t oldest; /* watch time at which its oldest request began; 0: none */
+  cw_metrics_t metrics;
+  cw_running_t running[CW_RUNNING];
+} cw_slot_t;
+
+typedef struct cw_board {
+  /* Milliseconds that the supervisor has seen pass, at its own pace: a container whose
+   * CPU was taken away does not age meanwhile. 0 where nothing is watched. */
+  _Atomic int64_t watch_ms;
+  _Atomic int draining;      /* TERM was received, --drain-delay runs */
+  _Atomic uint64_t restarts; /* workers replaced because they died or were stuck */
+  _Atomic uint64_t reloads;
+  _Atomic int workers; /* wanted */
+  cw_slot_t slots[CW_MAX_WORKERS];
+} cw_board_t;
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* From settings to limits. */
+#include "worker/limits.h"
+
+#include <sys/resource.h>
+
+#include "base/modes.h"
+
+/* As many connections as there are descriptors for, less some for the app. */
+static unsigned default_connections(void) {
+  struct rlimit limit;
+  enum { FOR_THE_APP = 32 };
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > 1000000) return 1000000;
+  unsigned n = (unsigned)limit.rlim_cur, spare = CW_MIN(n / 4, (unsigned)FOR_THE_APP);
+  return CW_MAX(n - spare, 1u);
+}
+
+/* The supervisor has checked the values: only memory can be short. */
+static int read_networks(const cw_settings_t *s, cw_opt_t id, cw_networks_t *out) {
+  cw_span_t bad;
+  *out = (cw_networks_t){NULL, 0, false};
+  return cw_networks_add(out, cw_opt_str(s, id), &bad);
+}
+
+int cw_limits_read(const cw_settings_t *s, cw_limits_t *l) {
+  int64_t connections = cw_opt_num(s, CW_OPT_WORKER_CONNECTIONS);
+  *l = (cw_limits_t){
+      .request_line = (size_t)cw_opt_num(s, CW_OPT_LIMIT_REQUEST_LINE),
+      .field_size = (size_t)cw_opt_num(s, CW_OPT_LIMIT_REQUEST_FIELD_SIZE),
+      .fields = (unsigned)cw_opt_num(s, CW_OPT_LIMIT_REQUEST_FIELDS),
+      .body = cw_opt_num(s, CW_OPT_LIMIT_REQUEST_BODY),
+      .buffer_body = cw_opt_num(s, CW_OPT_BUFFER_BODY),
+      .keepalive = cw_opt_num(s, CW_OPT_KEEPALIVE),
+      .header = cw_opt_num(s, CW_OPT_HEADER_TIMEOUT),
+      .send = cw_opt_num(s, CW_OPT_SEND_TIMEOUT),
+      .rate = cw_opt_num(s, CW_OPT_BODY_RATE),
+      .connections = connections ? (unsigned)connections : default_connections(),
+      .proxy_mode = cw_proxy_mode_parse(cw_opt_str(s, CW_OPT_PROXY_PROTOCOL)),
+      .underscores = cw_underscores_parse(cw_opt_str(s, CW_OPT_HEADER_MAP)),
+  };
+  return read_networks(s, CW_OPT_FORWARDED_ALLOW_IPS, &l->trusted) != 0 ||
+                 read_networks(s, CW_OPT_PROXY_ALLOW_IPS, &l->proxies) != 0
+             ? -1
+             : 0;
+}
+
+void cw_limits_fini(cw_limits_t *l) {
+  cw_networks_free(&l->trusted);
+  cw_networks_free(&l->proxies);
+}
