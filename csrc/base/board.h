@@ -4,6 +4,7 @@
 #ifndef CW_BASE_BOARD_H
 #define CW_BASE_BOARD_H
 
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
@@ -14,6 +15,10 @@ enum {
   CW_RUNNING = 32,       /* threads of a worker that note what they run */
   CW_RUNNING_LINE = 112, /* "GET /path", cut to this, NUL included */
 };
+
+/* Has a worker write what its threads do, and go on. SIGABRT does so, too, and ends it.
+ */
+#define CW_SIGNAL_DUMP (SIGRTMIN + 5)
 
 typedef enum cw_worker_state {
   CW_WORKER_NONE,
@@ -40,7 +45,8 @@ typedef struct cw_running {
  * other workers. */
 typedef struct cw_slot {
   _Atomic int state;      /* cw_worker_state_t */
-  _Atomic int pid;        /* of a worker that a zygote forked; else 0 */
+  _Atomic int pid;        /* of the worker; 0: none */
+  _Atomic int age;        /* its running number */
   _Atomic int wish;       /* cw_wish_t */
   _Atomic int64_t beat;   /* watch time at its last sign of life; 0: none yet */
   _Atomic int64_t oldest; /* watch time at which its oldest request began; 0: none */

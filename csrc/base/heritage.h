@@ -9,7 +9,11 @@
 
 #define CW_HERITAGE_MAGIC 0x63777367u
 
-enum { CW_MAX_LISTENERS = 32 };
+enum {
+  CW_MAX_LISTENERS = 32,
+  CW_SLOT_ZYGOTE = -1, /* in a slot's place: import the app, then fork workers */
+  CW_SLOT_CHECK = -2,  /* import the app, say whether that worked */
+};
 
 typedef struct cw_listener {
   int fd;
@@ -19,14 +23,23 @@ typedef struct cw_listener {
   char port[8];   /* SERVER_PORT; empty for a Unix socket */
 } cw_listener_t;
 
+/* What supervisor and zygote say to each other, a datagram each. The supervisor names a
+ * slot; the zygote answers with the process that it forked for it (pid < 0: it could
+ * not), and once, slot CW_SLOT_ZYGOTE, that it has imported the app. */
+typedef struct cw_zygote_message {
+  int slot, pid;
+} cw_zygote_message_t;
+
 typedef struct cw_heritage {
   uint32_t magic;
   uint32_t size; /* of the mapping, bytes */
   int n_listeners;
-  int n_workers; /* wanted: wsgi.multiprocess is true above one */
-  int board_fd;  /* the cw_board_t, another memfd */
-  int notify_fd; /* a byte written here makes the supervisor look at the board */
-  int argc;      /* words at argv_off, NUL-ended each */
+  int n_workers;  /* wanted: wsgi.multiprocess is true above one */
+  int supervisor; /* its process id */
+  int zygote_fd;  /* the zygote's end of a SOCK_SEQPACKET pair */
+  int board_fd;   /* the cw_board_t, another memfd */
+  int notify_fd;  /* a byte written here makes the supervisor look at the board */
+  int argc;       /* words at argv_off, NUL-ended each */
   uint32_t argv_off;
   uint32_t settings_off; /* packed settings (cw_settings_unpack) */
   uint32_t settings_len;

@@ -97,3 +97,5 @@ void cw_complain(const char *fmt, ...) {
   va_end(ap);
   put_line(line, n + (size_t)CW_MAX(m, 0), NULL, 0);
 }
+
+void cw_log_reopen(void) {}

@@ -29,6 +29,9 @@ void cw_log(cw_log_level_t level, const char *fmt, ...) CW_PRINTF(2, 3);
 void cw_log_text(cw_log_level_t level, const char *text, size_t n, const char *fmt, ...)
     CW_PRINTF(4, 5);
 
+/* Opens the log file again, where there is one. */
+void cw_log_reopen(void);
+
 /* Writes a message for whoever typed the command: "cwsgi: message". */
 void cw_complain(const char *fmt, ...) CW_PRINTF(1, 2);
 

@@ -148,25 +148,38 @@ int cw_settings_set_text(cw_settings_t *s, cw_opt_t id, const char *text,
   return cw_option_set(s, id, text, source, table[id].name, err, sizeof(err));
 }
 
-int cw_settings_pack(const cw_settings_t *s, cw_buf_t *out) {
-  for (int i = 0; i < CW_OPT_COUNT; i++) {
-    const cw_value_t *v = &s->v[i];
-    if (v->source == CW_FROM_DEFAULT) continue;
-    char num[32];
-    bool text = table[i].type == TEXT || table[i].type == LIST;
-    if (table[i].type == SECONDS)
-      snprintf(num, sizeof(num), "%lld.%03lld", (long long)v->num / 1000,
-               (long long)v->num % 1000);
-    else
-      snprintf(num, sizeof(num), "%lld", (long long)v->num);
-    for (unsigned k = 0; k < (text ? v->n_items : 1); k++) {
-      const char *value = text ? v->items[k] : num;
-      if (cw_buf_append(out, table[i].name, strlen(table[i].name)) != 0 ||
-          cw_buf_append(out, "=", 1) != 0 ||
-          cw_buf_append(out, value, strlen(value) + 1) != 0)
-        return -1;
-    }
+/* Appends "name=value" for each value of a setting. */
+static int put_setting(const cw_settings_t *s, int i, const char *list_mark,
+                       cw_buf_t *out) {
+  const cw_value_t *v = &s->v[i];
+  char num[32];
+  bool text = table[i].type == TEXT || table[i].type == LIST;
+  if (table[i].type == SECONDS)
+    snprintf(num, sizeof(num), "%lld.%03lld", (long long)v->num / 1000,
+             (long long)v->num % 1000);
+  else
+    snprintf(num, sizeof(num), "%lld", (long long)v->num);
+  for (unsigned k = 0; k < (text ? v->n_items : 1); k++) {
+    const char *value = text ? v->items[k] : num;
+    if (cw_buf_append(out, table[i].name, strlen(table[i].name)) != 0 ||
+        (table[i].type == LIST &&
+         cw_buf_append(out, list_mark, strlen(list_mark)) != 0) ||
+        cw_buf_append(out, "=", 1) != 0 ||
+        cw_buf_append(out, value, strlen(value) + 1) != 0)
+      return -1;
   }
+  return 0;
+}
+
+int cw_settings_pack(const cw_settings_t *s, cw_buf_t *out) {
+  for (int i = 0; i < CW_OPT_COUNT; i++)
+    if (s->v[i].source != CW_FROM_DEFAULT && put_setting(s, i, "", out) != 0) return -1;
+  return 0;
+}
+
+int cw_settings_entries(const cw_settings_t *s, cw_buf_t *out) {
+  for (int i = 0; i < CW_OPT_COUNT; i++)
+    if (put_setting(s, i, "[", out) != 0) return -1;
   return 0;
 }
 
