@@ -89,6 +89,11 @@ CW_MUSTCHECK int cw_resp_field(cw_req_t *req, const char *name, size_t name_len,
 /* Drops a head that was not sent. */
 void cw_resp_cancel(cw_req_t *req);
 
+/* Sends "103 Early Hints" with these fields, before the response has begun and to an
+ * HTTP/1.1 client; else does nothing. CW_BAD as for cw_resp_field(). */
+CW_MUSTCHECK int cw_resp_early_hints(cw_req_t *req, const cw_field_t *fields,
+                                     unsigned n);
+
 /* Whether any byte of the response head was handed to the socket. */
 bool cw_resp_sent(const cw_req_t *req);
 

@@ -5,6 +5,7 @@
 const char *cw_reason(int status) {
   switch (status) {
     case 400: return "Bad Request";
+    case 404: return "Not Found";
     case 408: return "Request Timeout";
     case 413: return "Content Too Large";
     case 414: return "URI Too Long";

@@ -103,6 +103,10 @@ void cw_server_wake(cw_server_t *srv) {
   uv_async_send(&srv->wake);
 }
 
+void cw_server_reopen_logs(cw_server_t *srv) {
+  (void)srv;
+}
+
 void cw_server_turn(cw_server_t *srv, bool wait) {
   atomic_store(&srv->polling, 1);
   srv->gave_request = false;

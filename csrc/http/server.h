@@ -27,6 +27,8 @@ typedef struct cw_host {
   void (*ready)(void *data, cw_req_t *req);
   /* The calling app thread is about to wait: let another thread turn the loop. */
   void (*blocking)(void *data);
+  /* A running request is past its deadline. Baton held; may be NULL. */
+  void (*expired)(void *data, cw_req_t *req);
 } cw_host_t;
 
 typedef struct cw_limits {
@@ -64,6 +66,9 @@ void cw_server_turn(cw_server_t *srv, bool wait);
 /* Ends a waiting turn. Any thread, async-signal-safe. */
 void cw_server_wake(cw_server_t *srv);
 
+/* Has the access log opened again. Any thread, async-signal-safe. */
+void cw_server_reopen_logs(cw_server_t *srv);
+
 /* Stops accepting, closes the listeners and idle connections and lets running requests
  * end. */
 void cw_server_drain(cw_server_t *srv);
@@ -72,6 +77,7 @@ void cw_server_drain(cw_server_t *srv);
 typedef enum cw_host_timer {
   CW_HOST_RETRY,
   CW_HOST_DEADLINE,
+  CW_HOST_BEAT,
   CW_HOST_TIMERS
 } cw_host_timer_t;
 

@@ -14,9 +14,11 @@
 
 /* sys.path[0] is -c's current folder: the worker puts the app's folder there itself,
  * after its own module is in, so that no file of the app can pose as cwsgi. */
-static const char start[] =
-    "import sys\n"
-    "if sys.path[:1] == ['']: del sys.path[0]\n"
+#define NO_CWD   \
+  "import sys\n" \
+  "if sys.path[:1] == ['']: del sys.path[0]\n"
+
+static const char worker_code[] = NO_CWD
     "from cwsgi._core import _worker\n"
     "sys.exit(_worker(int(sys.argv[1]), int(sys.argv[2])))\n";
 
@@ -27,24 +29,53 @@ static bool embeds(const cw_python_t *python) {
   return python->library[0] != '\0';
 }
 
-void cw_door_enter(const cw_python_t *python, int fd, int slot) {
-  char fd_text[16], slot_text[16];
-  snprintf(fd_text, sizeof(fd_text), "%d", fd);
-  snprintf(slot_text, sizeof(slot_text), "%d", slot);
+/* Runs Python code in this process: `code` as -c takes it, with `args` (NULL-ended, a
+ * few) as sys.argv[1:]. */
+static CW_NORETURN void run(const cw_python_t *python, const char *code,
+                            const char *const *args) {
+  enum { MOST = 8 };
   /* -u: what an app prints in a container should be seen at once. */
-  char *argv[] = {
-      (char *)python->program, "-u", "-c", (char *)start, fd_text, slot_text, NULL};
+  char *argv[MOST] = {(char *)python->program, "-u", "-c", (char *)code};
+  int argc = 4;
+  while (*args && argc < MOST - 1) argv[argc++] = (char *)*args++;
   if (embeds(python)) {
     void *lib = dlopen(python->library, RTLD_LAZY | RTLD_GLOBAL);
     int (*bytes_main)(int, char **) = NULL;
     if (lib) *(void **)&bytes_main = dlsym(lib, "Py_BytesMain");
-    if (bytes_main) exit(bytes_main((int)CW_ARRAY_LEN(argv) - 1, argv));
+    if (bytes_main) exit(bytes_main(argc, argv));
     cw_log(CW_LOG_WARNING, "cannot use %s: %s; starting %s instead", python->library,
            dlerror(), python->program);
   }
   execv(python->program, argv);
   cw_complain("cannot start %s: %s", python->program, strerror(errno));
   _exit(1);
+}
+
+void cw_door_enter(const cw_python_t *python, int fd, int slot) {
+  char fd_text[16], slot_text[16];
+  snprintf(fd_text, sizeof(fd_text), "%d", fd);
+  snprintf(slot_text, sizeof(slot_text), "%d", slot);
+  run(python, worker_code, (const char *const[]){fd_text, slot_text, NULL});
+}
+
+/* Calls main(fd, config) of one of our modules. */
+static CW_NORETURN void run_main(const cw_python_t *python, const char *code, int fd,
+                                 const char *config) {
+  char text[16];
+  snprintf(text, sizeof(text), "%d", fd);
+  run(python, code, (const char *const[]){text, config, NULL});
+}
+
+#define MAIN_OF(module)       \
+  NO_CWD "from cwsgi." module \
+         " import main\nsys.exit(main(int(sys.argv[1]), sys.argv[2]))\n"
+
+void cw_door_enter_hooks(const cw_python_t *python, int fd, const char *config) {
+  run_main(python, MAIN_OF("_master"), fd, config);
+}
+
+void cw_door_enter_config(const cw_python_t *python, int fd, const char *config) {
+  run_main(python, MAIN_OF("_config"), fd, config);
 }
 
 static int embedded_version(const cw_python_t *python, char *out, size_t len) {

@@ -14,6 +14,13 @@
  * worker's process right after fork. */
 CW_NORETURN void cw_door_enter(const cw_python_t *python, int fd, int slot);
 
+/* The same for the process that runs the master's hooks of the configuration `config`
+ * (a socket in `fd`), and for the one that reads it (a pipe's end in `fd`). */
+CW_NORETURN void cw_door_enter_hooks(const cw_python_t *python, int fd,
+                                     const char *config);
+CW_NORETURN void cw_door_enter_config(const cw_python_t *python, int fd,
+                                      const char *config);
+
 /* Writes the interpreter's version ("3.11.7") to `out`. Returns 0, or -1. */
 CW_MUSTCHECK int cw_door_version(const cw_python_t *python, char *out, size_t len);
 

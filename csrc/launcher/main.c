@@ -8,9 +8,10 @@
 #include "base/log.h"
 #include "base/options.h"
 #include "launcher/door.h"
+#include "launcher/settings.h"
 #include "supervisor/supervisor.h"
 
-enum { EXIT_CONFIG = 1, EXIT_USAGE = 2, MESSAGE = 512 };
+enum { EXIT_CONFIG = 1, MESSAGE = 512 };
 
 static int print_version(const cw_settings_t *s) {
   cw_python_t python;
@@ -33,51 +34,73 @@ static int print_help(void) {
   return 0;
 }
 
-/* Enters Python in a worker's process. */
-static void enter(void *data, int fd, int slot) {
-  cw_door_enter(data, fd, slot);
+/* ---- what the supervisor asks for ----------------------------------------- */
+
+static void enter_worker(void *data, int fd, int slot) {
+  const cw_origin_t *o = data;
+  cw_door_enter(&o->python, fd, slot);
+}
+
+static void enter_hooks(void *data, int fd, const char *config) {
+  const cw_origin_t *o = data;
+  cw_door_enter_hooks(&o->python, fd, config);
+}
+
+/* Everything that the words and the file say, and the interpreter for it. Returns 0 or
+ * an exit code. */
+static int read_all(cw_origin_t *o, cw_settings_t *s) {
+  char err[MESSAGE];
+  int code = cw_settings_read_words(o, s);
+  if (code != 0) return code;
+  if ((code = cw_settings_add_file(o, s)) != 0) goto fail;
+  code = EXIT_CONFIG;
+  if (cw_find_python(cw_opt_str(s, CW_OPT_PYTHON), &o->python, err, sizeof(err)) != 0) {
+    cw_complain("%s", err);
+    goto fail;
+  }
+  return 0;
+fail:
+  cw_settings_fini(s);
+  return code;
+}
+
+static int read_settings(void *data, cw_settings_t *out) {
+  return read_all(data, out) == 0 ? 0 : -1;
 }
 
 int main(int argc, char **argv) {
-  static cw_settings_t settings; /* lives as long as the process */
-  static cw_python_t python;
-  char err[MESSAGE];
-  if (cw_settings_init(&settings) != 0) {
+  static cw_settings_t settings;
+  static cw_origin_t origin;
+  origin.argc = argc;
+  origin.argv = calloc((size_t)argc + 1, sizeof(*argv));
+  for (int i = 0; origin.argv && i < argc; i++)
+    if (!(origin.argv[i] = strdup(argv[i]))) origin.argv = NULL;
+  if (!origin.argv) {
     cw_complain("out of memory");
     return EXIT_CONFIG;
   }
-  if (cw_settings_read_env(&settings, err, sizeof(err)) != 0) {
-    cw_complain("%s", err);
-    return EXIT_CONFIG;
-  }
-  if (cw_settings_read_args(&settings, argc - 1, argv + 1, CW_FROM_ARGV, err,
-                            sizeof(err)) != 0) {
-    cw_complain("%s", err);
-    return EXIT_USAGE;
-  }
+  sigprocmask(SIG_SETMASK, NULL, &origin.mask);
+  int code = cw_settings_read_words(&origin, &settings);
+  if (code != 0) return code;
   if (cw_opt_num(&settings, CW_OPT_HELP)) return print_help();
   if (cw_opt_num(&settings, CW_OPT_VERSION)) return print_version(&settings);
-  if (!cw_opt_str(&settings, CW_OPT_WSGI_APP)) {
-    cw_complain("no app was named; try: cwsgi main:app");
-    return EXIT_USAGE;
+  if (cw_opt_num(&settings, CW_OPT_HELP_MARKDOWN)) {
+    cw_options_markdown(stdout);
+    return 0;
   }
+  cw_settings_fini(&settings);
+  if ((code = read_all(&origin, &settings)) != 0) return code;
+  cw_launcher_t launcher = {.data = &origin,
+                            .argc = argc,
+                            .argv = origin.argv,
+                            .python = origin.python.program,
+                            .enter_worker = enter_worker,
+                            .enter_hooks = enter_hooks,
+                            .read_settings = read_settings};
+  if (cw_opt_num(&settings, CW_OPT_CHECK_CONFIG) ||
+      cw_opt_num(&settings, CW_OPT_PRINT_CONFIG))
+    return cw_supervise_check(&launcher, &settings);
   int level = cw_log_level_parse(cw_opt_str(&settings, CW_OPT_LOGLEVEL));
-  if (level < 0) {
-    cw_complain("--log-level: '%s' is not one of debug, info, warning, error, critical",
-                cw_opt_str(&settings, CW_OPT_LOGLEVEL));
-    return EXIT_CONFIG;
-  }
-  cw_log_set_level((cw_log_level_t)level);
-  if (cw_find_python(cw_opt_str(&settings, CW_OPT_PYTHON), &python, err, sizeof(err)) !=
-      0) {
-    cw_complain("%s", err);
-    return EXIT_CONFIG;
-  }
-  cw_supervisor_t how = {.settings = &settings,
-                         .argc = argc,
-                         .argv = argv,
-                         .python = python.program,
-                         .enter = enter,
-                         .data = &python};
-  return cw_supervise(&how);
+  if (level >= 0) cw_log_set_level((cw_log_level_t)level);
+  return cw_supervise(&launcher, &settings);
 }

@@ -51,12 +51,43 @@ int64_t cw_granted_memory(void) {
   return 0;
 }
 
-int64_t cw_private_memory(pid_t pid) {
+int64_t cw_used_memory(void) {
+  int64_t used = read_number("/sys/fs/cgroup/memory.current");
+  const char *stat = "/sys/fs/cgroup/memory.stat", *key = "inactive_file ";
+  if (used < 0) {
+    used = read_number("/sys/fs/cgroup/memory/memory.usage_in_bytes");
+    stat = "/sys/fs/cgroup/memory/memory.stat";
+    key = "total_inactive_file ";
+  }
+  /* What the kernel can drop at will is not used up. */
+  char line[128];
+  FILE *f = fopen(stat, "re");
+  while (f && fgets(line, sizeof(line), f))
+    if (strncmp(line, key, strlen(key)) == 0)
+      used -= strtoll(line + strlen(key), NULL, 10);
+  if (f) fclose(f);
+  return used;
+}
+
+/* Resident and shared bytes of a process. Returns 0 or -1. */
+static int read_statm(pid_t pid, int64_t *resident, int64_t *shared) {
   char path[64], line[256];
-  long long size, resident, shared;
+  long long size, r, s;
   snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
   if (read_line(path, line, sizeof(line)) != 0 ||
-      sscanf(line, "%lld %lld %lld", &size, &resident, &shared) != 3)
-    return 0;
-  return (resident - shared) * sysconf(_SC_PAGESIZE);
+      sscanf(line, "%lld %lld %lld", &size, &r, &s) != 3)
+    return -1;
+  *resident = r * sysconf(_SC_PAGESIZE);
+  *shared = s * sysconf(_SC_PAGESIZE);
+  return 0;
+}
+
+int64_t cw_private_memory(pid_t pid) {
+  int64_t resident, shared;
+  return read_statm(pid, &resident, &shared) == 0 ? resident - shared : 0;
+}
+
+int64_t cw_resident_memory(pid_t pid) {
+  int64_t resident, shared;
+  return read_statm(pid, &resident, &shared) == 0 ? resident : 0;
 }

@@ -13,6 +13,13 @@ int cw_granted_cpus(void);
 /* The cgroup's memory limit in bytes, or 0 where there is none. */
 int64_t cw_granted_memory(void);
 
+/* Bytes of it that are used, without what the kernel can drop at will; negative where
+ * nobody tells. */
+int64_t cw_used_memory(void);
+
+/* Resident memory of `pid`, in bytes, or 0 where it cannot be read. */
+int64_t cw_resident_memory(pid_t pid);
+
 /* Resident memory of `pid` that is its own, in bytes, or 0 where it cannot be read. */
 int64_t cw_private_memory(pid_t pid);
 

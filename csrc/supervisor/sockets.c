@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -17,6 +18,9 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "supervisor/identity.h"
+
+enum { FIRST_LISTEN_FD = 3 };
 
 /* Splits "host:port", ":port", "[v6]:port" or "port". Returns 0 or -1. */
 static int split(const char *text, char *host, size_t host_len, char *port,
@@ -40,7 +44,25 @@ static int split(const char *text, char *host, size_t host_len, char *port,
   return 0;
 }
 
-static int bind_inet(const char *text, cw_listener_t *l) {
+/* What the kernel says the socket is bound to. Returns 0 or -1. */
+static int describe(int fd, cw_listener_t *l) {
+  struct sockaddr_storage bound = {.ss_family = AF_UNSPEC};
+  socklen_t len = sizeof(bound);
+  if (getsockname(fd, (struct sockaddr *)&bound, &len) != 0) return -1;
+  l->fd = fd;
+  if (bound.ss_family == AF_UNIX) {
+    const struct sockaddr_un *un = (const void *)&bound;
+    l->is_unix = 1;
+    snprintf(l->host, sizeof(l->host), "%.107s", un->sun_path);
+    return 0;
+  }
+  return getnameinfo((struct sockaddr *)&bound, len, l->host, sizeof(l->host), l->port,
+                     sizeof(l->port), NI_NUMERICHOST | NI_NUMERICSERV) == 0
+             ? 0
+             : -1;
+}
+
+static int bind_inet(const char *text, const cw_settings_t *s, cw_listener_t *l) {
   struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found,
                   *a;
   if (split(text, l->host, sizeof(l->host), l->port, sizeof(l->port)) != 0) {
@@ -60,6 +82,8 @@ static int bind_inet(const char *text, cw_listener_t *l) {
   if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
       /* Accepted sockets inherit it. */
       setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0 ||
+      (cw_opt_num(s, CW_OPT_REUSE_PORT) &&
+       setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0) ||
       bind(fd, a->ai_addr, a->ai_addrlen) != 0) {
     if (errno == EADDRINUSE)
       cw_complain(
@@ -71,20 +95,13 @@ static int bind_inet(const char *text, cw_listener_t *l) {
     return -1;
   }
   freeaddrinfo(found);
-  struct sockaddr_storage bound;
-  socklen_t len = sizeof(bound);
-  if (getsockname(fd, (struct sockaddr *)&bound, &len) == 0) {
-    const void *port = bound.ss_family == AF_INET6
-                           ? (const void *)&((struct sockaddr_in6 *)&bound)->sin6_port
-                           : (const void *)&((struct sockaddr_in *)&bound)->sin_port;
-    in_port_t net;
-    memcpy(&net, port, sizeof(net));
-    snprintf(l->port, sizeof(l->port), "%u", (unsigned)ntohs(net));
-  }
+  cw_listener_t bound = {.fd = -1};
+  /* The host stays as it was written; the port may have been 0. */
+  if (describe(fd, &bound) == 0) memcpy(l->port, bound.port, sizeof(l->port));
   return fd;
 }
 
-static int bind_unix(const char *path, cw_listener_t *l) {
+static int bind_unix(const char *path, const cw_settings_t *s, cw_listener_t *l) {
   struct sockaddr_un addr = {.sun_family = AF_UNIX};
   struct stat st;
   if (!*path || strlen(path) >= sizeof(addr.sun_path)) {
@@ -112,9 +129,14 @@ static int bind_unix(const char *path, cw_listener_t *l) {
     }
     unlink(path);
   }
-  mode_t old = umask(0); /* any user may connect, as with gunicorn */
+  /* Any user may connect, as with gunicorn, unless --umask says otherwise. */
+  const char *mask = cw_opt_str(s, CW_OPT_UMASK);
+  mode_t old = umask(mask ? (mode_t)cw_mode_parse(mask) : 0);
   int rc = bind(fd, (struct sockaddr *)&addr, sizeof(addr));
   umask(old);
+  cw_identity_t who;
+  if (rc == 0 && (cw_identity_read(s, &who) != 0 || cw_identity_own(&who, path) != 0))
+    rc = -1;
   if (rc == 0) return fd;
 fail:
   cw_complain("cannot bind unix:%s: %s", path, strerror(errno));
@@ -122,52 +144,148 @@ fail:
   return -1;
 }
 
-static int bind_one(const char *text, cw_listener_t *l) {
+/* Takes a listening socket that is open already. */
+static int adopt(const char *number, cw_listener_t *l) {
+  char *end;
+  long fd = strtol(number, &end, 10);
+  int on = 1;
+  if (end == number || *end || fd < 0 || describe((int)fd, l) != 0) {
+    cw_complain("--bind: fd://%s is no open socket", number);
+    return -1;
+  }
+  fcntl((int)fd, F_SETFD, FD_CLOEXEC);
+  fcntl((int)fd, F_SETFL, fcntl((int)fd, F_GETFL) | O_NONBLOCK);
+  if (!l->is_unix) (void)setsockopt((int)fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  return 0;
+}
+
+static int bind_one(const char *text, const cw_settings_t *s, cw_listener_t *l) {
   memset(l, 0, sizeof(*l));
+  if (strncmp(text, "fd://", 5) == 0) return adopt(text + 5, l);
   if (strncmp(text, "unix://", 7) == 0)
-    l->fd = bind_unix(text + 7, l);
+    l->fd = bind_unix(text + 7, s, l);
   else if (strncmp(text, "unix:", 5) == 0)
-    l->fd = bind_unix(text + 5, l);
+    l->fd = bind_unix(text + 5, s, l);
   else
-    l->fd = bind_inet(text, l);
+    l->fd = bind_inet(text, s, l);
   return l->fd < 0 ? -1 : 0;
 }
 
-int cw_sockets_bind(const cw_settings_t *s, cw_listener_t *out) {
-  const cw_value_t *v = &s->v[CW_OPT_BIND];
-  const char *port = getenv("PORT");
-  char fallback[64];
-  int n = 0;
-  if (v->n_items == 0) {
-    snprintf(fallback, sizeof(fallback), "0.0.0.0:%.32s",
-             port && *port ? port : "8080");
-    return bind_one(fallback, out) == 0 ? 1 : -1;
-  }
-  for (unsigned i = 0; i < v->n_items; i++) {
-    /* gunicorn takes a comma-separated list, too. */
-    char *copy = strdup(v->items[i]), *rest = copy, *word;
-    while (copy && (word = strsep(&rest, ",")) != NULL) {
-      if (n == CW_MAX_LISTENERS)
-        cw_complain("--bind: more than %d addresses", CW_MAX_LISTENERS);
-      if (n == CW_MAX_LISTENERS || bind_one(word, &out[n]) != 0) {
-        cw_sockets_close(out, n);
-        free(copy);
-        return -1;
-      }
-      n++;
-    }
-    free(copy);
-  }
-  return n;
+/* The socket of `text` in `set`, or NULL. */
+static const cw_listener_t *find(const cw_sockets_t *set, const char *text) {
+  for (int i = 0; set && i < set->n; i++)
+    if (strcmp(set->text[i], text) == 0) return &set->l[i];
+  return NULL;
 }
 
-void cw_sockets_close(cw_listener_t *l, int n) {
-  for (int i = 0; i < n; i++) {
-    if (l[i].fd < 0) continue;
-    close(l[i].fd);
-    l[i].fd = -1;
-    if (l[i].is_unix) unlink(l[i].host);
+/* Adds the socket of one address: that of `old` where it has one. */
+static int add(cw_sockets_t *out, const char *text, const cw_sockets_t *old,
+               const cw_settings_t *s) {
+  const cw_listener_t *same = find(old, text);
+  cw_listener_t *l = &out->l[out->n];
+  if (out->n == CW_MAX_LISTENERS) {
+    cw_complain("--bind: more than %d addresses", CW_MAX_LISTENERS);
+    return -1;
   }
+  if (same) {
+    *l = *same;
+    l->fd = fcntl(same->fd, F_DUPFD_CLOEXEC, 0);
+    if (l->fd < 0) cw_complain("cannot keep %s: %s", text, strerror(errno));
+  }
+  if (same ? l->fd < 0 : bind_one(text, s, l) != 0) return -1;
+  out->text[out->n] = strdup(text);
+  if (!out->text[out->n]) {
+    close(l->fd);
+    cw_complain("out of memory");
+    return -1;
+  }
+  out->n++;
+  return 0;
+}
+
+/* Every address of a comma-separated list, as gunicorn takes it. */
+static int add_list(cw_sockets_t *out, const char *list, const cw_sockets_t *old,
+                    const cw_settings_t *s) {
+  char *copy = strdup(list), *rest = copy, *word;
+  int rc = copy ? 0 : -1;
+  while (rc == 0 && (word = strsep(&rest, ",")) != NULL)
+    rc = add(out, word + strspn(word, " "), old, s);
+  free(copy);
+  return rc;
+}
+
+/* Sockets that somebody else made: $LISTEN_FDS (systemd's sd_listen_fds) or, after an
+ * upgrade, those of the cwsgi before us. Returns how many, or -1. */
+static int add_inherited(cw_sockets_t *out, const cw_settings_t *s) {
+  const char *upgrade = getenv(CW_ENV_UPGRADE), *pid = getenv("LISTEN_PID"),
+             *fds = getenv("LISTEN_FDS");
+  char text[32];
+  if (upgrade) {
+    /* "PID FD FD ..." */
+    char *rest;
+    strtol(upgrade, &rest, 10);
+    while (*rest) {
+      snprintf(text, sizeof(text), "fd://%ld", strtol(rest, &rest, 10));
+      if (add(out, text, NULL, s) != 0) return -1;
+    }
+  } else if (pid && fds && atol(pid) == (long)getpid()) {
+    for (int i = 0; i < atoi(fds); i++) {
+      snprintf(text, sizeof(text), "fd://%d", FIRST_LISTEN_FD + i);
+      if (add(out, text, NULL, s) != 0) return -1;
+    }
+  }
+  unsetenv("LISTEN_PID");
+  unsetenv("LISTEN_FDS");
+  unsetenv("LISTEN_FDNAMES");
+  out->inherited = out->n > 0;
+  return out->n;
+}
+
+static int open_all(const cw_settings_t *s, const cw_sockets_t *old,
+                    cw_sockets_t *out) {
+  const cw_value_t *v = &s->v[CW_OPT_BIND];
+  const char *port = getenv("PORT"), *metrics = cw_opt_str(s, CW_OPT_METRICS);
+  if (old && old->inherited) {
+    out->inherited = true;
+    for (int i = 0; i < old->n; i++)
+      if (!old->l[i].metrics && add(out, old->text[i], old, s) != 0) return -1;
+  } else if (!old && add_inherited(out, s) < 0) {
+    return -1;
+  }
+  if (out->n == 0 && v->n_items == 0) {
+    char fallback[64];
+    snprintf(fallback, sizeof(fallback), "0.0.0.0:%.32s",
+             port && *port ? port : "8080");
+    if (add(out, fallback, old, s) != 0) return -1;
+  } else if (out->n == 0) {
+    for (unsigned i = 0; i < v->n_items; i++)
+      if (add_list(out, v->items[i], old, s) != 0) return -1;
+  }
+  if (metrics && metrics[0] != '/') {
+    if (add(out, metrics, old, s) != 0) return -1;
+    out->l[out->n - 1].metrics = 1;
+  }
+  return 0;
+}
+
+int cw_sockets_open(const cw_settings_t *s, const cw_sockets_t *old,
+                    cw_sockets_t *out) {
+  *out = (cw_sockets_t){.n = 0};
+  if (open_all(s, old, out) == 0) return 0;
+  cw_sockets_close(out, old, true);
+  return -1;
+}
+
+void cw_sockets_close(cw_sockets_t *set, const cw_sockets_t *keep, bool remove) {
+  for (int i = 0; i < set->n; i++) {
+    close(set->l[i].fd);
+    /* The file of a socket that was handed to us is its maker's. */
+    if (remove && set->l[i].is_unix && strncmp(set->text[i], "fd://", 5) != 0 &&
+        !find(keep, set->text[i]))
+      unlink(set->l[i].host);
+    free(set->text[i]);
+  }
+  set->n = 0;
 }
 
 void cw_socket_name(const cw_listener_t *l, char *out, size_t len) {

@@ -7,6 +7,10 @@
 static PyMethodDef methods[] = {
     {"_worker", cw_worker_main, METH_VARARGS,
      "_worker(fd, slot, /)\n--\n\nRuns a worker; for the cwsgi program only."},
+    {"_changed", cw_worker_changed, METH_O,
+     "_changed(path, /)\n--\n\nA file of the app has changed: reload everything."},
+    {"_log", cw_worker_log, METH_VARARGS,
+     "_log(level, text, /)\n--\n\nWrites a line to the error log."},
 #ifdef CW_FAULTS
     {"_fault_arm", cw_faults_arm, METH_O,
      "_fault_arm(n, /)\n--\n\nThe n-th allocation from now on fails."},

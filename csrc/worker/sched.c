@@ -37,6 +37,9 @@ typedef struct thread {
   unsigned epoch; /* of its call */
   bool gil;       /* its own: holds the GIL between requests */
   bool getting;   /* counted in s->getting */
+  cw_req_t *req;  /* what it runs */
+  bool overdue;   /* that is past its deadline, and it was not told yet */
+  int64_t began;  /* watch time; 0: it runs nothing, or nobody watches */
 } thread_t;
 
 struct cw_sched {
@@ -62,7 +65,15 @@ struct cw_sched {
   int tick_fd;
   unsigned seen; /* `progress` at the keeper's last look */
 
+  cw_sched_watch_t watch;
+  int64_t n_served;
+
+  pthread_t caller; /* tells threads that their request is overdue */
+  bool has_caller, calling;
+  cw_event_t caller_event;
+
   atomic_long stop_grace; /* ms; -1: not asked to stop */
+  int64_t deadline;       /* baton: when the grace ends, us */
   long grace;             /* baton: what drain was begun with, -1 not */
   bool finished;
 };
@@ -194,9 +205,45 @@ static void judge_locked(thread_t *t, bool measured, bool blocked, bool alone,
     add_score_locked(s, 4);
 }
 
+/* Notes what runs where a dead worker's report finds it. Not locked: the slot is this
+ * thread's own. */
+static void note_running(thread_t *t, const cw_req_t *req) {
+  size_t index = (size_t)(t - t->s->threads);
+  if (!t->s->watch.running || index >= CW_RUNNING) return;
+  cw_running_t *r = &t->s->watch.running[index];
+  if (req) {
+    const cw_head_t *h = cw_req_head(req);
+    size_t method = CW_MIN(h->method.len, (size_t)16);
+    size_t target = CW_MIN(h->target.len, sizeof(r->line) - method - 2);
+    memcpy(r->line, h->method.p, method);
+    r->line[method] = ' ';
+    memcpy(r->line + method + 1, h->target.p, target);
+    r->line[method + 1 + target] = '\0';
+  }
+  atomic_store_explicit(&r->busy, req != NULL, memory_order_release);
+}
+
+static void begin_locked(thread_t *t, cw_req_t *req) {
+  const cw_sched_watch_t *w = &t->s->watch;
+  t->req = req;
+  t->overdue = false;
+  if (w->time) t->began = atomic_load_explicit(w->time, memory_order_relaxed);
+}
+
+static void end_locked(thread_t *t) {
+  cw_sched_t *s = t->s;
+  t->req = NULL;
+  t->began = 0;
+  s->n_served++;
+  /* The last one is what the drain waits for. */
+  if (CW_UNLIKELY(atomic_load(&s->stop_grace) >= 0) && s->n_app == 0)
+    cw_server_wake(s->srv);
+}
+
 /* Runs one request. Called and returns with the lock held. */
 static void run_locked(thread_t *t, cw_req_t *req) {
   cw_sched_t *s = t->s;
+  begin_locked(t, req);
   bool others = s->n_app++ > 0;
   t->epoch = s->epoch;
   s->n_fresh++;
@@ -219,13 +266,21 @@ static void run_locked(thread_t *t, cw_req_t *req) {
 
   if (need_gil) get_gil(t, others);
   long before = measured ? blocks() : 0;
+  note_running(t, req);
   int64_t start = cw_now_us();
   s->app->run(s->app->data, req);
   int64_t us = cw_now_us() - start;
   bool blocked = measured && blocks() != before;
+  note_running(t, NULL);
 
   pthread_mutex_lock(&s->lock);
   s->n_app--;
+  end_locked(t);
+  if (CW_UNLIKELY(s->n_served == s->watch.max_requests)) {
+    pthread_mutex_unlock(&s->lock);
+    s->watch.served(s->watch.data);
+    pthread_mutex_lock(&s->lock);
+  }
   if (t->epoch == s->epoch) s->n_fresh--;
   s->progress++;
   judge_locked(t, measured, blocked, !others && s->n_app == 0, us);
@@ -254,9 +309,15 @@ static void on_deadline(void *data) {
   _exit(0);
 }
 
+/* Ends it, unless an app thread still has work to do after its response. */
 static void finish(cw_sched_t *s) {
   pthread_mutex_lock(&s->lock);
+  if (s->n_app > 0) {
+    pthread_mutex_unlock(&s->lock);
+    return;
+  }
   s->finished = true;
+  if (s->has_caller) cw_event_set(&s->caller_event);
   while (s->parked) {
     thread_t *t = s->parked;
     s->parked = t->below;
@@ -273,10 +334,34 @@ static void turn(cw_sched_t *s) {
   if (CW_LIKELY(grace < 0)) return;
   if (s->grace < 0 || grace < s->grace) {
     s->grace = grace;
+    s->deadline = cw_now_us() + grace * 1000;
     cw_server_timer(s->srv, CW_HOST_DEADLINE, grace, on_deadline, s);
     cw_server_drain(s->srv);
   }
   if (cw_server_connections(s->srv) == 0) finish(s);
+}
+
+/* ---- signs of life -------------------------------------------------------- */
+
+static void on_beat(void *data) {
+  cw_sched_t *s = data;
+  const cw_sched_watch_t *w = &s->watch;
+  int64_t oldest = 0, now = atomic_load(w->time);
+  int overdue = 0;
+  pthread_mutex_lock(&s->lock);
+  for (int i = 0; i < s->n_threads; i++) {
+    int64_t began = s->threads[i].began;
+    if (began && (!oldest || began < oldest)) oldest = began;
+    overdue += began && w->timeout && now - began > w->timeout;
+  }
+  bool only_overdue = s->n_app > 0 && s->n_app == overdue && s->n_ready == 0;
+  pthread_mutex_unlock(&s->lock);
+  w->beat(w->data, oldest);
+  if (s->grace >= 0 && only_overdue) {
+    cw_log(CW_LOG_WARNING, "%d requests that ran too long cut off", overdue);
+    _exit(0);
+  }
+  cw_server_timer(s->srv, CW_HOST_BEAT, w->beat_ms, on_beat, s);
 }
 
 static void work(thread_t *t) {
@@ -378,6 +463,48 @@ static void *keeper_main(void *arg) {
   }
 }
 
+/* ---- deadlines ------------------------------------------------------------ */
+
+/* One thread that is told to interrupt, with the GIL, what runs too long. */
+static void *caller_main(void *arg) {
+  cw_sched_t *s = arg;
+  pthread_setname_np(pthread_self(), "cwsgi-deadline");
+  s->rt->thread_start();
+  for (;;) {
+    cw_event_wait(&s->caller_event);
+    s->rt->acquire();
+    pthread_mutex_lock(&s->lock);
+    bool finished = s->finished;
+    /* A thread that is between two calls does not have the GIL to begin the next one:
+     * what is overdue now stays so until the interrupt. */
+    for (int i = 0; i < s->n_threads && !finished; i++) {
+      thread_t *t = &s->threads[i];
+      if (!t->overdue) continue;
+      t->overdue = false;
+      pthread_t id = t->id;
+      pthread_mutex_unlock(&s->lock);
+      s->rt->interrupt(id);
+      pthread_mutex_lock(&s->lock);
+    }
+    pthread_mutex_unlock(&s->lock);
+    s->rt->release();
+    if (finished) break;
+  }
+  s->rt->thread_end();
+  return NULL;
+}
+
+static void on_expired(void *data, cw_req_t *req) {
+  cw_sched_t *s = data;
+  pthread_mutex_lock(&s->lock);
+  for (int i = 0; i < s->n_threads; i++)
+    if (s->threads[i].req == req) s->threads[i].overdue = true;
+  if (!s->has_caller && s->rt->interrupt)
+    s->has_caller = pthread_create(&s->caller, NULL, caller_main, s) == 0;
+  if (s->has_caller) cw_event_set(&s->caller_event);
+  pthread_mutex_unlock(&s->lock);
+}
+
 /* ---- for the server ------------------------------------------------------- */
 
 static void on_ready(void *data, cw_req_t *req) {
@@ -407,6 +534,7 @@ cw_sched_t *cw_sched_new(int threads, const cw_runtime_t *runtime,
   if (s->tick_fd < 0) goto free_threads;
   pthread_mutex_init(&s->lock, NULL);
   cw_list_init(&s->ready);
+  cw_event_init(&s->caller_event);
   s->rt = runtime;
   s->app = app;
   s->max_threads = threads;
@@ -432,19 +560,30 @@ void cw_sched_free(cw_sched_t *s) {
 }
 
 void cw_sched_host(cw_sched_t *s, cw_host_t *host) {
-  *host = (cw_host_t){.data = s, .ready = on_ready, .blocking = on_blocking};
+  *host = (cw_host_t){
+      .data = s, .ready = on_ready, .blocking = on_blocking, .expired = on_expired};
 }
 
 void cw_sched_set_server(cw_sched_t *s, cw_server_t *srv) {
   s->srv = srv;
 }
 
+void cw_sched_set_watch(cw_sched_t *s, const cw_sched_watch_t *watch) {
+  s->watch = *watch;
+}
+
 void cw_sched_run(cw_sched_t *s) {
   s->n_threads = 1;
   s->threads[0].id = pthread_self();
+  if (s->watch.beat_ms) cw_server_timer(s->srv, CW_HOST_BEAT, 0, on_beat, s);
   work(&s->threads[0]);
   for (int i = 1; i < s->n_threads; i++) pthread_join(s->threads[i].id, NULL);
   if (s->has_keeper) pthread_join(s->keeper, NULL);
+  if (s->has_caller) pthread_join(s->caller, NULL);
+}
+
+int64_t cw_sched_grace_left(const cw_sched_t *s) {
+  return CW_MAX((s->deadline - cw_now_us()) / 1000, (int64_t)0);
 }
 
 void cw_sched_stop(cw_sched_t *s, int64_t grace_ms) {

@@ -9,9 +9,11 @@
 #ifndef CW_WORKER_SCHED_H
 #define CW_WORKER_SCHED_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/board.h"
 #include "base/macros.h"
 #include "http/app.h"
 #include "http/server.h"
@@ -22,7 +24,23 @@ typedef struct cw_runtime {
   void (*thread_end)(void);   /* and ends; GIL not held */
   void (*acquire)(void);      /* takes the GIL */
   void (*release)(void);
+  /* Raises the deadline's exception in the app thread `id`; GIL held. May be NULL. */
+  void (*interrupt)(pthread_t id);
 } cw_runtime_t;
+
+/* What is told to others about requests while they run. */
+typedef struct cw_sched_watch {
+  cw_running_t *running;       /* of CW_RUNNING, in shared memory; NULL: not told */
+  const _Atomic int64_t *time; /* watch time, ms; NULL: nobody watches */
+  int64_t timeout;             /* ms of watch time that a request may take; 0: any */
+  int64_t beat_ms;             /* how often beat() is called; 0: never */
+  /* Watch time at which the oldest running request began, or 0. In the loop. */
+  void (*beat)(void *data, int64_t oldest);
+  int64_t max_requests; /* 0: none */
+  /* That many have been served. Any app thread, GIL held. */
+  void (*served)(void *data);
+  void *data;
+} cw_sched_watch_t;
 
 typedef struct cw_sched cw_sched_t;
 
@@ -36,6 +54,9 @@ void cw_sched_free(cw_sched_t *s);
 void cw_sched_host(cw_sched_t *s, cw_host_t *host);
 void cw_sched_set_server(cw_sched_t *s, cw_server_t *srv);
 
+/* Copies `watch`. Before cw_sched_run(). */
+void cw_sched_set_watch(cw_sched_t *s, const cw_sched_watch_t *watch);
+
 /* Serves on the calling thread (the first app thread) and those it makes, until
  * stopped and drained; all other threads are joined then. GIL not held. */
 void cw_sched_run(cw_sched_t *s);
@@ -44,6 +65,9 @@ void cw_sched_run(cw_sched_t *s);
  * then the process is ended where requests still run. Any thread, any signal handler;
  * a later call with a shorter grace counts. */
 void cw_sched_stop(cw_sched_t *s, int64_t grace_ms);
+
+/* What is left of the grace, ms, once cw_sched_run() has returned; at least 0. */
+int64_t cw_sched_grace_left(const cw_sched_t *s);
 
 typedef struct cw_sched_stats {
   int threads; /* app threads made */

@@ -6,10 +6,11 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,10 +18,14 @@
 #include "base/heritage.h"
 #include "base/log.h"
 #include "base/options.h"
+#include "base/title.h"
 #include "http/server.h"
 #include "worker/appref.h"
+#include "worker/dump.h"
+#include "worker/extras.h"
 #include "worker/limits.h"
 #include "worker/sched.h"
+#include "worker/zygote.h"
 #include "wsgi/wsgi.h"
 
 enum {
@@ -28,15 +33,26 @@ enum {
   EXIT_BOOT = 3,
 };
 
-/* Process-wide, for the signal handler. */
+/* Process-wide, for signal handlers and the reloader. */
 static cw_sched_t *serving;
+static cw_server_t *server;
 static int64_t grace_ms;
+static atomic_bool interrupted;
+static cw_heritage_t *heritage;
+static cw_board_t *board;
+static cw_slot_t *own;
 
 static void on_signal(int sig) {
   int saved = errno;
   if (!serving) _exit(0); /* still importing: there is nothing to finish */
+  if (sig != SIGTERM) atomic_store(&interrupted, true);
   cw_sched_stop(serving, sig == SIGTERM ? grace_ms : CW_MIN(grace_ms, QUICK_GRACE_MS));
   errno = saved;
+}
+
+static void on_reopen(int sig) {
+  (void)sig;
+  if (server) cw_server_reopen_logs(server);
 }
 
 static void install_signals(void) {
@@ -44,6 +60,8 @@ static void install_signals(void) {
   static const int handled[] = {SIGTERM, SIGINT, SIGQUIT};
   sigfillset(&act.sa_mask);
   for (size_t i = 0; i < CW_ARRAY_LEN(handled); i++) sigaction(handled[i], &act, NULL);
+  act.sa_handler = on_reopen;
+  sigaction(SIGUSR1, &act, NULL);
   /* sendfile(2) has no MSG_NOSIGNAL. */
   signal(SIGPIPE, SIG_IGN);
 }
@@ -68,7 +86,8 @@ static void release(void) {
   saved_state = PyEval_SaveThread();
 }
 
-static const cw_runtime_t runtime = {thread_start, thread_end, acquire, release};
+static const cw_runtime_t runtime = {thread_start, thread_end, acquire, release,
+                                     cw_wsgi_interrupt};
 
 /* ---- start ---------------------------------------------------------------- */
 
@@ -81,12 +100,17 @@ static void *map_shared(int fd, size_t least, size_t *size) {
   return p == MAP_FAILED ? NULL : p;
 }
 
-static int map_heritage(int fd, cw_heritage_t **heritage, cw_board_t **board) {
+/* Maps what the supervisor shares. */
+static int map_all(int fd) {
   size_t size = 0, unused;
-  cw_heritage_t *h = *heritage = map_shared(fd, sizeof(*h), &size);
+  cw_heritage_t *h = heritage = map_shared(fd, sizeof(*h), &size);
   if (h && h->magic == CW_HERITAGE_MAGIC && h->size == size)
-    *board = map_shared(h->board_fd, sizeof(**board), &unused);
-  if (*board) return 0;
+    board = map_shared(h->board_fd, sizeof(*board), &unused);
+  if (board) {
+    close(fd);
+    close(h->board_fd);
+    return 0;
+  }
   PyErr_SetString(PyExc_ValueError, "not started by cwsgi");
   return -1;
 }
@@ -138,16 +162,90 @@ static void keep_private(const cw_heritage_t *h) {
   fcntl(h->notify_fd, F_SETFD, FD_CLOEXEC);
 }
 
-/* ---- service -------------------------------------------------------------- */
+/* ---- applications --------------------------------------------------------- */
 
-static void say_ready(cw_heritage_t *h, cw_slot_t *slot) {
-  atomic_store(&slot->state, CW_WORKER_READY);
-  /* The supervisor's end is gone only if it is: then SIGTERM is on its way. */
-  if (write(h->notify_fd, "", 1) != 1) cw_log(CW_LOG_DEBUG, "no supervisor to tell");
+/* Imports one app and mounts it. Returns 0, or an exit code after saying what is wrong.
+ */
+static int load(const char *prefix, const char *ref, PyObject **first) {
+  int exit_code = EXIT_BOOT;
+  PyObject *callable = cw_appref_load(ref, &exit_code);
+  if (!callable) return exit_code;
+  int rc = cw_wsgi_mount(prefix, callable);
+  if (!*first) *first = callable;
+  Py_DECREF(callable);
+  if (rc == 0) return 0;
+  cw_wsgi_report("Cannot mount an app");
+  return EXIT_BOOT;
 }
 
-static int serve(cw_heritage_t *h, cw_slot_t *slot, const cw_settings_t *s,
-                 const cw_app_t *app) {
+/* Imports every app. $SCRIPT_NAME is the main one's prefix, as gunicorn has it. */
+static int load_all(const cw_settings_t *s, PyObject **first) {
+  const cw_value_t *mounts = &s->v[CW_OPT_MOUNT];
+  const char *ref = cw_opt_str(s, CW_OPT_WSGI_APP), *prefix = getenv("SCRIPT_NAME");
+  int code = ref ? load(prefix ? prefix : "", ref, first) : 0;
+  for (unsigned i = 0; code == 0 && i < mounts->n_items; i++) {
+    const char *eq = strchr(mounts->items[i], '=');
+    char *path = strndup(mounts->items[i], (size_t)(eq - mounts->items[i]));
+    if (!path) return EXIT_BOOT;
+    code = load(path, eq + 1, first);
+    free(path);
+  }
+  return code;
+}
+
+/* ---- service -------------------------------------------------------------- */
+
+/* Has the supervisor look at the board. */
+static void notify(void) {
+  /* The supervisor's end is gone only if it is: then SIGTERM is on its way. */
+  if (write(heritage->notify_fd, "", 1) != 1 && errno != EAGAIN)
+    cw_log(CW_LOG_DEBUG, "no supervisor to tell");
+}
+
+static void wish(cw_wish_t what) {
+  atomic_store(&own->wish, what);
+  notify();
+}
+
+static void on_served(void *data) {
+  (void)data;
+  wish(CW_WISH_MAX_REQUESTS);
+}
+
+static void on_beat(void *data, int64_t oldest) {
+  (void)data;
+  atomic_store(&own->beat, atomic_load(&board->watch_ms));
+  atomic_store(&own->oldest, oldest);
+}
+
+/* --max-requests with a random addition, so that workers do not go together. */
+static int64_t request_limit(const cw_settings_t *s) {
+  int64_t most = cw_opt_num(s, CW_OPT_MAX_REQUESTS);
+  int64_t jitter = cw_opt_num(s, CW_OPT_MAX_REQUESTS_JITTER);
+  uint32_t random = 0;
+  if (most == 0 || jitter == 0) return most;
+  if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
+    random = (uint32_t)getpid();
+  return most + (int64_t)(random % (uint64_t)(jitter + 1));
+}
+
+static void set_watch(cw_sched_t *sched, const cw_settings_t *s) {
+  enum { SLOWEST_MS = 1000, FASTEST_MS = 50 };
+  int64_t timeout = cw_opt_num(s, CW_OPT_TIMEOUT);
+  cw_sched_watch_t watch = {.running = own->running,
+                            .max_requests = request_limit(s),
+                            .served = on_served,
+                            .timeout = timeout};
+  if (timeout > 0) {
+    watch.time = &board->watch_ms;
+    watch.beat = on_beat;
+    watch.beat_ms =
+        CW_MIN(CW_MAX(timeout / 4, (int64_t)FASTEST_MS), (int64_t)SLOWEST_MS);
+  }
+  cw_sched_set_watch(sched, &watch);
+}
+
+static int serve(const cw_settings_t *s, const cw_app_t *app) {
   const char *reason = "out of memory or descriptors";
   int exit_code = EXIT_BOOT;
   cw_limits_t limits = {0};
@@ -156,74 +254,127 @@ static int serve(cw_heritage_t *h, cw_slot_t *slot, const cw_settings_t *s,
   cw_sched_t *sched = cw_sched_new((int)cw_opt_num(s, CW_OPT_THREADS), &runtime, app);
   if (!sched || cw_limits_read(s, &limits) != 0) goto done;
   cw_sched_host(sched, &host);
-  srv = cw_server_new(h->listeners, h->n_listeners, &limits, &host, &reason);
+  srv = cw_server_new(heritage->listeners, heritage->n_listeners, &limits, &host,
+                      &reason);
   if (!srv) goto done;
   cw_sched_set_server(sched, srv);
+  set_watch(sched, s);
+  server = srv;
   serving = sched;
   int rc = cw_server_listen(srv, (int)cw_opt_num(s, CW_OPT_BACKLOG));
   if (rc != 0) {
     reason = strerror(-rc);
     goto done;
   }
-  say_ready(h, slot);
+  atomic_store(&own->state, CW_WORKER_READY);
+  notify();
   Py_BEGIN_ALLOW_THREADS saved_state = _save;
   cw_sched_run(sched);
   _save = saved_state;
-  Py_END_ALLOW_THREADS atomic_store(&slot->state, CW_WORKER_DRAINING);
+  Py_END_ALLOW_THREADS atomic_store(&own->state, CW_WORKER_DRAINING);
   exit_code = 0;
 done:
   if (exit_code != 0) cw_log(CW_LOG_CRITICAL, "worker cannot serve: %s", reason);
+  int64_t grace_left = sched ? cw_sched_grace_left(sched) : 0;
   /* From here on a signal ends the process at once. */
   serving = NULL;
+  server = NULL;
+  cw_extras_end(grace_left, atomic_load(&interrupted));
   if (srv) cw_server_free(srv);
   if (sched) cw_sched_free(sched);
   cw_limits_fini(&limits);
   return exit_code;
 }
 
-static int run(cw_heritage_t *h, cw_slot_t *slot) {
-  cw_settings_t settings;
-  cw_app_t app;
-  int exit_code = EXIT_BOOT;
-  if (cw_settings_init(&settings) != 0 ||
-      cw_settings_unpack(&settings, (const char *)h + h->settings_off,
-                         h->settings_len) != 0) {
+/* ---- a worker's life ------------------------------------------------------ */
+
+/* What comes before the app's import, in a worker and in a zygote. */
+static CW_RAISES int begin(cw_settings_t *s) {
+  if (cw_settings_init(s) != 0 ||
+      cw_settings_unpack(s, (const char *)heritage + heritage->settings_off,
+                         heritage->settings_len) != 0) {
     PyErr_SetString(PyExc_ValueError, "the supervisor's settings do not parse");
     return -1;
   }
-  cw_log_set_level(
-      (cw_log_level_t)cw_log_level_parse(cw_opt_str(&settings, CW_OPT_LOGLEVEL)));
-  grace_ms = cw_opt_num(&settings, CW_OPT_GRACEFUL_TIMEOUT);
+  cw_log_set_level((cw_log_level_t)cw_log_level_parse(cw_opt_str(s, CW_OPT_LOGLEVEL)));
+  grace_ms = cw_opt_num(s, CW_OPT_GRACEFUL_TIMEOUT);
   install_signals();
-  keep_private(h);
+  keep_private(heritage);
   mallopt(M_ARENA_MAX, 2);
-  if (set_argv(h) < 0 || set_paths(&settings) < 0) return -1;
-  PyObject *callable =
-      cw_appref_load(cw_opt_str(&settings, CW_OPT_WSGI_APP), &exit_code);
-  if (callable) {
-    /* Once more: the app may have put its own in their place while it was imported,
-     * and a worker that cannot be stopped would be killed with its requests. */
-    install_signals();
-    bool threads = cw_opt_num(&settings, CW_OPT_THREADS) > 1;
-    int rc = cw_wsgi_set_app(&app, callable, threads, h->n_workers > 1);
-    Py_DECREF(callable);
-    if (rc < 0) return -1;
-    exit_code = serve(h, slot, &settings, &app);
-    cw_wsgi_clear();
+  if (set_argv(heritage) < 0 || set_paths(s) < 0) return -1;
+  return cw_extras_begin(s);
+}
+
+/* In a worker's own process, before (or, preloaded, after) the app's import. */
+static CW_RAISES int become(const cw_settings_t *s, int slot) {
+  const char *name = cw_opt_str(s, CW_OPT_PROC_NAME),
+             *app = cw_opt_str(s, CW_OPT_WSGI_APP);
+  if (!name) name = app ? app : s->v[CW_OPT_MOUNT].items[0];
+  own = &board->slots[slot];
+  cw_title_set("cwsgi: worker %d [%s]", slot + 1, name);
+  return cw_extras_forked(atomic_load(&own->age));
+}
+
+/* Serves what was imported. Returns the exit code, or -1 with an exception. */
+static int serve_loaded(const cw_settings_t *s, PyObject *first) {
+  cw_app_t app;
+  /* Once more: the app may have put its own in their place while it was imported, and a
+   * worker that cannot be stopped would be killed with its requests. */
+  install_signals();
+  if (cw_dump_init(STDERR_FILENO, cw_extras_have(s, "worker_abort")) < 0) return -1;
+  if (cw_wsgi_begin(&app, cw_opt_num(s, CW_OPT_THREADS) > 1, heritage->n_workers > 1) <
+      0)
+    return -1;
+  if (cw_extras_start(s, first) < 0) {
+    cw_wsgi_report("The start-up of the app failed");
+    return EXIT_BOOT;
   }
-  cw_settings_fini(&settings);
-  return exit_code;
+  int code = serve(s, &app);
+  cw_wsgi_clear();
+  return code;
+}
+
+static int run(int slot) {
+  cw_settings_t s;
+  PyObject *first = NULL;
+  if (begin(&s) < 0) return -1;
+  if (slot >= 0 && become(&s, slot) < 0) return -1;
+  if (slot == CW_SLOT_ZYGOTE) cw_title_set("cwsgi: preloaded app");
+  int code = load_all(&s, &first);
+  if (code == 0 && slot == CW_SLOT_ZYGOTE) {
+    slot = cw_zygote_serve(heritage);
+    if (slot == CW_SLOT_ZYGOTE) return 0;
+    if (slot < 0 || become(&s, slot) < 0) return -1;
+  }
+  if (code == 0 && slot >= 0) code = serve_loaded(&s, first);
+  cw_settings_fini(&s);
+  return code;
 }
 
 PyObject *cw_worker_main(PyObject *module, PyObject *args) {
   int fd, slot;
   (void)module;
   if (!PyArg_ParseTuple(args, "ii", &fd, &slot)) return NULL;
-  cw_heritage_t *h;
-  cw_board_t *board = NULL;
-  if (map_heritage(fd, &h, &board) < 0) return NULL;
-  close(fd);
-  close(h->board_fd);
-  int code = run(h, &board->slots[slot]);
+  if (map_all(fd) < 0) return NULL;
+  int code = run(slot);
   return code < 0 ? NULL : PyLong_FromLong(code);
+}
+
+PyObject *cw_worker_changed(PyObject *module, PyObject *path) {
+  (void)module;
+  const char *text = PyUnicode_Check(path) ? PyUnicode_AsUTF8(path) : NULL;
+  if (!text) PyErr_Clear();
+  cw_log(CW_LOG_INFO, "%s has changed: reloading", text ? text : "A file");
+  if (own) wish(CW_WISH_RELOAD);
+  Py_RETURN_NONE;
+}
+
+PyObject *cw_worker_log(PyObject *module, PyObject *args) {
+  const char *level, *text;
+  (void)module;
+  if (!PyArg_ParseTuple(args, "ss", &level, &text)) return NULL;
+  int number = cw_log_level_parse(level);
+  if (number < 0) return PyErr_Format(PyExc_ValueError, "no level '%s'", level);
+  cw_log((cw_log_level_t)number, "%s", text);
+  Py_RETURN_NONE;
 }

@@ -9,4 +9,10 @@
  * the exit code. Main thread, GIL held. */
 CW_NEW PyObject *cw_worker_main(PyObject *module, PyObject *args);
 
+/* cwsgi._core._changed(path): a file of the app has changed, reload everything. */
+CW_NEW PyObject *cw_worker_changed(PyObject *module, PyObject *path);
+
+/* cwsgi._core._log(level, text): a line of the error log. */
+CW_NEW PyObject *cw_worker_log(PyObject *module, PyObject *args);
+
 #endif

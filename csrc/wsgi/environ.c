@@ -3,6 +3,7 @@
  * once; names of header fields are remembered as they come. */
 #include <string.h>
 
+#include "wsgi/wsgi.h"
 #include "wsgi/wsgi_internal.h"
 
 enum {
@@ -24,6 +25,8 @@ enum {
   X(remote_port, "REMOTE_PORT")         \
   X(url_scheme, "wsgi.url_scheme")      \
   X(http_host, "HTTP_HOST")             \
+  X(script_name, "SCRIPT_NAME")         \
+  X(early_hints, "wsgi.early_hints")    \
   X(empty, "")                          \
   X(http_10, "HTTP/1.0")                \
   X(http_11, "HTTP/1.1")                \
@@ -72,10 +75,10 @@ static PyObject *latin1(const char *p, size_t len) {
  * never grows it. */
 static int fill_template(PyObject *errors, PyObject *file_wrapper, bool multithread,
                          bool multiprocess) {
-  static const char *const own[] = {"wsgi.input",   "REQUEST_METHOD", "PATH_INFO",
-                                    "QUERY_STRING", "RAW_URI",        "SERVER_PROTOCOL",
-                                    "SERVER_NAME",  "SERVER_PORT",    "REMOTE_ADDR",
-                                    "REMOTE_PORT",  "HTTP_HOST"};
+  static const char *const own[] = {
+      "wsgi.input",  "REQUEST_METHOD",  "PATH_INFO",   "QUERY_STRING",
+      "RAW_URI",     "SERVER_PROTOCOL", "SERVER_NAME", "SERVER_PORT",
+      "REMOTE_ADDR", "REMOTE_PORT",     "HTTP_HOST",   "wsgi.early_hints"};
   if (set_constant(template, "wsgi.version", Py_BuildValue("(ii)", 1, 0)) < 0 ||
       set_constant(template, "wsgi.url_scheme", PyUnicode_InternFromString("http")) <
           0 ||
@@ -321,14 +324,22 @@ static int add_proxy(PyObject *env, const cw_head_t *h) {
              : 0;
 }
 
-PyObject *cw_environ_new(const cw_head_t *h, PyObject *input) {
+PyObject *cw_wsgi_environ_template(void) {
+  CW_ASSERT_GIL();
+  return PyDict_Copy(template);
+}
+
+PyObject *cw_environ_new(const cw_head_t *h, PyObject *input, const cw_mount_t *mount,
+                         PyObject *early_hints) {
   CW_ASSERT_GIL();
   PyObject *env = PyDict_Copy(template);
   if (!env) return NULL;
   bool host = false;
+  size_t skip = mount ? mount->len : 0;
   if (PyDict_SetItem(env, k_wsgi_input, input) < 0 ||
+      PyDict_SetItem(env, k_early_hints, early_hints) < 0 ||
       take(env, k_request_method, method(h->method)) < 0 ||
-      take(env, k_path_info, latin1(h->path.p, h->path.len)) < 0 ||
+      take(env, k_path_info, latin1(h->path.p + skip, h->path.len - skip)) < 0 ||
       take(env, k_query_string, latin1(h->query.p, h->query.len)) < 0 ||
       take(env, k_raw_uri, latin1(h->target.p, h->target.len)) < 0 ||
       PyDict_SetItem(env, k_server_protocol, h->minor ? k_http_11 : k_http_10) < 0 ||
@@ -337,6 +348,7 @@ PyObject *cw_environ_new(const cw_head_t *h, PyObject *input) {
       take(env, k_remote_addr, PyUnicode_FromString(h->peer_addr)) < 0 ||
       take(env, k_remote_port, PyUnicode_FromString(h->peer_port)) < 0)
     goto fail;
+  if (skip && PyDict_SetItem(env, k_script_name, mount->script_name) < 0) goto fail;
   if (h->scheme[4] && PyDict_SetItem(env, k_url_scheme, k_https) < 0) goto fail;
   if (h->proxy_family && add_proxy(env, h) < 0) goto fail;
   stamp++;

@@ -11,7 +11,7 @@ enum {
 
 PyObject *cw_client_disconnected;
 
-static PyObject *application;
+static PyObject *hooks; /* borrowed */
 static PyObject *k_close;
 
 /* One attempt to send, with the GIL released where it takes long. */
@@ -144,26 +144,73 @@ static void report(cw_req_t *req) {
     PyErr_Clear();
     return;
   }
+  if (PyErr_ExceptionMatches(cw_request_timeout)) {
+    /* Its stack was logged when it was raised. */
+    PyErr_Clear();
+    cw_resp_error(req, 504);
+    return;
+  }
   cw_report_exception("Error handling request", cw_req_head(req));
+}
+
+/* ---- hooks ---------------------------------------------------------------- */
+
+/* What pre_request makes of the environ, for post_request. */
+static CW_NEW PyObject *call_pre_request(PyObject *env) {
+  PyObject *r = PyObject_CallMethod(hooks, "pre_request", "O", env);
+  if (!r) cw_report_exception("Exception in the pre_request hook", NULL);
+  return r;
+}
+
+static void call_post_request(PyObject *request, PyObject *env,
+                              PyObject *start_response) {
+  PyObject *pending = cw_exc_take();
+  PyObject *r = PyObject_CallMethod(hooks, "post_request", "OOOO", request, env,
+                                    cw_start_response_status(start_response),
+                                    cw_start_response_headers(start_response));
+  if (!r) cw_report_exception("Exception in the post_request hook", NULL);
+  Py_XDECREF(r);
+  if (pending) cw_exc_put(pending);
+}
+
+/* ---- a request ------------------------------------------------------------ */
+
+/* Calls the app and sends what it returns, which goes to *result. Returns whether the
+ * response is complete; an exception may be set either way. */
+static bool call_app(cw_req_t *req, PyObject *app, PyObject *env,
+                     PyObject *start_response, PyObject **result) {
+  PyObject *args[3] = {NULL, env, start_response};
+  *result =
+      PyObject_Vectorcall(app, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+  if (!*result) return false;
+  bool complete = send_all(req, *result) == 0;
+  return (close_result(*result) == 0 || cw_resp_sent(req)) && complete;
 }
 
 static void run(void *data, cw_req_t *req) {
   (void)data;
   CW_ASSERT_GIL();
-  PyObject *env = NULL, *result = NULL;
+  const cw_mount_t *mount = cw_mount_find(cw_req_head(req)->path);
+  if (!mount) {
+    cw_resp_error(req, 404);
+    cw_req_finish(req, true);
+    return;
+  }
+  PyObject *env = NULL, *result = NULL, *early = NULL, *request = NULL;
   PyObject *input = cw_input_new(req), *start_response = cw_start_response_new(req);
   bool complete = false;
-  if (input && start_response) env = cw_environ_new(cw_req_head(req), input);
-  if (env) {
-    PyObject *args[3] = {NULL, env, start_response};
-    result = PyObject_Vectorcall(application, args + 1,
-                                 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+  if (start_response) early = cw_early_hints_new(start_response);
+  if (input && early) env = cw_environ_new(cw_req_head(req), input, mount, early);
+  if (hooks && env) {
+    cw_start_response_keep(start_response);
+    request = call_pre_request(env);
   }
-  if (result) {
-    complete = send_all(req, result) == 0;
-    complete &= close_result(result) == 0 || cw_resp_sent(req);
-  }
+  cw_after_begin();
+  cw_deadline_open();
+  if (env) complete = call_app(req, mount->app, env, start_response, &result);
+  cw_deadline_close();
   if (PyErr_Occurred()) report(req);
+  if (request) call_post_request(request, env, start_response);
   /* A file may well be longer than the part that was asked for. */
   if (complete && cw_resp_overrun(req) && !Py_IS_TYPE(result, cw_file_wrapper_type))
     cw_log(CW_LOG_WARNING, "%.*s: the body is longer than its Content-Length; cut off",
@@ -172,10 +219,21 @@ static void run(void *data, cw_req_t *req) {
   if (input) cw_input_detach(input);
   cw_errors_flush();
   cw_req_finish(req, complete);
+  Py_XDECREF(request);
   Py_XDECREF(result);
   Py_XDECREF(env);
+  Py_XDECREF(early);
   Py_XDECREF(start_response);
   Py_XDECREF(input);
+  cw_after_run();
+}
+
+void cw_wsgi_set_hooks(PyObject *object) {
+  hooks = object;
+}
+
+void cw_wsgi_report(const char *what) {
+  cw_report_exception(what, NULL);
 }
 
 int cw_wsgi_init(PyObject *module) {
@@ -188,20 +246,19 @@ int cw_wsgi_init(PyObject *module) {
   if (!(k_close = PyUnicode_InternFromString("close"))) return -1;
   if (PyModule_AddObjectRef(module, "ClientDisconnected", cw_client_disconnected) < 0 ||
       cw_input_type_init(module) < 0 || cw_file_wrapper_init(module) < 0 ||
-      cw_start_response_init(module) < 0)
+      cw_start_response_init(module) < 0 || cw_after_init(module) < 0 ||
+      cw_deadline_init(module) < 0)
     return -1;
   return 0;
 }
 
-int cw_wsgi_set_app(cw_app_t *app, PyObject *callable, bool multithread,
-                    bool multiprocess) {
+int cw_wsgi_begin(cw_app_t *app, bool multithread, bool multiprocess) {
   if (cw_environ_init(multithread, multiprocess) < 0) return -1;
-  application = Py_NewRef(callable);
   *app = (cw_app_t){.data = NULL, .run = run};
   return 0;
 }
 
 void cw_wsgi_clear(void) {
-  Py_CLEAR(application);
+  cw_mount_clear();
   cw_environ_clear();
 }

@@ -7,7 +7,8 @@
 
 typedef struct start_response {
   PyObject_HEAD cw_req_t *req; /* NULL once the request is over */
-  bool called, warned;
+  bool called, warned, keep;
+  PyObject *status, *headers; /* as given; owned, only where they are kept */
   vectorcallfunc vectorcall;
 } start_response_t;
 
@@ -99,6 +100,10 @@ static PyObject *start(start_response_t *self, PyObject *status, PyObject *heade
   for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(fast); i++)
     if (add_field(self, PySequence_Fast_GET_ITEM(fast, i)) < 0) goto fail;
   Py_DECREF(fast);
+  if (self->keep) {
+    Py_XSETREF(self->status, Py_NewRef(status));
+    Py_XSETREF(self->headers, Py_NewRef(headers));
+  }
   return PyCFunction_New(&write_def, (PyObject *)self);
 fail:
   /* Nothing of a half-made head may go out, should the app go on regardless. */
@@ -140,12 +145,62 @@ static PyObject *write_body(PyObject *obj, PyObject *data) {
   Py_RETURN_NONE;
 }
 
+/* ---- wsgi.early_hints ----------------------------------------------------- */
+
+enum { MOST_HINTS = 64 };
+
+/* Name and value as str, or as bytes, which gunicorn takes, too. */
+static int hint_text(PyObject *o, cw_span_t *out) {
+  if (!PyBytes_Check(o)) return native(o, "an early hint", out);
+  *out = (cw_span_t){PyBytes_AS_STRING(o), (size_t)PyBytes_GET_SIZE(o)};
+  return 0;
+}
+
+static PyObject *send_hints(PyObject *obj, PyObject *headers) {
+  start_response_t *self = (start_response_t *)obj;
+  cw_field_t fields[MOST_HINTS];
+  unsigned n = 0;
+  PyObject *fast = PySequence_Fast(headers, "early hints must be a list of tuples");
+  if (!fast) return NULL;
+  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(fast); i++) {
+    PyObject *pair = PySequence_Fast_GET_ITEM(fast, i);
+    if (n == MOST_HINTS || !PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2) {
+      PyErr_Format(PyExc_TypeError,
+                   "early hints must be at most %d (name, value) tuples", MOST_HINTS);
+      goto fail;
+    }
+    if (hint_text(PyTuple_GET_ITEM(pair, 0), &fields[n].name) < 0 ||
+        hint_text(PyTuple_GET_ITEM(pair, 1), &fields[n].value) < 0)
+      goto fail;
+    n++;
+  }
+  int rc = self->req ? cw_resp_early_hints(self->req, fields, n) : CW_OK;
+  Py_DECREF(fast);
+  if (rc == CW_BAD) return PyErr_Format(PyExc_ValueError, "invalid early hint");
+  if (rc == CW_NOMEM) return PyErr_NoMemory();
+  /* A client that left is told of by the response. */
+  Py_RETURN_NONE;
+fail:
+  Py_DECREF(fast);
+  return NULL;
+}
+
+static PyMethodDef hints_def = {
+    "early_hints", send_hints, METH_O,
+    "early_hints(headers, /)\n--\n\nSends 103 Early Hints (RFC 8297)."};
+
+PyObject *cw_early_hints_new(PyObject *start_response) {
+  return PyCFunction_New(&hints_def, start_response);
+}
+
 static PyMethodDef write_def = {"write", write_body, METH_O,
                                 "write(data, /)\n--\n\nSends body bytes at once (PEP "
                                 "3333, \"The write() Callable\")."};
 
 static void dealloc(PyObject *obj) {
   PyTypeObject *type = Py_TYPE(obj);
+  Py_XDECREF(((start_response_t *)obj)->status);
+  Py_XDECREF(((start_response_t *)obj)->headers);
   PyObject_Free(obj);
   Py_DECREF(type);
 }
@@ -184,11 +239,26 @@ PyObject *cw_start_response_new(cw_req_t *req) {
   start_response_t *self = PyObject_New(start_response_t, start_response_type);
   if (!self) return NULL;
   self->req = req;
-  self->called = self->warned = false;
+  self->called = self->warned = self->keep = false;
+  self->status = self->headers = NULL;
   self->vectorcall = call;
   return (PyObject *)self;
 }
 
 void cw_start_response_detach(PyObject *obj) {
   ((start_response_t *)obj)->req = NULL;
+}
+
+void cw_start_response_keep(PyObject *obj) {
+  ((start_response_t *)obj)->keep = true;
+}
+
+PyObject *cw_start_response_status(PyObject *obj) {
+  PyObject *status = ((start_response_t *)obj)->status;
+  return status ? status : Py_None;
+}
+
+PyObject *cw_start_response_headers(PyObject *obj) {
+  PyObject *headers = ((start_response_t *)obj)->headers;
+  return headers ? headers : Py_None;
 }

@@ -4,6 +4,7 @@
 #ifndef CW_WSGI_WSGI_H
 #define CW_WSGI_WSGI_H
 
+#include <pthread.h>
 #include <stdbool.h>
 
 #include "http/app.h"
@@ -12,12 +13,30 @@
 /* Adds the types and the exception to the module `_core`. */
 CW_RAISES int cw_wsgi_init(PyObject *module);
 
-/* Makes `callable` the application; takes its own reference. The two flags are told
- * to it as wsgi.multithread and wsgi.multiprocess. Fills `app`. */
-CW_RAISES int cw_wsgi_set_app(cw_app_t *app, PyObject *callable, bool multithread,
-                              bool multiprocess);
+/* Prepares requests: fills `app`. The two flags are told to applications as
+ * wsgi.multithread and wsgi.multiprocess. */
+CW_RAISES int cw_wsgi_begin(cw_app_t *app, bool multithread, bool multiprocess);
 
-/* Drops the application and the caches. */
+/* Serves `callable` for paths below `prefix`, which becomes SCRIPT_NAME; "" is for
+ * every path that no longer prefix matches. Takes its own references; before the first
+ * request. */
+CW_RAISES int cw_wsgi_mount(const char *prefix, PyObject *callable);
+
+/* The object whose pre_request() and post_request() are called around each request
+ * (cwsgi._hooks.WorkerHooks); borrowed. NULL: none. */
+void cw_wsgi_set_hooks(PyObject *hooks);
+
+/* A copy of what every environ begins with. */
+CW_NEW PyObject *cw_wsgi_environ_template(void);
+
+/* Raises RequestTimeout in the app thread `id`, after logging its stack, if it is in a
+ * request. */
+void cw_wsgi_interrupt(pthread_t id);
+
+/* Logs the current exception, with `what` in front, and clears it. */
+void cw_wsgi_report(const char *what);
+
+/* Drops the applications and the caches. */
 void cw_wsgi_clear(void);
 
 #endif

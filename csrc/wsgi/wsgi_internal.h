@@ -7,13 +7,36 @@
 #include "http/app.h"
 #include "wsgi/python.h"
 
-/* ClientDisconnected, a ConnectionError. */
-extern PyObject *cw_client_disconnected;
+/* ClientDisconnected, a ConnectionError; RequestTimeout. */
+extern PyObject *cw_client_disconnected, *cw_request_timeout;
+
+/* mount.c: which application answers */
+typedef struct cw_mount {
+  size_t len; /* of the prefix in bytes */
+  PyObject *script_name, *app;
+} cw_mount_t;
+/* The application for a decoded path, or NULL. Borrowed. */
+const cw_mount_t *cw_mount_find(cw_span_t path);
+void cw_mount_clear(void);
 
 /* environ.c */
 CW_RAISES int cw_environ_init(bool multithread, bool multiprocess);
 void cw_environ_clear(void);
-CW_NEW PyObject *cw_environ_new(const cw_head_t *head, PyObject *input);
+/* `mount` may be NULL: the app is at the root. */
+CW_NEW PyObject *cw_environ_new(const cw_head_t *head, PyObject *input,
+                                const cw_mount_t *mount, PyObject *early_hints);
+
+/* after.c: cwsgi.after_response() */
+CW_RAISES int cw_after_init(PyObject *module);
+/* This thread's request begins; what it registered runs, once its response is out. */
+void cw_after_begin(void);
+void cw_after_run(void);
+
+/* deadline.c: RequestTimeout */
+CW_RAISES int cw_deadline_init(PyObject *module);
+/* Between these two the thread can be interrupted. */
+void cw_deadline_open(void);
+void cw_deadline_close(void);
 
 /* input_type.c */
 CW_RAISES int cw_input_type_init(PyObject *module);
@@ -40,6 +63,13 @@ CW_RAISES int cw_file_wrapper_file(PyObject *wrapper, int *fd, int64_t *offset,
 CW_RAISES int cw_start_response_init(PyObject *module);
 CW_NEW PyObject *cw_start_response_new(cw_req_t *req);
 void cw_start_response_detach(PyObject *start_response);
+/* Has what the app gives kept for the post_request hook: borrowed, None where
+ * nothing was given. */
+void cw_start_response_keep(PyObject *start_response);
+CW_BORROWED PyObject *cw_start_response_status(PyObject *start_response);
+CW_BORROWED PyObject *cw_start_response_headers(PyObject *start_response);
+/* wsgi.early_hints of this request. */
+CW_NEW PyObject *cw_early_hints_new(PyObject *start_response);
 
 /* response.c: sends bytes-like `item`; `last` says that it ends the body. Waits for a
  * slow client with the GIL released. */

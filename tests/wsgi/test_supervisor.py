@@ -412,9 +412,3 @@ def test_connections_waiting_at_term_are_not_reset(serve):
         assert sock.recv(100) == b""
         sock.close()
     assert server.wait_exit() == 0
-
-
-def test_timeout_is_said_not_to_be_enforced(serve):
-    """gunicorn's usual `--timeout 0` passes in silence, anything else must not mislead."""
-    assert "--timeout" not in serve("hello:app", "--timeout", "0").log()
-    assert "--timeout is not enforced" in serve("hello:app", "--timeout", "30").log()

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading settings: the words of the command line and variables here, the configuration
+ * file by a Python of its own. */
+#include "launcher/settings.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "launcher/door.h"
+
+enum {
+  EXIT_CONFIG = 1,
+  EXIT_USAGE = 2,
+  MESSAGE = 512,
+  LIMIT_US = 60 * 1000 * 1000, /* for a configuration file to be read */
+};
+
+int cw_settings_read_words(const cw_origin_t *o, cw_settings_t *out) {
+  char err[MESSAGE];
+  int code = EXIT_CONFIG;
+  if (cw_settings_init(out) != 0) {
+    cw_complain("out of memory");
+    return EXIT_CONFIG;
+  }
+  if (cw_settings_read_env(out, err, sizeof(err)) != 0) goto fail;
+  code = EXIT_USAGE;
+  if (cw_settings_read_args(out, o->argc - 1, o->argv + 1, CW_FROM_ARGV, err,
+                            sizeof(err)) != 0 ||
+      cw_settings_read_cmd_args(out, err, sizeof(err)) != 0)
+    goto fail;
+  return 0;
+fail:
+  cw_complain("%s", err);
+  cw_settings_fini(out);
+  return code;
+}
+
+/* The file to read, or NULL. */
+static const char *config_of(const cw_settings_t *s) {
+  static const char *const names[] = {"./cwsgi.conf.py", "./gunicorn.conf.py"};
+  if (cw_opt_str(s, CW_OPT_CONFIG)) return cw_opt_str(s, CW_OPT_CONFIG);
+  for (size_t i = 0; i < CW_ARRAY_LEN(names); i++)
+    if (access(names[i], F_OK) == 0) return names[i];
+  return NULL;
+}
+
+/* Reads the pipe to its end, within the time limit. */
+static int read_all(int fd, cw_buf_t *out) {
+  int64_t end = cw_now_us() + LIMIT_US;
+  for (;;) {
+    char chunk[4096];
+    int64_t left = (end - cw_now_us()) / 1000;
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    int rc = left > 0 ? poll(&p, 1, (int)left) : 0;
+    if (rc < 0 && errno == EINTR) continue;
+    if (rc <= 0) return -1;
+    ssize_t n = read(fd, chunk, sizeof(chunk));
+    if (n == 0) return 0;
+    if (n < 0 && errno != EINTR) return -1;
+    if (n > 0 && cw_buf_append(out, chunk, (size_t)n) != 0) return -1;
+  }
+}
+
+/* Has a child read the configuration. Returns 0 or -1 (said). */
+static int run_reader(const cw_origin_t *o, const char *config, cw_buf_t *out) {
+  int fds[2], status = -1;
+  if (pipe2(fds, O_CLOEXEC) != 0) {
+    cw_complain("cannot read %s: %s", config, strerror(errno));
+    return -1;
+  }
+  pid_t pid = fork();
+  if (pid == 0) {
+    fcntl(fds[1], F_SETFD, 0);
+    close(fds[0]);
+    sigprocmask(SIG_SETMASK, &o->mask, NULL);
+    cw_door_enter_config(&o->python, fds[1], config);
+  }
+  close(fds[1]);
+  int rc = pid > 0 ? read_all(fds[0], out) : -1;
+  close(fds[0]);
+  if (pid > 0 && rc != 0) {
+    kill(pid, SIGKILL);
+    cw_complain("cannot read %s: it did not end within %d s", config,
+                LIMIT_US / 1000000);
+  }
+  while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (pid < 0) cw_complain("cannot read %s: %s", config, strerror(errno));
+  /* What is wrong with the file, its reader has said. */
+  return rc == 0 && status == 0 ? 0 : -1;
+}
+
+int cw_settings_add_file(cw_origin_t *o, cw_settings_t *s) {
+  char err[MESSAGE];
+  const char *config = config_of(s);
+  cw_buf_t entries = {0};
+  if (!config) return 0;
+  if (!o->have_python &&
+      cw_find_python(cw_opt_str(s, CW_OPT_PYTHON), &o->python, err, sizeof(err)) != 0) {
+    cw_complain("%s", err);
+    return EXIT_CONFIG;
+  }
+  o->have_python = true;
+  int rc = run_reader(o, config, &entries);
+  if (rc == 0 &&
+      (rc = cw_settings_read_file(s, entries.p, entries.len, err, sizeof(err))) != 0)
+    cw_complain("%s: %s", config, err);
+  /* Workers read it again where it has hooks. */
+  if (rc == 0 && !cw_opt_given(s, CW_OPT_CONFIG) &&
+      (rc = cw_settings_set_text(s, CW_OPT_CONFIG, config, CW_FROM_FILE)) != 0)
+    cw_complain("out of memory");
+  cw_buf_free(&entries);
+  return rc == 0 ? 0 : EXIT_CONFIG;
+}

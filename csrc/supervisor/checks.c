@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/* Defaults and checks. */
+#include "supervisor/checks.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/addr.h"
+#include "base/board.h"
+#include "base/log.h"
+#include "base/modes.h"
+#include "supervisor/granted.h"
+#include "supervisor/identity.h"
+
+enum {
+  CLOUD_RUN_GRACE_MS = 9000, /* it allows 10 s */
+};
+
+int cw_settings_work_out(cw_settings_t *s, bool *automatic) {
+  cw_value_t *workers = &s->v[CW_OPT_WORKERS];
+  cw_value_t *grace = &s->v[CW_OPT_GRACEFUL_TIMEOUT];
+  bool cloud_run = getenv("K_SERVICE") != NULL;
+  *automatic = workers->num == 0;
+  if (*automatic) workers->num = cw_granted_cpus();
+  if (!cw_opt_given(s, CW_OPT_GRACEFUL_TIMEOUT) && cloud_run) {
+    grace->num = CLOUD_RUN_GRACE_MS;
+    grace->source = CW_FROM_ENV;
+  }
+  /* Cloud Run's front end speaks from a link-local address, and nobody else can. */
+  if (!cw_opt_given(s, CW_OPT_FORWARDED_ALLOW_IPS) && cloud_run &&
+      cw_settings_set_text(s, CW_OPT_FORWARDED_ALLOW_IPS,
+                           "127.0.0.1,::1,169.254.0.0/16", CW_FROM_ENV) != 0) {
+    cw_complain("out of memory");
+    return -1;
+  }
+  return 0;
+}
+
+static int check_networks(const cw_settings_t *s, cw_opt_t id, const char *flag) {
+  cw_networks_t list = {NULL, 0, false};
+  cw_span_t bad;
+  int rc = cw_networks_add(&list, cw_opt_str(s, id), &bad);
+  if (rc != 0)
+    cw_complain("%s: '%.*s' is no address or network", flag, (int)bad.len,
+                bad.p ? bad.p : "");
+  cw_networks_free(&list);
+  return rc;
+}
+
+/* Options about clients and proxies. */
+static int check_peers(const cw_settings_t *s) {
+  if (check_networks(s, CW_OPT_FORWARDED_ALLOW_IPS, "--forwarded-allow-ips") != 0 ||
+      check_networks(s, CW_OPT_PROXY_ALLOW_IPS, "--proxy-allow-from") != 0)
+    return -1;
+  if (cw_proxy_mode_parse(cw_opt_str(s, CW_OPT_PROXY_PROTOCOL)) < 0) {
+    cw_complain("--proxy-protocol: '%s' is not off, v1, v2 or auto",
+                cw_opt_str(s, CW_OPT_PROXY_PROTOCOL));
+    return -1;
+  }
+  if (cw_underscores_parse(cw_opt_str(s, CW_OPT_HEADER_MAP)) < 0) {
+    cw_complain("--header-map: '%s' is not drop, refuse or dangerous",
+                cw_opt_str(s, CW_OPT_HEADER_MAP));
+    return -1;
+  }
+  return 0;
+}
+
+/* One of a few words. */
+static int check_word(const cw_settings_t *s, cw_opt_t id, const char *flag,
+                      const char *const *words, const char *expected) {
+  const char *text = cw_opt_str(s, id);
+  for (; *words; words++)
+    if (strcmp(text, *words) == 0) return 0;
+  cw_complain("%s: '%s' is not %s", flag, text, expected);
+  return -1;
+}
+
+/* gunicorn's worker classes: threads are decided on by --threads. */
+static int check_worker_class(const char *name) {
+  static const char *const async[] = {"gevent", "eventlet", "tornado",
+                                      "asgi",   "uvicorn",  "aiohttp"};
+  static const char *const fine[] = {"sync",
+                                     "gthread",
+                                     "gunicorn.workers.sync.SyncWorker",
+                                     "gunicorn.workers.gthread.ThreadWorker",
+                                     "SyncWorker",
+                                     "ThreadWorker"};
+  for (size_t i = 0; i < CW_ARRAY_LEN(fine); i++)
+    if (strcmp(name, fine[i]) == 0) return 0;
+  for (size_t i = 0; i < CW_ARRAY_LEN(async); i++)
+    if (strcasestr(name, async[i])) {
+      cw_complain(
+          "--worker-class: %s cannot be used: requests run in threads, WSGI only; "
+          "leave it out and choose --threads",
+          name);
+      return -1;
+    }
+  cw_complain("--worker-class: '%s' is not sync or gthread", name);
+  return -1;
+}
+
+static int check_paths(const cw_settings_t *s) {
+  const cw_value_t *warmup = &s->v[CW_OPT_WARMUP], *mount = &s->v[CW_OPT_MOUNT];
+  const char *health = cw_opt_str(s, CW_OPT_HEALTH);
+  for (unsigned i = 0; i < warmup->n_items; i++)
+    if (warmup->items[i][0] != '/') {
+      cw_complain("--warmup: '%s' does not begin with /", warmup->items[i]);
+      return -1;
+    }
+  for (unsigned i = 0; i < mount->n_items; i++) {
+    const char *eq = strchr(mount->items[i], '=');
+    if (mount->items[i][0] != '/' || !eq || !eq[1]) {
+      cw_complain("--mount: '%s' is not /PREFIX=MODULE:APP", mount->items[i]);
+      return -1;
+    }
+  }
+  if (health && health[0] != '/') {
+    cw_complain("--health: '%s' does not begin with /", health);
+    return -1;
+  }
+  return 0;
+}
+
+static int check_numbers(const cw_settings_t *s) {
+  if (cw_opt_num(s, CW_OPT_WORKERS) > CW_MAX_WORKERS / 2) {
+    cw_complain("--workers: at most %d", CW_MAX_WORKERS / 2);
+    return -1;
+  }
+  if (cw_opt_num(s, CW_OPT_THREADS) < 1 || cw_opt_num(s, CW_OPT_THREADS) > 4096) {
+    cw_complain("--threads: from 1 to 4096");
+    return -1;
+  }
+  const char *mask = cw_opt_str(s, CW_OPT_UMASK);
+  if (mask && (cw_mode_parse(mask) < 0 || cw_mode_parse(mask) > 0777)) {
+    cw_complain("--umask: '%s' is no file mode", mask);
+    return -1;
+  }
+  return 0;
+}
+
+static int check_words(const cw_settings_t *s) {
+  static const char *const when[] = {"ready", "early", NULL};
+  static const char *const engines[] = {"auto", "inotify", "poll", NULL};
+  if (check_word(s, CW_OPT_LISTEN, "--listen", when, "ready or early") != 0 ||
+      check_word(s, CW_OPT_RELOAD_ENGINE, "--reload-engine", engines,
+                 "auto, inotify or poll") != 0 ||
+      check_worker_class(cw_opt_str(s, CW_OPT_WORKER_CLASS)) != 0)
+    return -1;
+  if (cw_log_level_parse(cw_opt_str(s, CW_OPT_LOGLEVEL)) < 0) {
+    cw_complain("--log-level: '%s' is not one of debug, info, warning, error, critical",
+                cw_opt_str(s, CW_OPT_LOGLEVEL));
+    return -1;
+  }
+  return 0;
+}
+
+int cw_settings_check(const cw_settings_t *s) {
+  const char *dir = cw_opt_str(s, CW_OPT_CHDIR);
+  const cw_value_t *env = &s->v[CW_OPT_RAW_ENV];
+  cw_identity_t who;
+  if (!cw_opt_str(s, CW_OPT_WSGI_APP) && !s->v[CW_OPT_MOUNT].n_items) {
+    cw_complain("no app was named; try: cwsgi main:app");
+    return -1;
+  }
+  if (check_words(s) != 0 || check_numbers(s) != 0 || check_paths(s) != 0) return -1;
+  if (dir && access(dir, X_OK) != 0) {
+    cw_complain("--chdir: cannot enter %s: %s", dir, strerror(errno));
+    return -1;
+  }
+  for (unsigned i = 0; i < env->n_items; i++)
+    if (!strchr(env->items[i], '=') || env->items[i][0] == '=') {
+      cw_complain("--env: '%s' is not KEY=VALUE", env->items[i]);
+      return -1;
+    }
+  return cw_identity_read(s, &who) == 0 ? check_peers(s) : -1;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/* Generations: settings, sockets and what workers inherit. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "supervisor/supervisor_internal.h"
+
+int cw_heritage_make(state_t *st, generation_t *gen) {
+  cw_buf_t tail = {0};
+  uint32_t base = sizeof(cw_heritage_t);
+  for (int i = 0; i < st->launcher->argc; i++) {
+    const char *word = st->launcher->argv[i];
+    if (cw_buf_append(&tail, word, strlen(word) + 1) != 0) goto fail;
+  }
+  uint32_t settings_off = base + (uint32_t)tail.len;
+  if (cw_settings_pack(&gen->settings, &tail) != 0) goto fail;
+  gen->h_size = base + tail.len;
+  gen->h_fd = memfd_create("cwsgi", MFD_CLOEXEC);
+  if (gen->h_fd < 0 || ftruncate(gen->h_fd, (off_t)gen->h_size) != 0) goto fail;
+  cw_heritage_t *h =
+      mmap(NULL, gen->h_size, PROT_READ | PROT_WRITE, MAP_SHARED, gen->h_fd, 0);
+  if (h == MAP_FAILED) goto fail;
+  h->magic = CW_HERITAGE_MAGIC;
+  h->size = (uint32_t)gen->h_size;
+  h->n_listeners = gen->sockets.n;
+  memcpy(h->listeners, gen->sockets.l, sizeof(h->listeners));
+  h->n_workers = (int)cw_opt_num(&gen->settings, CW_OPT_WORKERS);
+  h->supervisor = getpid();
+  h->zygote_fd = -1;
+  h->board_fd = st->board_fd;
+  h->notify_fd = st->notify[1];
+  h->argc = st->launcher->argc;
+  h->argv_off = base;
+  h->settings_off = settings_off;
+  h->settings_len = (uint32_t)gen->h_size - settings_off;
+  memcpy((char *)h + base, tail.p, tail.len);
+  cw_buf_free(&tail);
+  gen->h = h;
+  return 0;
+fail:
+  cw_complain("cannot set up shared memory: %s", strerror(errno));
+  cw_buf_free(&tail);
+  return -1;
+}
+
+static void free_generation(state_t *st, generation_t *gen) {
+  const generation_t *now = st->gen && st->gen != gen ? st->gen : st->fallback;
+  bool other = st->upgrade.child || st->upgrade.parent;
+  cw_zygote_end(gen);
+  cw_sockets_close(&gen->sockets, now && now != gen ? &now->sockets : NULL, !other);
+  if (gen->h) munmap(gen->h, gen->h_size);
+  if (gen->h_fd >= 0) close(gen->h_fd);
+  cw_settings_fini(&gen->settings);
+  free(gen);
+}
+
+generation_t *cw_generation_new(state_t *st, cw_settings_t *settings,
+                                const generation_t *old) {
+  generation_t *gen = calloc(1, sizeof(*gen));
+  if (!gen) {
+    cw_complain("out of memory");
+    cw_settings_fini(settings);
+    return NULL;
+  }
+  gen->settings = *settings;
+  gen->h_fd = gen->zygote.fd = -1;
+  gen->number = ++st->n_generations;
+  if (cw_sockets_open(&gen->settings, old ? &old->sockets : NULL, &gen->sockets) != 0 ||
+      cw_heritage_make(st, gen) != 0) {
+    free_generation(st, gen);
+    return NULL;
+  }
+  return gen;
+}
+
+void cw_generation_ref(generation_t *gen) {
+  gen->users++;
+}
+
+void cw_generation_unref(state_t *st, generation_t *gen) {
+  if (--gen->users == 0) free_generation(st, gen);
+}

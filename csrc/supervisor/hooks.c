@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/* The master's hooks of a configuration file, run by a helper process in Python
+ * (python/cwsgi/_master.py tells the protocol): one datagram of NUL-separated words for
+ * a call, one for its answer. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "supervisor/supervisor_internal.h"
+
+enum { ANSWER_MS = 10 * 1000, START_MS = 60 * 1000, LONGEST = 256 };
+
+static const char *const names[] = {"on_starting", "on_reload",        "when_ready",
+                                    "pre_fork",    "child_exit",       "pre_exec",
+                                    "on_exit",     "nworkers_changed", NULL};
+
+static bool wanted(const cw_settings_t *s) {
+  for (const char *const *name = names; *name; name++)
+    if (cw_opt_has(s, CW_OPT_HOOKS, *name)) return true;
+  return false;
+}
+
+/* Waits for the answer to a call. Returns 0 or -1. */
+static int wait_answer(state_t *st, const char *name, int limit_ms) {
+  struct pollfd p = {.fd = st->hooks.fd, .events = POLLIN};
+  char answer[64];
+  int rc;
+  while ((rc = poll(&p, 1, limit_ms)) < 0 && errno == EINTR) {
+  }
+  if (rc > 0 && recv(st->hooks.fd, answer, sizeof(answer), 0) > 0) return 0;
+  cw_log(CW_LOG_ERROR,
+         rc == 0 ? "the %s hook takes too long: going on without it"
+                 : "the process that runs hooks ended in %s",
+         name);
+  close(st->hooks.fd);
+  st->hooks.fd = -1;
+  return -1;
+}
+
+/* Sends the settings, which the helper's `server.cfg` shows. */
+static int send_settings(state_t *st) {
+  cw_buf_t text = {0};
+  int rc = cw_buf_append(&text, "settings", sizeof("settings"));
+  if (rc == 0) rc = cw_settings_entries(&st->gen->settings, &text);
+  if (rc == 0 && send(st->hooks.fd, text.p, text.len - 1, MSG_NOSIGNAL) < 0) rc = -1;
+  cw_buf_free(&text);
+  return rc == 0 ? wait_answer(st, "settings", START_MS) : -1;
+}
+
+void cw_hooks_start(state_t *st) {
+  const cw_settings_t *s = &st->gen->settings;
+  int fds[2];
+  pid_t parent = getpid();
+  cw_hooks_end(st);
+  if (!wanted(s)) return;
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0) {
+    cw_log(CW_LOG_ERROR, "cannot start the process that runs hooks: %s",
+           strerror(errno));
+    return;
+  }
+  pid_t pid = fork();
+  if (pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(0);
+    fcntl(fds[1], F_SETFD, 0);
+    close(fds[0]);
+    sigprocmask(SIG_SETMASK, &st->old_mask, NULL);
+    st->launcher->enter_hooks(st->launcher->data, fds[1], cw_opt_str(s, CW_OPT_CONFIG));
+  }
+  close(fds[1]);
+  if (pid < 0) {
+    close(fds[0]);
+    cw_log(CW_LOG_ERROR, "cannot fork the process that runs hooks: %s",
+           strerror(errno));
+    return;
+  }
+  st->hooks.pid = pid;
+  st->hooks.fd = fds[0];
+  if (send_settings(st) != 0) cw_hooks_end(st);
+}
+
+void cw_hooks_call(state_t *st, const char *name, const char *fmt, ...) {
+  char text[LONGEST];
+  if (st->hooks.fd < 0) return;
+  bool told = strcmp(name, "forked") == 0 || strcmp(name, "pre_fork") == 0 ||
+              strcmp(name, "child_exit") == 0 || strcmp(name, "nworkers_changed") == 0;
+  /* What keeps server.WORKERS right is told in any case. */
+  if (!told && !cw_opt_has(&st->gen->settings, CW_OPT_HOOKS, name)) return;
+  int n = snprintf(text, sizeof(text), "%s ", name);
+  va_list ap;
+  va_start(ap, fmt);
+  int m = vsnprintf(text + n, sizeof(text) - (size_t)n, fmt, ap);
+  va_end(ap);
+  size_t len = m > 0 ? (size_t)(n + m) : (size_t)n - 1;
+  for (size_t i = 0; i < len; i++)
+    if (text[i] == ' ') text[i] = '\0';
+  if (send(st->hooks.fd, text, len, MSG_NOSIGNAL) == (ssize_t)len)
+    (void)wait_answer(st, name, ANSWER_MS);
+}
+
+void cw_hooks_end(state_t *st) {
+  if (st->hooks.fd >= 0) close(st->hooks.fd);
+  st->hooks.fd = -1;
+}

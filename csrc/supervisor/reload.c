@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/* New code beside the old: HUP (a new generation of workers) and USR2 (a new cwsgi). */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "supervisor/checks.h"
+#include "supervisor/identity.h"
+#include "supervisor/sdnotify.h"
+#include "supervisor/supervisor_internal.h"
+
+/* ---- HUP ------------------------------------------------------------------ */
+
+static void notify_reloading(void) {
+  char text[96];
+  snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%lld",
+           (long long)cw_now_us());
+  cw_sd_notify(text);
+}
+
+/* A generation that never served goes without ceremony. */
+static void drop_unproven(state_t *st) {
+  generation_t *failed = st->gen;
+  st->gen = st->fallback;
+  st->fallback = NULL;
+  for (int i = 0; i < CW_MAX_WORKERS; i++) {
+    worker_t *w = &st->workers[i];
+    if (w->gen != failed || !w->pid) continue;
+    w->leaving = w->told = true;
+    kill(w->pid, SIGKILL);
+  }
+  cw_zygote_end(failed);
+  cw_generation_unref(st, failed);
+}
+
+void cw_reload_failed(state_t *st, const char *why) {
+  cw_log(CW_LOG_ERROR, "Reload failed: %s; the old workers go on serving", why);
+  drop_unproven(st);
+  st->want = (int)cw_opt_num(&st->gen->settings, CW_OPT_WORKERS);
+  atomic_store(&st->board->workers, st->want);
+  st->next = 0;
+  st->failures = 0;
+  cw_sd_notify("READY=1");
+}
+
+void cw_reload(state_t *st) {
+  cw_settings_t settings;
+  if (st->fallback) {
+    cw_log(CW_LOG_INFO, "The reload under way is given up for a newer one");
+    drop_unproven(st);
+  }
+  notify_reloading();
+  if (st->launcher->read_settings(st->launcher->data, &settings) != 0) {
+    cw_log(CW_LOG_ERROR,
+           "Reload failed: the settings cannot be used; the old workers go on serving");
+    cw_sd_notify("READY=1");
+    return;
+  }
+  bool automatic;
+  generation_t *gen = NULL;
+  if (cw_settings_work_out(&settings, &automatic) != 0 ||
+      cw_settings_check(&settings) != 0)
+    cw_settings_fini(&settings);
+  else
+    gen = cw_generation_new(st, &settings, st->gen);
+  if (!gen) {
+    cw_log(CW_LOG_ERROR,
+           "Reload failed: the settings cannot be used; the old workers go on serving");
+    cw_sd_notify("READY=1");
+    return;
+  }
+  int before = st->want;
+  st->automatic = automatic;
+  st->want = (int)cw_opt_num(&gen->settings, CW_OPT_WORKERS);
+  atomic_store(&st->board->workers, st->want);
+  st->fallback = st->gen;
+  st->gen = gen;
+  cw_generation_ref(gen);
+  st->next = 0;
+  st->failures = 0;
+  cw_hooks_start(st);
+  cw_hooks_call(st, "on_reload", "%s", "");
+  if (before != st->want)
+    cw_hooks_call(st, "nworkers_changed", "%d %d", st->want, before);
+}
+
+/* ---- USR2 ----------------------------------------------------------------- */
+
+/* "PID FD FD ...", and the descriptors stay open across exec. */
+static void set_upgrade_variable(state_t *st, pid_t parent) {
+  char text[16 * (CW_MAX_LISTENERS + 1)];
+  int n = snprintf(text, sizeof(text), "%d", (int)parent);
+  for (int i = 0; i < st->gen->sockets.n; i++) {
+    if (st->gen->sockets.l[i].metrics) continue;
+    int fd = st->gen->sockets.l[i].fd;
+    fcntl(fd, F_SETFD, 0);
+    n += snprintf(text + n, sizeof(text) - (size_t)n, " %d", fd);
+  }
+  setenv(CW_ENV_UPGRADE, text, 1);
+}
+
+void cw_upgrade(state_t *st) {
+  if (st->upgrade.child) {
+    cw_log(CW_LOG_WARNING, "USR2 ignored: a new cwsgi runs already (pid: %d)",
+           (int)st->upgrade.child);
+    return;
+  }
+  if (st->upgrade.parent) {
+    cw_log(CW_LOG_WARNING, "USR2 ignored: the cwsgi before this one still runs");
+    return;
+  }
+  cw_hooks_call(st, "pre_exec", "%s", "");
+  pid_t parent = getpid(), pid = fork();
+  if (pid == 0) {
+    set_upgrade_variable(st, parent);
+    sigprocmask(SIG_SETMASK, &st->old_mask, NULL);
+    execvp(st->launcher->argv[0], st->launcher->argv);
+    cw_complain("cannot start %s again: %s", st->launcher->argv[0], strerror(errno));
+    _exit(EXIT_CONFIG);
+  }
+  if (pid < 0) {
+    cw_log(CW_LOG_ERROR, "cannot fork a new cwsgi: %s", strerror(errno));
+    return;
+  }
+  st->upgrade.child = pid;
+  cw_log(CW_LOG_INFO, "Started a new cwsgi (pid: %d) beside this one", (int)pid);
+}

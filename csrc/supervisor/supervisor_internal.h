@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/* Shared by the files of supervisor/ only. One process, one thread: no locks.
+ *
+ * A *generation* is what one reading of the settings yields: settings, sockets, the
+ * heritage its workers get, its zygote. A worker belongs to the generation it was
+ * started from. `st->gen` is the one that workers are started from now; `st->fallback`
+ * the one before it, kept until the new one has had a ready worker. */
+#ifndef CW_SUPERVISOR_INTERNAL_H
+#define CW_SUPERVISOR_INTERNAL_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include "base/board.h"
+#include "base/heritage.h"
+#include "base/log.h"
+#include "base/options.h"
+#include "supervisor/sockets.h"
+#include "supervisor/supervisor.h"
+
+enum {
+  EXIT_CONFIG = 1,
+  EXIT_BOOT = 3,
+  EXIT_APP = 4,
+  MS = 1000, /* of the microsecond clock */
+};
+
+typedef struct zygote {
+  pid_t pid;
+  int fd; /* our end of the socket pair; -1: none */
+  bool ready;
+  int64_t next; /* when to start it again, us */
+} zygote_t;
+
+typedef struct generation {
+  int number;
+  int users; /* workers alive, and st->gen, st->fallback */
+  cw_settings_t settings;
+  cw_sockets_t sockets;
+  cw_heritage_t *h;
+  int h_fd;
+  size_t h_size;
+  bool proven; /* a worker of it has been ready */
+  zygote_t zygote;
+} generation_t;
+
+typedef struct worker {
+  pid_t pid;                 /* 0: none, or asked of the zygote */
+  bool asked;                /* the zygote is about to fork it */
+  generation_t *gen;         /* NULL: the slot is free */
+  int age;                   /* running number of the worker */
+  int64_t started, ready_at; /* us */
+  bool ready;
+  bool leaving;          /* a successor is wanted, then it is told to go */
+  bool told;             /* it was told to go */
+  bool stuck;            /* it goes because it was stuck */
+  int64_t deadline;      /* when it is killed, us; 0: none */
+  int64_t watch_started; /* watch time at its start, ms */
+} worker_t;
+
+typedef struct stray {
+  pid_t pid;
+  int status;
+  struct rusage ru;
+} stray_t;
+
+typedef struct state {
+  const cw_launcher_t *launcher;
+  cw_board_t *board;
+  int board_fd, notify[2], signal_fd;
+  generation_t *gen, *fallback;
+  worker_t workers[CW_MAX_WORKERS];
+  int want; /* workers */
+  int n_generations, n_ages;
+  bool automatic; /* the number of workers is ours to choose */
+  bool serving;   /* a worker has been ready */
+  int failures;   /* failed starts in a row */
+  int64_t next;   /* no worker is started before, us */
+  bool stopping, quick;
+  int64_t drain_until; /* of --drain-delay, us; 0: not */
+  int64_t deadline;    /* of the stop, us */
+  int exit_code;
+  sigset_t old_mask;
+
+  struct {
+    pid_t pid;
+    int fd; /* -1: none */
+  } hooks;
+  struct {
+    int64_t at, last; /* next and last tick, us */
+  } watch;
+  struct {
+    pid_t child;  /* the cwsgi that USR2 started, 0: none */
+    pid_t parent; /* the one that started us, 0: none or gone */
+  } upgrade;
+  char *pidfile; /* as written; owned */
+  bool daemon;
+  /* Ends of processes that no slot knows: a zygote may not have named them yet. */
+  stray_t strays[16];
+  unsigned n_strays;
+} state_t;
+
+/* generation.c: opens sockets (taking over those of `old`) and makes the heritage.
+ * Takes `settings`, also on failure. NULL after saying what is wrong. */
+generation_t *cw_generation_new(state_t *st, cw_settings_t *settings,
+                                const generation_t *old);
+/* Puts what workers inherit into shared memory. Returns 0, or -1 after saying why not.
+ */
+int cw_heritage_make(state_t *st, generation_t *gen);
+void cw_generation_ref(generation_t *gen);
+void cw_generation_unref(state_t *st, generation_t *gen);
+
+/* workers.c */
+/* Starts, tells to go and kills what is due. Returns how long to sleep, us, or -1. */
+int64_t cw_workers_reconcile(state_t *st);
+/* Forks a process that keeps nothing of the supervisor and enters Python. Returns its
+ * id, or -1 after saying why not. */
+pid_t cw_workers_fork(state_t *st, generation_t *gen, int slot);
+void cw_workers_on_notify(state_t *st);
+void cw_workers_on_end(state_t *st, int slot, int status, const struct rusage *ru);
+/* Sends a signal to every worker that lives. */
+void cw_workers_signal(state_t *st, int sig);
+bool cw_workers_alive(const state_t *st);
+int cw_workers_count(const state_t *st);
+/* Tells it to finish what it has and go. */
+void cw_worker_retire(state_t *st, worker_t *w);
+void cw_workers_kill_all(state_t *st);
+
+/* zygote.c: --preload */
+bool cw_zygote_wanted(const generation_t *gen);
+/* Starts it if need be; asks a ready one for a worker. Returns 0, or -1 where it has to
+ * be waited for. */
+int cw_zygote_ask(state_t *st, generation_t *gen, int slot);
+/* Its answer: a worker's id, or that it is ready. */
+void cw_zygote_on_message(state_t *st, generation_t *gen);
+void cw_zygote_on_end(state_t *st, generation_t *gen, int status);
+void cw_zygote_end(generation_t *gen);
+/* Calls `fn` for every generation that has one. */
+int cw_zygotes(state_t *st, generation_t **out, int max);
+
+/* hooks.c: the master's hooks, in a helper process. Each call waits for the answer, but
+ * not for ever. Nothing happens where the configuration has no such function. */
+void cw_hooks_start(state_t *st);
+void cw_hooks_call(state_t *st, const char *name, const char *fmt, ...) CW_PRINTF(3, 4);
+void cw_hooks_end(state_t *st);
+
+/* watch.c: stuck workers, grown workers. Returns us until it wants to be called again,
+ * or -1. */
+int64_t cw_watch(state_t *st);
+
+/* reload.c */
+void cw_reload(state_t *st);
+void cw_reload_failed(state_t *st, const char *why);
+void cw_upgrade(state_t *st);
+
+/* supervisor.c */
+void cw_stop(state_t *st, bool quick);
+void cw_say_listening(state_t *st);
+
+#endif

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: MIT */
+/* Worker processes from birth to burial. What is wanted is stated once, in
+ * cw_workers_reconcile(): enough workers of the present generation, and of those that
+ * have to go as many as are needed until their successors are ready. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "supervisor/granted.h"
+#include "supervisor/identity.h"
+#include "supervisor/sdnotify.h"
+#include "supervisor/supervisor_internal.h"
+
+enum {
+  STEADY_US = 1000 * MS, /* a worker that served this long was no failed start */
+  BACKOFF_FIRST_US = 100 * MS,
+  BACKOFF_MAX_US = 30 * 1000 * MS,
+  KILL_MARGIN_US = 500 * MS, /* beyond the worker's own deadline */
+};
+
+/* ---- start ---------------------------------------------------------------- */
+
+/* In the new process: leaves nothing of the supervisor behind. */
+static CW_NORETURN void become(state_t *st, generation_t *gen, int slot, pid_t parent) {
+  const cw_settings_t *s = &gen->settings;
+  const char *dir = cw_opt_str(s, CW_OPT_CHDIR);
+  const cw_value_t *env = &s->v[CW_OPT_RAW_ENV];
+  close(st->signal_fd);
+  close(st->notify[0]);
+  if (st->hooks.fd >= 0) close(st->hooks.fd);
+  /* Those of other generations, and our ends of socket pairs, close on exec; a worker
+   * that is not exec'ed must not keep them open either. */
+  generation_t *others[4];
+  int n = cw_zygotes(st, others, CW_ARRAY_LEN(others));
+  for (int i = 0; i < n; i++) close(others[i]->zygote.fd);
+  for (int i = 0; i < gen->sockets.n; i++) fcntl(gen->sockets.l[i].fd, F_SETFD, 0);
+  fcntl(gen->h_fd, F_SETFD, 0);
+  fcntl(st->board_fd, F_SETFD, 0);
+  fcntl(st->notify[1], F_SETFD, 0);
+  if (gen->h->zygote_fd >= 0) fcntl(gen->h->zygote_fd, F_SETFD, 0);
+  if (dir && chdir(dir) != 0) {
+    cw_complain("--chdir: cannot enter %s: %s", dir, strerror(errno));
+    _exit(EXIT_CONFIG);
+  }
+  setenv("SERVER_SOFTWARE", "cwsgi/" CW_VERSION, 1);
+  for (unsigned i = 0; i < env->n_items; i++) putenv(env->items[i]);
+  if (cw_identity_assume(s) != 0) _exit(EXIT_CONFIG);
+  /* No orphan may keep the port: end when the supervisor does, however it does. A
+   * change of user forgets this, so it comes after. */
+  prctl(PR_SET_PDEATHSIG, SIGTERM);
+  if (getppid() != parent) _exit(0);
+  sigprocmask(SIG_SETMASK, &st->old_mask, NULL);
+  st->launcher->enter_worker(st->launcher->data, gen->h_fd, slot);
+  _exit(EXIT_CONFIG);
+}
+
+pid_t cw_workers_fork(state_t *st, generation_t *gen, int slot) {
+  pid_t parent = getpid(), pid = fork();
+  if (pid == 0) become(st, gen, slot, parent);
+  if (pid < 0) cw_log(CW_LOG_ERROR, "cannot fork a worker: %s", strerror(errno));
+  return pid;
+}
+
+static int free_slot(const state_t *st) {
+  for (int i = 0; i < CW_MAX_WORKERS; i++)
+    if (!st->workers[i].gen) return i;
+  return -1;
+}
+
+static void start_worker(state_t *st) {
+  generation_t *gen = st->gen;
+  int slot = free_slot(st);
+  if (slot < 0) return;
+  worker_t *w = &st->workers[slot];
+  cw_slot_t *s = &st->board->slots[slot];
+  if (cw_zygote_wanted(gen) && !gen->zygote.ready) {
+    (void)cw_zygote_ask(st, gen, -1);
+    return;
+  }
+  atomic_store(&s->state, CW_WORKER_STARTING);
+  atomic_store(&s->pid, 0);
+  atomic_store(&s->wish, CW_WISH_NONE);
+  atomic_store(&s->age, st->n_ages + 1);
+  atomic_store(&s->beat, 0);
+  atomic_store(&s->oldest, 0);
+  for (int i = 0; i < CW_RUNNING; i++)
+    if (atomic_load(&s->running[i].busy)) atomic_store(&s->running[i].busy, 0);
+  *w = (worker_t){.age = ++st->n_ages,
+                  .started = cw_now_us(),
+                  .watch_started = atomic_load(&st->board->watch_ms)};
+  cw_hooks_call(st, "pre_fork", "%d %d", slot, w->age);
+  if (cw_zygote_wanted(gen)) {
+    if (cw_zygote_ask(st, gen, slot) != 0) return;
+    w->asked = true;
+  } else {
+    pid_t pid = cw_workers_fork(st, gen, slot);
+    if (pid < 0) {
+      st->next = cw_now_us() + BACKOFF_FIRST_US * 10;
+      return;
+    }
+    w->pid = pid;
+    atomic_store(&s->pid, (int)pid);
+    cw_log(CW_LOG_INFO, "Booting worker with pid: %d", (int)pid);
+    cw_hooks_call(st, "forked", "%d %d %d", slot, w->age, (int)pid);
+  }
+  w->gen = gen;
+  cw_generation_ref(gen);
+}
+
+/* ---- the end -------------------------------------------------------------- */
+
+void cw_worker_retire(state_t *st, worker_t *w) {
+  int64_t grace =
+      cw_opt_num(&w->gen->settings, CW_OPT_GRACEFUL_TIMEOUT) * MS + KILL_MARGIN_US;
+  if (w->told || !w->pid) return;
+  w->leaving = w->told = true;
+  w->deadline = cw_now_us() + grace;
+  kill(w->pid, SIGTERM);
+}
+
+void cw_workers_signal(state_t *st, int sig) {
+  for (int i = 0; i < CW_MAX_WORKERS; i++)
+    if (st->workers[i].pid) kill(st->workers[i].pid, sig);
+}
+
+void cw_workers_kill_all(state_t *st) {
+  for (int i = 0; i < CW_MAX_WORKERS; i++) {
+    if (!st->workers[i].pid) continue;
+    cw_log(CW_LOG_WARNING, "Worker (pid:%d) did not stop in time; killed",
+           (int)st->workers[i].pid);
+    kill(st->workers[i].pid, SIGKILL);
+  }
+}
+
+bool cw_workers_alive(const state_t *st) {
+  return cw_workers_count(st) > 0;
+}
+
+int cw_workers_count(const state_t *st) {
+  int n = 0;
+  for (int i = 0; i < CW_MAX_WORKERS; i++) n += st->workers[i].gen != NULL;
+  return n;
+}
+
+/* What the threads of a dead worker were running. */
+static void describe_running(const cw_slot_t *slot) {
+  for (int i = 0; i < CW_RUNNING; i++) {
+    char line[CW_RUNNING_LINE];
+    if (!atomic_load(&slot->running[i].busy)) continue;
+    memcpy(line, slot->running[i].line, sizeof(line));
+    line[sizeof(line) - 1] = '\0';
+    cw_log(CW_LOG_ERROR, "  it was running: %s", line);
+  }
+}
+
+static void describe_end(pid_t pid, int status, const struct rusage *ru,
+                         const cw_slot_t *slot) {
+  if (WIFSIGNALED(status)) {
+    int sig = WTERMSIG(status);
+    cw_log(CW_LOG_ERROR, "Worker (pid:%d) was killed by SIG%s; it held up to %ld MiB%s",
+           (int)pid, sigabbrev_np(sig) ? sigabbrev_np(sig) : "?", ru->ru_maxrss / 1024,
+           sig == SIGKILL ? ". Perhaps out of memory?" : "");
+    describe_running(slot);
+  } else if (WEXITSTATUS(status) != 0) {
+    cw_log(CW_LOG_ERROR, "Worker (pid:%d) exited with code %d", (int)pid,
+           WEXITSTATUS(status));
+    describe_running(slot);
+  } else {
+    cw_log(CW_LOG_INFO, "Worker exiting (pid: %d)", (int)pid);
+  }
+}
+
+/* Puts the next start off after failed ones: later and later, never not at all. */
+static void back_off(state_t *st, bool failed) {
+  int64_t wait = 0;
+  if (!failed)
+    st->failures = 0;
+  else if (st->failures++ > 0)
+    wait = CW_MIN((int64_t)BACKOFF_FIRST_US << CW_MIN(st->failures - 2, 10),
+                  (int64_t)BACKOFF_MAX_US);
+  st->next = cw_now_us() + wait;
+  if (wait > 1000 * MS)
+    cw_log(CW_LOG_WARNING, "workers end early: starting the next one in %.1f s",
+           (double)wait / 1e6);
+}
+
+/* The first worker of a generation ended before it was ready: nor will the next one. */
+static void on_failed_start(state_t *st, int status) {
+  if (st->fallback) {
+    cw_reload_failed(st, "the new worker could not be started");
+    return;
+  }
+  st->exit_code =
+      WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : EXIT_CONFIG;
+  if (st->exit_code == EXIT_BOOT || st->exit_code == EXIT_APP)
+    cw_log(CW_LOG_ERROR, "Shutting down: the app could not be started");
+  else
+    cw_log(CW_LOG_ERROR,
+           "Shutting down: no worker could be started with %s; is cwsgi installed for "
+           "it?",
+           st->launcher->python);
+  cw_stop(st, true);
+}
+
+void cw_workers_on_end(state_t *st, int slot, int status, const struct rusage *ru) {
+  worker_t *w = &st->workers[slot];
+  generation_t *gen = w->gen;
+  pid_t pid = w->pid;
+  bool was_ready = w->ready, told = w->told || st->stopping;
+  bool failed = WIFSIGNALED(status) || WEXITSTATUS(status) != 0;
+  int64_t served = was_ready ? cw_now_us() - w->ready_at : 0;
+  int age = w->age;
+  atomic_store(&st->board->slots[slot].state, CW_WORKER_NONE);
+  atomic_store(&st->board->slots[slot].pid, 0);
+  /* Its own last line has said it all when it was asked to go. */
+  if (!st->stopping || WIFSIGNALED(status))
+    describe_end(pid, status, ru, &st->board->slots[slot]);
+  *w = (worker_t){.pid = 0};
+  cw_hooks_call(st, "child_exit", "%d %d %d %d", slot, age, (int)pid,
+                WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status));
+  if (!st->stopping && (!told || failed)) {
+    if (failed) atomic_fetch_add(&st->board->restarts, 1);
+    if (!was_ready && gen == st->gen && !gen->proven && WIFEXITED(status))
+      on_failed_start(st, status);
+    else if (!told)
+      back_off(st, failed && served < STEADY_US);
+  }
+  cw_generation_unref(st, gen);
+}
+
+/* ---- ready ---------------------------------------------------------------- */
+
+/* The first worker shows what one costs: start no more than the container holds. */
+static void fit_to_memory(state_t *st, pid_t pid) {
+  int64_t limit = cw_granted_memory(), one = cw_private_memory(pid);
+  if (!st->automatic || limit == 0 || one == 0 || st->want == 1) return;
+  /* A fifth of the limit is left for requests and the kernel. */
+  int64_t fit = CW_MAX(limit / 5 * 4 / one, 1);
+  if (fit >= st->want) return;
+  cw_log(CW_LOG_WARNING,
+         "starting %d of %d workers: one holds %lld MiB after import, %lld MiB are "
+         "granted",
+         (int)fit, st->want, (long long)(one >> 20), (long long)(limit >> 20));
+  st->want = (int)fit;
+}
+
+static void say_ready(state_t *st) {
+  char text[64];
+  snprintf(text, sizeof(text), "READY=1\nMAINPID=%d", (int)getpid());
+  cw_sd_notify(text);
+}
+
+/* A generation has shown that it works. */
+static void prove(state_t *st, worker_t *w) {
+  w->gen->proven = true;
+  if (!st->serving) {
+    st->serving = true;
+    cw_say_listening(st);
+    fit_to_memory(st, w->pid);
+    atomic_store(&st->board->workers, st->want);
+    cw_hooks_call(st, "when_ready", "%s", "");
+    say_ready(st);
+  }
+  if (st->fallback) {
+    cw_generation_unref(st, st->fallback);
+    st->fallback = NULL;
+    atomic_fetch_add(&st->board->reloads, 1);
+    cw_log(CW_LOG_INFO, "Reloaded: new workers take over");
+    say_ready(st);
+  }
+}
+
+void cw_workers_on_notify(state_t *st) {
+  char bytes[64];
+  while (read(st->notify[0], bytes, sizeof(bytes)) > 0) {
+  }
+  bool reload = false;
+  for (int i = 0; i < CW_MAX_WORKERS; i++) {
+    worker_t *w = &st->workers[i];
+    cw_slot_t *slot = &st->board->slots[i];
+    if (!w->gen || !w->pid) continue;
+    int wish = atomic_exchange(&slot->wish, CW_WISH_NONE);
+    if (wish == CW_WISH_RELOAD && w->gen == st->gen) reload = true;
+    if (wish == CW_WISH_MAX_REQUESTS && !w->leaving) {
+      cw_log(CW_LOG_INFO, "Worker (pid:%d) has served --max-requests: replacing it",
+             (int)w->pid);
+      w->leaving = true;
+    }
+    if (w->ready || atomic_load(&slot->state) != CW_WORKER_READY) continue;
+    w->ready = true;
+    w->ready_at = cw_now_us();
+    st->failures = 0;
+    if (!w->gen->proven && !st->stopping && w->gen == st->gen) prove(st, w);
+  }
+  if (reload && !st->stopping) cw_reload(st);
+}
+
+/* ---- what is wanted ------------------------------------------------------- */
+
+static bool keeps(const state_t *st, const worker_t *w) {
+  return w->gen == st->gen && !w->leaving;
+}
+
+/* Of the workers for which `fn` holds, the one that was started first. */
+static worker_t *oldest(state_t *st, bool keeper) {
+  worker_t *found = NULL;
+  for (int i = 0; i < CW_MAX_WORKERS; i++) {
+    worker_t *w = &st->workers[i];
+    if (!w->gen || w->told || !w->pid || keeps(st, w) != keeper) continue;
+    if (!found || w->age < found->age) found = w;
+  }
+  return found;
+}
+
+typedef struct count {
+  int keepers, ready, starting;
+  int leavers; /* not told yet */
+} count_t;
+
+static count_t count(const state_t *st) {
+  count_t n = {0};
+  for (int i = 0; i < CW_MAX_WORKERS; i++) {
+    const worker_t *w = &st->workers[i];
+    if (!w->gen) continue;
+    if (keeps(st, w)) {
+      n.keepers++;
+      w->ready ? n.ready++ : n.starting++;
+    } else {
+      n.leavers += !w->told;
+    }
+  }
+  return n;
+}
+
+static int64_t kill_due(state_t *st) {
+  int64_t now = cw_now_us(), wait = -1;
+  for (int i = 0; i < CW_MAX_WORKERS; i++) {
+    worker_t *w = &st->workers[i];
+    if (!w->pid || !w->deadline) continue;
+    if (w->deadline <= now) {
+      cw_log(CW_LOG_WARNING, "Worker (pid:%d) did not stop in time; killed",
+             (int)w->pid);
+      kill(w->pid, SIGKILL);
+      w->deadline = 0;
+    } else if (wait < 0 || w->deadline - now < wait) {
+      wait = w->deadline - now;
+    }
+  }
+  return wait;
+}
+
+int64_t cw_workers_reconcile(state_t *st) {
+  int64_t wait = kill_due(st);
+  /* Until it is proven, a generation's first worker goes ahead alone: a broken app
+   * fails once, and takes no old worker with it. */
+  int want = st->gen->proven ? st->want : CW_MIN(st->want, 1);
+  for (;;) {
+    int64_t now = cw_now_us();
+    count_t n = count(st);
+    worker_t *surplus = n.keepers > want && st->gen->proven ? oldest(st, true) : NULL;
+    if (surplus) {
+      cw_worker_retire(st, surplus);
+      continue;
+    }
+    /* Old ones go as new ones are ready, so that never fewer than wanted serve. */
+    worker_t *leaver =
+        st->gen->proven && n.leavers > st->want - n.ready ? oldest(st, false) : NULL;
+    if (leaver) {
+      cw_worker_retire(st, leaver);
+      continue;
+    }
+    /* One at a time where old ones still serve: memory for one more, not for all. */
+    if (n.keepers >= want || (n.leavers > 0 && n.starting > 0)) return wait;
+    if (st->next > now) return wait < 0 ? st->next - now : CW_MIN(wait, st->next - now);
+    int before = st->n_ages;
+    start_worker(st);
+    if (st->n_ages == before || st->next > now || count(st).keepers == n.keepers) {
+      if (st->next > now)
+        return wait < 0 ? st->next - now : CW_MIN(wait, st->next - now);
+      return wait; /* the zygote is awaited */
+    }
+  }
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/* --preload: a process that has imported the app once and forks the workers. They
+ * become our children, not its own: it forks twice, and this process is a subreaper. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "supervisor/supervisor_internal.h"
+
+enum { RETRY_US = 1000 * MS };
+
+bool cw_zygote_wanted(const generation_t *gen) {
+  return cw_opt_num(&gen->settings, CW_OPT_PRELOAD_APP) != 0;
+}
+
+int cw_zygotes(state_t *st, generation_t **out, int max) {
+  int n = 0;
+  generation_t *all[] = {st->gen, st->fallback};
+  for (size_t i = 0; i < CW_ARRAY_LEN(all); i++)
+    if (all[i] && all[i]->zygote.fd >= 0 && n < max) out[n++] = all[i];
+  return n;
+}
+
+static int start(state_t *st, generation_t *gen) {
+  zygote_t *z = &gen->zygote;
+  int fds[2];
+  if (cw_now_us() < z->next) {
+    st->next = CW_MAX(st->next, z->next);
+    return -1;
+  }
+  z->next = cw_now_us() + RETRY_US;
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0) {
+    cw_log(CW_LOG_ERROR, "cannot start the preloading process: %s", strerror(errno));
+    return -1;
+  }
+  fcntl(fds[0], F_SETFL, O_NONBLOCK);
+  gen->h->zygote_fd = fds[1];
+  pid_t pid = cw_workers_fork(st, gen, CW_SLOT_ZYGOTE);
+  close(fds[1]);
+  gen->h->zygote_fd = -1;
+  if (pid < 0) {
+    close(fds[0]);
+    return -1;
+  }
+  z->pid = pid;
+  z->fd = fds[0];
+  z->ready = false;
+  cw_log(CW_LOG_INFO, "Preloading the app in pid: %d", (int)pid);
+  return 0;
+}
+
+int cw_zygote_ask(state_t *st, generation_t *gen, int slot) {
+  zygote_t *z = &gen->zygote;
+  if (!z->pid && start(st, gen) != 0) return -1;
+  if (!z->ready || slot < 0) return -1;
+  cw_zygote_message_t m = {.slot = slot};
+  if (send(z->fd, &m, sizeof(m), MSG_NOSIGNAL) == (ssize_t)sizeof(m)) return 0;
+  cw_log(CW_LOG_ERROR, "the preloading process does not listen: %s", strerror(errno));
+  return -1;
+}
+
+/* A worker that ended before its zygote had named it. */
+static void take_stray(state_t *st, int slot, pid_t pid) {
+  for (unsigned i = 0; i < st->n_strays; i++) {
+    stray_t *s = &st->strays[i];
+    if (s->pid != pid) continue;
+    int status = s->status;
+    struct rusage ru = s->ru;
+    *s = st->strays[--st->n_strays];
+    cw_workers_on_end(st, slot, status, &ru);
+    return;
+  }
+}
+
+static void on_forked(state_t *st, int slot, pid_t pid) {
+  worker_t *w = &st->workers[slot];
+  generation_t *gen = w->gen;
+  if (!gen || !w->asked) return;
+  w->asked = false;
+  if (pid < 0) {
+    *w = (worker_t){.pid = 0};
+    st->next = cw_now_us() + RETRY_US;
+    cw_generation_unref(st, gen);
+    return;
+  }
+  w->pid = pid;
+  atomic_store(&st->board->slots[slot].pid, (int)pid);
+  cw_log(CW_LOG_INFO, "Booting worker with pid: %d", (int)pid);
+  cw_hooks_call(st, "forked", "%d %d %d", slot, w->age, (int)pid);
+  if (st->stopping) kill(pid, st->quick ? SIGQUIT : SIGTERM);
+  take_stray(st, slot, pid);
+}
+
+void cw_zygote_on_message(state_t *st, generation_t *gen) {
+  cw_zygote_message_t m;
+  while (gen->zygote.fd >= 0 &&
+         recv(gen->zygote.fd, &m, sizeof(m), 0) == (ssize_t)sizeof(m)) {
+    if (m.slot == CW_SLOT_ZYGOTE)
+      gen->zygote.ready = true;
+    else if (m.slot >= 0 && m.slot < CW_MAX_WORKERS)
+      on_forked(st, m.slot, m.pid);
+  }
+}
+
+void cw_zygote_on_end(state_t *st, generation_t *gen, int status) {
+  zygote_t *z = &gen->zygote;
+  cw_zygote_on_message(st, gen);
+  close(z->fd);
+  z->fd = -1;
+  z->pid = 0;
+  z->ready = false;
+  /* Who was asked for will not come. */
+  for (int i = 0; i < CW_MAX_WORKERS; i++)
+    if (st->workers[i].gen == gen && st->workers[i].asked) on_forked(st, i, -1);
+  if (st->stopping || gen != st->gen) return;
+  if (gen->proven) {
+    cw_log(CW_LOG_ERROR, "the preloading process ended; starting another one");
+    return;
+  }
+  if (st->fallback) {
+    cw_reload_failed(st, "the app could not be imported");
+    return;
+  }
+  st->exit_code =
+      WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : EXIT_CONFIG;
+  cw_log(CW_LOG_ERROR, "Shutting down: the app could not be started");
+  cw_stop(st, true);
+}
+
+void cw_zygote_end(generation_t *gen) {
+  zygote_t *z = &gen->zygote;
+  if (z->fd >= 0) close(z->fd);
+  z->fd = -1;
+  /* It ends with its socket; reaped as any child. */
+  z->pid = 0;
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/* Stacks of all threads. Python's come from faulthandler, which needs no GIL; C's from
+ * each thread itself, which is asked by a signal. All in signal handlers. */
+#include "worker/dump.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/board.h"
+
+#if __has_include(<execinfo.h>)
+#include <execinfo.h>
+#define HAVE_BACKTRACE 1
+#endif
+
+/* faulthandler's, and the one that asks a thread for its C stack. */
+#define SIGNAL_PYTHON (CW_SIGNAL_DUMP + 1)
+#define SIGNAL_THREAD (CW_SIGNAL_DUMP + 2)
+
+enum { FRAMES = 64, PATIENCE_MS = 100 };
+
+static int out = STDERR_FILENO;
+static bool abort_hook;
+static atomic_int answers;
+
+static void put(const char *text) {
+  if (write(out, text, strlen(text)) < 0) return; /* nowhere left to say so */
+}
+
+#ifdef HAVE_BACKTRACE
+static void on_thread(int sig) {
+  void *frames[FRAMES];
+  char name[16] = "", head[64];
+  (void)sig;
+  prctl(PR_GET_NAME, name);
+  int n = backtrace(frames, FRAMES);
+  snprintf(head, sizeof(head), "C stack of thread %ld (%.15s):\n",
+           (long)syscall(SYS_gettid), name);
+  put(head);
+  /* The first two are this handler and the kernel's trampoline. */
+  if (n > 2) backtrace_symbols_fd(frames + 2, n - 2, out);
+  atomic_fetch_add(&answers, 1);
+}
+
+/* Asks one thread and waits for its answer, but not for ever: it may be in the kernel.
+ */
+static void ask(long tid) {
+  int before = atomic_load(&answers);
+  if (syscall(SYS_tgkill, (long)getpid(), tid, (long)SIGNAL_THREAD) != 0) return;
+  for (int i = 0; i < PATIENCE_MS && atomic_load(&answers) == before; i++)
+    nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);
+}
+
+/* getdents64(2) by hand: opendir(3) may allocate. */
+static void dump_c(void) {
+  struct entry {
+    uint64_t ino, off;
+    unsigned short len;
+    unsigned char type;
+    char name[];
+  };
+  _Alignas(8) char buf[4096];
+  int dir = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  long n;
+  while (dir >= 0 && (n = syscall(SYS_getdents64, dir, buf, sizeof(buf))) > 0)
+    for (long at = 0; at < n;) {
+      const struct entry *e = (const void *)(buf + at);
+      if (e->name[0] != '.') ask(strtol(e->name, NULL, 10));
+      at += e->len;
+    }
+  if (dir >= 0) close(dir);
+}
+#else
+static void dump_c(void) {}
+#endif
+
+static void dump(void) {
+  put("Python stacks of all threads:\n");
+  raise(SIGNAL_PYTHON);
+  dump_c();
+}
+
+static void on_dump(int sig) {
+  int saved = errno;
+  (void)sig;
+  dump();
+  errno = saved;
+}
+
+static void on_abort(int sig) {
+  dump();
+  if (abort_hook && PyErr_SetInterruptEx(sig) == 0) return;
+  signal(sig, SIG_DFL);
+  raise(sig);
+}
+
+static void handle(int sig, void (*fn)(int)) {
+  /* Nothing blocked: the handlers below are called from within those above. */
+  struct sigaction act = {.sa_handler = fn, .sa_flags = SA_RESTART};
+  sigemptyset(&act.sa_mask);
+  sigaction(sig, &act, NULL);
+}
+
+int cw_dump_init(int fd, bool hook) {
+  CW_ASSERT_GIL();
+  out = fd;
+  abort_hook = hook;
+  PyObject *module = PyImport_ImportModule("faulthandler"), *r = NULL;
+  PyObject *call = module ? PyObject_GetAttrString(module, "register") : NULL;
+  PyObject *args =
+      call ? Py_BuildValue("(iiOO)", SIGNAL_PYTHON, fd, Py_True, Py_False) : NULL;
+  if (args) r = PyObject_CallObject(call, args);
+  Py_XDECREF(args);
+  Py_XDECREF(call);
+  Py_XDECREF(module);
+  if (!r) return -1;
+  Py_DECREF(r);
+#ifdef HAVE_BACKTRACE
+  /* The first call loads a library: not in a signal handler. */
+  void *frames[1];
+  (void)backtrace(frames, 1);
+  handle(SIGNAL_THREAD, on_thread);
+#endif
+  handle(CW_SIGNAL_DUMP, on_dump);
+  handle(SIGABRT, on_abort);
+  return 0;
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/* Calls of the package's Python modules. */
+#include "worker/extras.h"
+
+#include <string.h>
+
+#include "base/log.h"
+#include "wsgi/wsgi.h"
+
+static PyObject *hooks; /* cwsgi._hooks.WorkerHooks, or NULL */
+
+static const char *const worker_hooks[] = {
+    "post_fork",   "post_worker_init", "worker_int",  "worker_abort",
+    "worker_exit", "pre_request",      "post_request"};
+
+bool cw_extras_have(const cw_settings_t *s, const char *hook) {
+  return cw_opt_has(s, CW_OPT_HOOKS, hook);
+}
+
+/* The settings as a list of str "name=value". */
+static CW_NEW PyObject *entries_of(const cw_settings_t *s) {
+  cw_buf_t text = {0};
+  PyObject *list = PyList_New(0);
+  if (cw_settings_entries(s, &text) != 0) {
+    PyErr_NoMemory();
+    Py_CLEAR(list);
+  }
+  for (size_t at = 0; list && at < text.len; at += strlen(text.p + at) + 1) {
+    PyObject *entry = PyUnicode_DecodeFSDefault(text.p + at);
+    if (!entry || PyList_Append(list, entry) < 0) Py_CLEAR(list);
+    Py_XDECREF(entry);
+  }
+  cw_buf_free(&text);
+  return list;
+}
+
+/* The items of a list setting as a list of str. */
+static CW_NEW PyObject *items_of(const cw_settings_t *s, cw_opt_t id) {
+  const cw_value_t *v = &s->v[id];
+  PyObject *list = PyList_New(0);
+  for (unsigned i = 0; list && i < v->n_items; i++) {
+    PyObject *item = PyUnicode_DecodeFSDefault(v->items[i]);
+    if (!item || PyList_Append(list, item) < 0) Py_CLEAR(list);
+    Py_XDECREF(item);
+  }
+  return list;
+}
+
+/* Calls module.name(*args); takes `args`, which may be NULL with an exception set. */
+static CW_NEW PyObject *call(const char *module_name, const char *name,
+                             PyObject *args) {
+  PyObject *module = args ? PyImport_ImportModule(module_name) : NULL;
+  PyObject *fn = module ? PyObject_GetAttrString(module, name) : NULL;
+  PyObject *r = fn ? PyObject_CallObject(fn, args) : NULL;
+  Py_XDECREF(fn);
+  Py_XDECREF(module);
+  Py_XDECREF(args);
+  return r;
+}
+
+static CW_RAISES int done(PyObject *r) {
+  Py_XDECREF(r);
+  return r ? 0 : -1;
+}
+
+/* ---- before the app ------------------------------------------------------- */
+
+static CW_RAISES int set_up_logging(const cw_settings_t *s) {
+  if (cw_opt_str(s, CW_OPT_LOGCONFIG) || cw_opt_str(s, CW_OPT_LOGCONFIG_JSON) ||
+      cw_opt_str(s, CW_OPT_LOGCONFIG_DICT))
+    return done(
+        call("cwsgi._logging", "configure", Py_BuildValue("(N)", entries_of(s))));
+  return done(call("cwsgi._loggers", "install_lazy",
+                   Py_BuildValue("(s)", cw_opt_str(s, CW_OPT_LOGLEVEL))));
+}
+
+static CW_RAISES int make_hooks(const cw_settings_t *s) {
+  bool any = false;
+  for (size_t i = 0; i < CW_ARRAY_LEN(worker_hooks); i++)
+    any |= cw_extras_have(s, worker_hooks[i]);
+  if (!any) return 0;
+  hooks = call("cwsgi._hooks", "WorkerHooks",
+               Py_BuildValue("(sNN)", cw_opt_str(s, CW_OPT_CONFIG),
+                             items_of(s, CW_OPT_HOOKS), entries_of(s)));
+  if (!hooks) return -1;
+  if (cw_extras_have(s, "pre_request") || cw_extras_have(s, "post_request"))
+    cw_wsgi_set_hooks(hooks);
+  return 0;
+}
+
+int cw_extras_begin(const cw_settings_t *s) {
+  CW_ASSERT_GIL();
+  return set_up_logging(s) < 0 || make_hooks(s) < 0 ? -1 : 0;
+}
+
+int cw_extras_forked(int age) {
+  CW_ASSERT_GIL();
+  return hooks ? done(PyObject_CallMethod(hooks, "post_fork", "i", age)) : 0;
+}
+
+/* ---- before the port opens ------------------------------------------------ */
+
+/* The list that cwsgi.on_startup() or on_shutdown() fills, where somebody has imported
+ * cwsgi and used it; else NULL without an exception. */
+static CW_NEW PyObject *registered(const char *name) {
+  PyObject *modules = PyImport_GetModuleDict();             /* borrowed */
+  PyObject *cwsgi = PyDict_GetItemString(modules, "cwsgi"); /* borrowed */
+  PyObject *list = cwsgi ? PyObject_GetAttrString(cwsgi, name) : NULL;
+  if (!list) PyErr_Clear();
+  if (list && PyObject_IsTrue(list) != 1) Py_CLEAR(list);
+  return list;
+}
+
+static CW_RAISES int prepare(const cw_settings_t *s, PyObject *app) {
+  PyObject *functions = registered("_startup_functions");
+  bool any = functions != NULL;
+  Py_XDECREF(functions);
+  if (!any && !s->v[CW_OPT_WARMUP].n_items) return 0;
+  return done(call("cwsgi._startup", "prepare",
+                   Py_BuildValue("(ONN)", app, items_of(s, CW_OPT_WARMUP),
+                                 cw_wsgi_environ_template())));
+}
+
+static CW_RAISES int start_reloader(const cw_settings_t *s) {
+  if (!cw_opt_num(s, CW_OPT_RELOAD)) return 0;
+  PyObject *core = PyImport_ImportModule("cwsgi._core");
+  PyObject *changed = core ? PyObject_GetAttrString(core, "_changed") : NULL;
+  Py_XDECREF(core);
+  if (!changed) return -1;
+  return done(call("cwsgi._reload", "start",
+                   Py_BuildValue("(sNN)", cw_opt_str(s, CW_OPT_RELOAD_ENGINE),
+                                 items_of(s, CW_OPT_RELOAD_EXTRA_FILES), changed)));
+}
+
+int cw_extras_start(const cw_settings_t *s, PyObject *app) {
+  CW_ASSERT_GIL();
+  if (hooks && done(PyObject_CallMethod(hooks, "post_worker_init", "O", app)) < 0)
+    return -1;
+  return prepare(s, app) < 0 || start_reloader(s) < 0 ? -1 : 0;
+}
+
+/* ---- the end -------------------------------------------------------------- */
+
+void cw_extras_end(int64_t grace_ms, bool interrupted) {
+  CW_ASSERT_GIL();
+  PyObject *functions = registered("_shutdown_functions");
+  if (functions && done(call("cwsgi._startup", "shutdown",
+                             Py_BuildValue("(d)", (double)grace_ms / 1000))) < 0)
+    cw_wsgi_report("Exception in cwsgi.on_shutdown functions");
+  Py_XDECREF(functions);
+  if (hooks && interrupted && done(PyObject_CallMethod(hooks, "worker_int", NULL)) < 0)
+    cw_wsgi_report("Exception in the worker_int hook");
+  if (hooks && done(PyObject_CallMethod(hooks, "worker_exit", NULL)) < 0)
+    cw_wsgi_report("Exception in the worker_exit hook");
+  cw_wsgi_set_hooks(NULL);
+  Py_CLEAR(hooks);
+}

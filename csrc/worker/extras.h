@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* The parts of a worker that are written in Python, each loaded only where it is used:
+ * hooks of the configuration file, logging, start-up and shut-down functions, warm-up,
+ * the reloader. All functions need the GIL, main thread. */
+#ifndef CW_WORKER_EXTRAS_H
+#define CW_WORKER_EXTRAS_H
+
+#include <stdint.h>
+
+#include "base/options.h"
+#include "wsgi/python.h"
+
+/* Before the app is imported: logging, the object with the hooks. */
+CW_RAISES int cw_extras_begin(const cw_settings_t *s);
+
+/* The post_fork hook: in the worker, as early as it can be. */
+CW_RAISES int cw_extras_forked(int age);
+
+/* The app is here: post_worker_init, functions of cwsgi.on_startup(), warm-up requests,
+ * the reloader. `app` is the callable that requests go to. */
+CW_RAISES int cw_extras_start(const cw_settings_t *s, PyObject *app);
+
+/* The end: functions of cwsgi.on_shutdown(), which get `grace_ms`, then the hooks
+ * worker_int (where `interrupted`) and worker_exit. */
+void cw_extras_end(int64_t grace_ms, bool interrupted);
+
+/* Whether the configuration has this hook. */
+bool cw_extras_have(const cw_settings_t *s, const char *hook);
+
+#endif

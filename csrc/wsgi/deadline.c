@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/* --request-timeout in the app's thread: its stack goes to the log, RequestTimeout is
+ * raised in it at its next bytecode. Everything here is guarded by the GIL. */
+#include "base/log.h"
+#include "wsgi/wsgi.h"
+#include "wsgi/wsgi_internal.h"
+
+PyObject *cw_request_timeout;
+
+/* One for each app thread, linked in at its first request, never freed: threads are
+ * few, and live as long as the worker. */
+typedef struct place {
+  pthread_t id;
+  bool known, open, hit;
+  struct place *next;
+} place_t;
+
+static _Thread_local place_t place;
+static place_t *places;
+
+void cw_deadline_open(void) {
+  if (!place.known) {
+    place = (place_t){.id = pthread_self(), .known = true, .next = places};
+    places = &place;
+  }
+  place.open = true;
+}
+
+void cw_deadline_close(void) {
+  place.open = false;
+  if (CW_LIKELY(!place.hit)) return;
+  place.hit = false;
+  /* One that was not delivered yet must not hit the next request. */
+  PyThreadState_SetAsyncExc((unsigned long)place.id, NULL);
+}
+
+/* The stack of a thread as text. */
+static CW_NEW PyObject *stack_of(unsigned long ident) {
+  PyObject *frames = NULL, *frame = NULL, *lines = NULL, *sep = NULL, *text = NULL;
+  PyObject *sys = PyImport_ImportModule("sys"), *key = PyLong_FromUnsignedLong(ident);
+  PyObject *traceback = PyImport_ImportModule("traceback");
+  if (sys && key && traceback)
+    frames = PyObject_CallMethod(sys, "_current_frames", NULL);
+  if (frames) frame = Py_XNewRef(PyDict_GetItemWithError(frames, key));
+  if (frame) lines = PyObject_CallMethod(traceback, "format_stack", "O", frame);
+  if (lines && (sep = PyUnicode_FromString(""))) text = PyUnicode_Join(sep, lines);
+  Py_XDECREF(sep);
+  Py_XDECREF(lines);
+  Py_XDECREF(frame);
+  Py_XDECREF(frames);
+  Py_XDECREF(traceback);
+  Py_XDECREF(key);
+  Py_XDECREF(sys);
+  return text;
+}
+
+void cw_wsgi_interrupt(pthread_t id) {
+  CW_ASSERT_GIL();
+  place_t *p = places;
+  while (p && !pthread_equal(p->id, id)) p = p->next;
+  if (!p || !p->open) return;
+  PyObject *text = stack_of((unsigned long)id);
+  PyObject *bytes =
+      text ? PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace") : NULL;
+  PyErr_Clear();
+  cw_log_text(CW_LOG_ERROR, bytes ? PyBytes_AS_STRING(bytes) : NULL,
+              bytes ? (size_t)PyBytes_GET_SIZE(bytes) : 0,
+              "REQUEST TIMEOUT: raising cwsgi.RequestTimeout in the thread at");
+  Py_XDECREF(bytes);
+  Py_XDECREF(text);
+  /* Formatting may have let others run: it may be done by now. */
+  if (!p->open) return;
+  p->hit = true;
+  PyThreadState_SetAsyncExc((unsigned long)id, cw_request_timeout);
+}
+
+int cw_deadline_init(PyObject *module) {
+  cw_request_timeout = PyErr_NewExceptionWithDoc(
+      "cwsgi.RequestTimeout",
+      "The request has run longer than --request-timeout. Raised in its thread at its "
+      "next bytecode: what blocks in C ends first.",
+      PyExc_Exception, NULL);
+  if (!cw_request_timeout) return -1;
+  return PyModule_AddObjectRef(module, "RequestTimeout", cw_request_timeout);
+}
