@@ -139,7 +139,9 @@ static bool kept_pace(const cw_conn_t *c, cw_timer_kind_t kind) {
 /* Kept alive and waiting: the one to go when room is needed. */
 static void become_idle(cw_conn_t *c) {
   set_state(c, CW_CONN_IDLE);
-  start_timer(c, CW_TIMER_IDLE);
+  /* The answer may have left before the drain began: it promised to keep the
+   * connection, and a client that believed it has its next request under way. */
+  start_timer(c, c->srv->draining ? CW_TIMER_DRAIN : CW_TIMER_IDLE);
   cw_server_made_room(c->srv);
 }
 
@@ -410,8 +412,6 @@ static void end_request(cw_conn_t *c) {
   cw_req_t *req = c->req;
   cw_timer_stop(&c->timer);
   c->want_write = false;
-  /* A head that went out before the drain began could not announce the end. */
-  if (c->srv->draining && !cw_buf_pending(&c->in)) req->resp.close = true;
   if (req->resp.close) {
     /* A client that asked for the end sends nothing more: no need to wait for it. */
     if (!req->keep_alive && req->body.complete && !cw_buf_pending(&c->in))
@@ -566,6 +566,11 @@ static void on_window_end(cw_conn_t *c) {
   update_poll(c);
 }
 
+static bool has_unread(const cw_conn_t *c) {
+  char byte;
+  return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 void cw_conn_on_timer(cw_conn_t *c) {
   switch (c->state) {
     case CW_CONN_HEAD:
@@ -588,16 +593,31 @@ void cw_conn_on_timer(cw_conn_t *c) {
         is_framed(c->req) ? close_conn(c) : reset_conn(c);
       break;
     case CW_CONN_RUN: on_window_end(c); break;
+    case CW_CONN_IDLE:
+      /* A request that came in this moment is read in this very turn. */
+      if (has_unread(c))
+        start_timer(c, CW_TIMER_DRAIN);
+      else
+        close_conn(c);
+      break;
     default: close_conn(c); break;
   }
 }
 
+/* How long an idle connection has been so, ms. */
+static uint64_t idle_for(const cw_conn_t *c) {
+  const cw_timeqs_t *qs = &c->srv->timers;
+  return uv_now(&c->srv->loop) - (c->timer.due - qs->duration[CW_TIMER_IDLE]);
+}
+
 void cw_conn_on_drain(cw_conn_t *c) {
-  char byte;
+  enum { LONG_IDLE = 5000 }; /* ms: who was silent for so long is not about to speak */
   switch (c->state) {
     case CW_CONN_IDLE:
-      /* What has arrived already is answered; else end before anything is read. */
-      if (recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0) close_conn(c);
+      if (idle_for(c) > LONG_IDLE && !has_unread(c))
+        close_conn(c);
+      else
+        start_timer(c, CW_TIMER_DRAIN);
       break;
     case CW_CONN_PROXY:
     case CW_CONN_HEAD:

@@ -18,6 +18,7 @@ enum {
   TIMER_GRAIN = 100,       /* ms */
   BODY_WINDOW = 10 * 1000, /* ms over which a body's rate is taken */
   LINGER = 2 * 1000,       /* ms for the client to close */
+  DRAIN = 500,             /* ms in which a request may be on its way already */
 };
 
 /* ---- timers ------------------------------------------------------------- */
@@ -232,6 +233,7 @@ cw_server_t *cw_server_new(const cw_listener_t *listeners, int n,
       [CW_TIMER_BODY] = CW_MIN((uint64_t)limits->header, (uint64_t)BODY_WINDOW),
       [CW_TIMER_STALL] = (uint64_t)limits->send,
       [CW_TIMER_LINGER] = LINGER,
+      [CW_TIMER_DRAIN] = DRAIN,
   };
   cw_timeqs_init(&srv->timers, durations);
   srv->tick_due = UINT64_MAX;

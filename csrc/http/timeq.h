@@ -15,6 +15,7 @@ typedef enum cw_timer_kind {
   CW_TIMER_IDLE,   /* keep-alive */
   CW_TIMER_STALL,  /* the client takes no response bytes */
   CW_TIMER_LINGER, /* the client has to close after our goodbye */
+  CW_TIMER_DRAIN,  /* the last wait for a request on a kept-alive connection */
   CW_TIMER_KINDS,
 } cw_timer_kind_t;
 
