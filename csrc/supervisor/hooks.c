@@ -71,7 +71,7 @@ void cw_hooks_start(state_t *st) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(0);
     fcntl(fds[1], F_SETFD, 0);
-    close(fds[0]);
+    cw_close_private();
     sigprocmask(SIG_SETMASK, &st->old_mask, NULL);
     st->launcher->enter_hooks(st->launcher->data, fds[1], cw_opt_str(s, CW_OPT_CONFIG));
   }

@@ -119,6 +119,9 @@ int64_t cw_workers_reconcile(state_t *st);
 /* Forks a process that keeps nothing of the supervisor and enters Python. Returns its
  * id, or -1 after saying why not. */
 pid_t cw_workers_fork(state_t *st, generation_t *gen, int slot);
+/* In a child that does not call exec: closes what exec would have closed. A socket that
+ * it kept would go on listening when nobody serves it any more. */
+void cw_close_private(void);
 void cw_workers_on_notify(state_t *st);
 void cw_workers_on_end(state_t *st, int slot, int status, const struct rusage *ru);
 /* Sends a signal to every worker that lives. */

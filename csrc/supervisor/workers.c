@@ -2,6 +2,7 @@
 /* Worker processes from birth to burial. What is wanted is stated once, in
  * cw_workers_reconcile(): enough workers of the present generation, and of those that
  * have to go as many as are needed until their successors are ready. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/title.h"
 #include "supervisor/granted.h"
 #include "supervisor/identity.h"
 #include "supervisor/sdnotify.h"
@@ -26,24 +28,30 @@ enum {
 
 /* ---- start ---------------------------------------------------------------- */
 
+void cw_close_private(void) {
+  DIR *dir = opendir("/proc/self/fd");
+  const struct dirent *entry;
+  while (dir && (entry = readdir(dir)) != NULL) {
+    int fd = atoi(entry->d_name), flags = fcntl(fd, F_GETFD);
+    if (fd > STDERR_FILENO && fd != dirfd(dir) && flags >= 0 && (flags & FD_CLOEXEC))
+      close(fd);
+  }
+  if (dir) closedir(dir);
+}
+
 /* In the new process: leaves nothing of the supervisor behind. */
 static CW_NORETURN void become(state_t *st, generation_t *gen, int slot, pid_t parent) {
   const cw_settings_t *s = &gen->settings;
   const char *dir = cw_opt_str(s, CW_OPT_CHDIR);
   const cw_value_t *env = &s->v[CW_OPT_RAW_ENV];
-  close(st->signal_fd);
-  close(st->notify[0]);
-  if (st->hooks.fd >= 0) close(st->hooks.fd);
-  /* Those of other generations, and our ends of socket pairs, close on exec; a worker
-   * that is not exec'ed must not keep them open either. */
-  generation_t *others[4];
-  int n = cw_zygotes(st, others, CW_ARRAY_LEN(others));
-  for (int i = 0; i < n; i++) close(others[i]->zygote.fd);
   for (int i = 0; i < gen->sockets.n; i++) fcntl(gen->sockets.l[i].fd, F_SETFD, 0);
   fcntl(gen->h_fd, F_SETFD, 0);
   fcntl(st->board_fd, F_SETFD, 0);
   fcntl(st->notify[1], F_SETFD, 0);
-  if (gen->h->zygote_fd >= 0) fcntl(gen->h->zygote_fd, F_SETFD, 0);
+  if (slot == CW_SLOT_ZYGOTE) fcntl(gen->h->zygote_fd, F_SETFD, 0);
+  cw_close_private();
+  /* Until Python is there; nobody should take it for a supervisor meanwhile. */
+  cw_title_set(slot < 0 ? "cwsgi: preloading" : "cwsgi: worker %d", slot + 1);
   if (dir && chdir(dir) != 0) {
     cw_complain("--chdir: cannot enter %s: %s", dir, strerror(errno));
     _exit(EXIT_CONFIG);

@@ -41,15 +41,15 @@ static int start(state_t *st, generation_t *gen) {
   }
   fcntl(fds[0], F_SETFL, O_NONBLOCK);
   gen->h->zygote_fd = fds[1];
+  z->fd = fds[0];
   pid_t pid = cw_workers_fork(st, gen, CW_SLOT_ZYGOTE);
   close(fds[1]);
-  gen->h->zygote_fd = -1;
   if (pid < 0) {
     close(fds[0]);
+    z->fd = -1;
     return -1;
   }
   z->pid = pid;
-  z->fd = fds[0];
   z->ready = false;
   cw_log(CW_LOG_INFO, "Preloading the app in pid: %d", (int)pid);
   return 0;

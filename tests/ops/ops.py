@@ -1,0 +1,91 @@
+"""What the tests of operation share: worker processes by kind, clients under load."""
+
+import threading
+
+import psutil
+from client import SLOW, wait_for
+
+
+def titled(server, word):
+    """The supervisor's children whose title says what they are."""
+    found = []
+    for process in server.workers():
+        try:
+            title = " ".join(process.cmdline())
+        except psutil.Error:
+            continue
+        if title.startswith(f"cwsgi: {word}"):
+            found.append(process)
+    return found
+
+
+def worker_pids(server):
+    return {process.pid for process in titled(server, "worker")}
+
+
+def wait_workers(server, count, without=()):
+    """Waits for `count` workers, none of them of `without`, and returns their pids."""
+    wait_for(
+        lambda: len(worker_pids(server)) == count and not worker_pids(server) & set(without),
+        lambda: f"{count} workers: {worker_pids(server)} without {without}\n{server.log()}",
+        20,
+    )
+    return worker_pids(server)
+
+
+class Load:
+    """Clients that ask again and again on kept-alive connections, and count what they get.
+
+    A request is lost if it was sent on a connection that the server had not announced to
+    close, and got no whole answer. Refused connections are counted apart.
+    """
+
+    def __init__(self, server, clients=8, path="/who", keep_alive=True):
+        self.server, self.path, self.keep_alive = server, path, keep_alive
+        self.answered, self.lost, self.refused, self.statuses = 0, [], 0, {}
+        self.bodies = []
+        self.stopping = threading.Event()
+        self.lock = threading.Lock()
+        self.threads = [threading.Thread(target=self._ask) for _ in range(clients)]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exc):
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join(30 * SLOW)
+
+    def wait_answers(self, more):
+        goal = self.answered + more
+        wait_for(lambda: self.answered >= goal, lambda: f"{goal} answers: {self.answered}", 30)
+
+    def _ask(self):
+        from client import Client, request
+
+        while not self.stopping.is_set():
+            try:
+                client = Client(self.server.binds[0].connect())
+            except OSError:
+                with self.lock:
+                    self.refused += 1
+                if self.server.proc.poll() is not None:
+                    return
+                continue
+            with client:
+                while not self.stopping.is_set():
+                    try:
+                        client.send(request(self.path))
+                        response = client.response()
+                    except (OSError, AssertionError) as error:
+                        with self.lock:
+                            self.lost.append(repr(error))
+                        break
+                    with self.lock:
+                        self.answered += 1
+                        self.statuses[response.status] = self.statuses.get(response.status, 0) + 1
+                        self.bodies.append(response.body)
+                    if response.closes or not self.keep_alive:
+                        break
