@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -22,7 +24,8 @@ static void be_adopted(const cw_heritage_t *h) {
   for (int i = 0; getppid() != h->supervisor; i++) {
     /* Nobody tells when it happens; it takes microseconds, or the supervisor is gone.
      */
-    if (i == ADOPTION_TRIES || kill(h->supervisor, 0) != 0) _exit(0);
+    bool gone = kill(h->supervisor, 0) != 0 && errno == ESRCH;
+    if (i == ADOPTION_TRIES || gone) _exit(0);
     usleep(ADOPTION_US);
   }
   prctl(PR_SET_PDEATHSIG, SIGTERM);

@@ -7,13 +7,13 @@ tell a client that left from other errors. Types are in the stub beside this fil
 
 from ._version import __version__
 
-__all__ = ["ClientDisconnected", "__version__"]
+__all__ = ["ClientDisconnected", "RequestTimeout", "__version__", "after_response"]
 
 
 def __getattr__(name):
     """Load the extension only where something of it is asked for (PEP 562)."""
-    if name == "ClientDisconnected":
-        from ._core import ClientDisconnected
+    if name in ("ClientDisconnected", "RequestTimeout", "after_response"):
+        from . import _core
 
-        return ClientDisconnected
+        return getattr(_core, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -28,7 +28,8 @@ def test_hup_takes_new_code(serve, preload):
     wait_workers(server, 2, without=old)
     wait_for(lambda: version(server) == "2", "the new version")
     assert "Reloaded" in server.log()
-    assert len(titled(server, "preloaded")) == (1 if preload else 0)
+    # The preloading process of the old code ends with its last worker.
+    wait_for(lambda: len(titled(server, "preload")) == (1 if preload else 0), "one generation")
 
 
 @pytest.mark.parametrize("preload", [False, True])

@@ -1,0 +1,206 @@
+"""Who the processes are: user, umask, pid file, titles, the background."""
+
+import json
+import os
+import pwd
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+import psutil
+import pytest
+from client import wait_for
+from ops import titled, wait_workers
+from server import APPS, Port, UnixPath, clean_env, program, run
+
+NOBODY = pwd.getpwnam("nobody")
+
+
+@pytest.fixture
+def for_nobody(tmp_path):
+    """Options and variables for a server whose workers are nobody's.
+
+    An interpreter that root alone can reach, as in root's home, is of no use then: these
+    tests take the system's, of the same version, and a copy of the package.
+    """
+    system = Path("/usr/bin/python3")
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if os.getuid() != 0:
+        pytest.skip("needs root")
+    if not os.path.realpath(system).endswith(version):
+        pytest.skip(f"the system's Python is not {version}")
+    for folder in [tmp_path, *tmp_path.parents]:
+        if folder.is_relative_to(tempfile.gettempdir()) and folder != Path(tempfile.gettempdir()):
+            folder.chmod(0o777)
+    package = Path(sysconfig.get_path("platlib")) / "cwsgi"
+    shutil.copytree(package, tmp_path / "lib" / "cwsgi")
+    apps = shutil.copytree(APPS, tmp_path / "apps")
+    state = tmp_path / "state"
+    state.mkdir()
+    state.chmod(0o777)
+    return {
+        "chdir": apps,
+        "env": {
+            "CWSGI_PYTHON": system,
+            "CWSGI_TEST_DIR": state,
+            "PYTHONPATH": tmp_path / "lib",
+        },
+    }
+
+
+@pytest.mark.parametrize("preload", [False, True])
+@pytest.mark.parametrize("user", ["nobody", str(NOBODY.pw_uid)])
+def test_user_and_group(serve, for_nobody, user, preload):
+    options = ["--user", user, "--group", NOBODY.pw_gid, *(["--preload"] if preload else [])]
+    server = serve("ops:app", *options, **for_nobody)
+    answer = json.loads(server.get("/who").body)
+    assert (answer["uid"], answer["gid"]) == (NOBODY.pw_uid, NOBODY.pw_gid)
+    assert answer["groups"] == [NOBODY.pw_gid]
+    assert psutil.Process(server.pid).uids().real == 0
+
+
+def test_initgroups(serve, for_nobody):
+    groups = os.getgrouplist("nobody", NOBODY.pw_gid)
+    server = serve("ops:app", "-u", "nobody", "-g", NOBODY.pw_gid, "--initgroups", **for_nobody)
+    assert sorted(json.loads(server.get("/who").body)["groups"]) == sorted(groups)
+
+
+def test_low_port_is_bound_before_the_user_changes(serve, for_nobody):
+    server = serve("ops:app", "-u", "nobody", binds=[low_port()], **for_nobody)
+    assert json.loads(server.get("/who").body)["uid"] == NOBODY.pw_uid
+
+
+def low_port():
+    """A free port below 1024, kept as Port keeps one."""
+    for number in range(1023, 900, -1):
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(("127.0.0.1", number))
+        except OSError:
+            sock.close()
+            continue
+        port = Port()
+        port.close()
+        port.sock, port.number = sock, number
+        return port
+    raise AssertionError("no low port is free")
+
+
+def test_workers_of_another_user_end_with_the_supervisor(serve, for_nobody):
+    """A change of user makes the kernel forget the death signal; it is set after."""
+    server = serve("ops:app", "-u", "nobody", workers=2, **for_nobody)
+    pids = wait_workers(server, 2)
+    server.expected_exit = None
+    server.send_signal(signal.SIGKILL)
+    server.wait_exit()
+    wait_for(lambda: not any(map(psutil.pid_exists, pids)), "the workers to end")
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (["--user", "no-such-user"], "no user 'no-such-user'"),
+        (["--group", "no-such-group"], "no group 'no-such-group'"),
+        (["--umask", "999"], "--umask"),
+        (["--umask", "rwx"], "--umask"),
+    ],
+)
+def test_bad_identities(options, said):
+    result = run(*options, "hello:app")
+    assert result.returncode == 1
+    assert said in result.stderr
+
+
+@pytest.mark.parametrize("text, mask", [("022", 0o22), ("0o77", 0o77), ("18", 0o22)])
+def test_umask(serve, text, mask):
+    server = serve("ops:app", "-m", text)
+    assert json.loads(server.get("/who").body)["umask"] == mask
+
+
+@pytest.mark.parametrize("options, mode", [([], 0o777), (["-m", "0o77"], 0o700)])
+def test_mode_of_unix_sockets(serve, tmp_path, options, mode):
+    path = tmp_path / "s"
+    serve("hello:app", *options, binds=[UnixPath(path)])
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+def test_owner_of_unix_sockets(serve, for_nobody, tmp_path):
+    path = tmp_path / "s"
+    serve("ops:app", "-u", "nobody", binds=[UnixPath(path)], **for_nobody)
+    assert path.stat().st_uid == NOBODY.pw_uid
+
+
+def test_pid_file(serve, tmp_path):
+    pidfile = tmp_path / "pid"
+    server = serve("hello:app", "-p", pidfile)
+    assert pidfile.read_text() == f"{server.pid}\n"
+    result = run("-p", pidfile, "-b", "127.0.0.1:0", "hello:app")
+    assert result.returncode == 1
+    assert f"names process {server.pid}, which is running" in result.stderr
+    assert pidfile.read_text() == f"{server.pid}\n"
+    server.stop()
+    assert not pidfile.exists()
+
+
+def test_stale_pid_file(serve, tmp_path):
+    pidfile = tmp_path / "pid"
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    pidfile.write_text(f"{gone.pid}\n")
+    server = serve("hello:app", "--pid", pidfile)
+    assert pidfile.read_text() == f"{server.pid}\n"
+
+
+def titles(server):
+    return {" ".join(p.cmdline()).strip() for p in titled(server, "worker")}
+
+
+def test_titles(serve):
+    server = serve("hello:app", workers=2)
+    wait_workers(server, 2)
+    expected = {"cwsgi: worker 1 [hello:app]", "cwsgi: worker 2 [hello:app]"}
+    wait_for(lambda: titles(server) == expected, lambda: f"titles: {titles(server)}")
+    own = " ".join(psutil.Process(server.pid).cmdline()).strip()
+    assert own == "cwsgi: supervisor [hello:app]"
+
+
+def test_titles_with_a_name(serve, door):
+    server = serve("ops:app", "-n", "shop", env={"CWSGI_DOOR": door, "KEPT": "value"})
+    wait_for(lambda: titles(server) == {"cwsgi: worker 1 [shop]"}, "the title")
+    # The command line as typed, in spite of the title over it.
+    argv = json.loads(server.get("/who").body)["argv"]
+    assert argv[0].endswith("cwsgi") and argv[-2:] == ["shop", "ops:app"]
+
+
+def test_daemon(tmp_path):
+    port, pidfile = Port(), tmp_path / "pid"
+    command = [*program(), "-D", "-p", str(pidfile), "-b", str(port), "--chdir"]
+    env = clean_env({"CWSGI_TEST_DIR": tmp_path})
+    done = subprocess.run([*command, str(APPS), "hello:app"], env=env, timeout=30)
+    assert done.returncode == 0
+    wait_for(pidfile.exists, "the pid file")
+    pid = int(pidfile.read_text())
+    try:
+        wait_for(lambda: not port.refuses(), "the daemon to listen")
+        process = psutil.Process(pid)
+        assert process.terminal() is None
+        assert os.getsid(pid) != os.getsid(0)
+        assert os.readlink(f"/proc/{pid}/fd/2") == "/dev/null"
+    finally:
+        os.kill(pid, signal.SIGTERM)
+    wait_for(lambda: not psutil.pid_exists(pid), "the daemon to end")
+    assert not pidfile.exists()
+    port.close()
+
+
+def test_daemon_says_what_is_wrong_first(tmp_path):
+    result = run("-D", "--chdir", "/no/such/folder", "hello:app", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "/no/such/folder" in result.stderr
