@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -288,6 +289,18 @@ static const char *title_of(const cw_settings_t *s) {
   return name ? name : app ? app : s->v[CW_OPT_MOUNT].items[0];
 }
 
+/* --listen early: who connects waits in the backlog until a worker is ready. */
+static int listen_early(state_t *st) {
+  const cw_settings_t *s = settings_of(st);
+  if (strcmp(cw_opt_str(s, CW_OPT_LISTEN), "early") != 0) return 0;
+  for (int i = 0; i < st->gen->sockets.n; i++)
+    if (listen(st->gen->sockets.l[i].fd, (int)cw_opt_num(s, CW_OPT_BACKLOG)) != 0) {
+      cw_complain("cannot listen: %s", strerror(errno));
+      return -1;
+    }
+  return 0;
+}
+
 int cw_supervise(const cw_launcher_t *launcher, cw_settings_t *settings) {
   static state_t st; /* large, and there is one supervisor */
   const char *upgrade = getenv(CW_ENV_UPGRADE);
@@ -297,6 +310,7 @@ int cw_supervise(const cw_launcher_t *launcher, cw_settings_t *settings) {
   unsetenv(CW_ENV_UPGRADE);
   if (!st.gen) return EXIT_CONFIG;
   cw_generation_ref(st.gen);
+  if (listen_early(&st) != 0) return EXIT_CONFIG;
   const cw_settings_t *s = settings_of(&st);
   /* The process that goes to the background is another one. */
   st.daemon = cw_opt_num(s, CW_OPT_DAEMON) != 0;

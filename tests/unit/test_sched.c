@@ -33,7 +33,7 @@ static void on_start(void) {
 static void on_end(void) {
   atomic_fetch_add(&ended_threads, 1);
 }
-static const cw_runtime_t fake = {on_start, on_end, gil_take, gil_give};
+static const cw_runtime_t fake = {on_start, on_end, gil_take, gil_give, NULL};
 
 static void answer(cw_req_t *req) {
   size_t taken;
