@@ -3,16 +3,24 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/syslog.h"
+
 enum { LINE = 2048 };
 
 static cw_log_level_t threshold = CW_LOG_INFO;
+static int log_fd = STDERR_FILENO; /* a file's stays the same when it is reopened */
+static char *log_path;             /* absolute; NULL: standard error */
+static atomic_uint counts[CW_LOG_CRITICAL + 1];
 
 static const char *const names[] = {"debug", "info", "warning", "error", "critical"};
 static const char *const titles[] = {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"};
@@ -27,12 +35,66 @@ int cw_log_level_parse(const char *name) {
   return -1;
 }
 
+/* ---- where lines go ------------------------------------------------------- */
+
+char *cw_path_absolute(const char *path) {
+  char *dir = path[0] == '/' ? NULL : getcwd(NULL, 0), *full = NULL;
+  if (!dir) return strdup(path);
+  if (asprintf(&full, "%s/%s", dir, path) < 0) full = NULL;
+  free(dir);
+  return full;
+}
+
+int cw_log_file(const char *path, int flags) {
+  return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | flags, 0666);
+}
+
+int cw_log_open(const char *path, char *err, size_t err_len) {
+  char *full = NULL;
+  int fd = STDERR_FILENO;
+  if (strcmp(path, "-") != 0) {
+    full = cw_path_absolute(path);
+    fd = full ? cw_log_file(full, 0) : -1;
+    if (fd < 0) {
+      snprintf(err, err_len, "--error-logfile: cannot open %s: %s", path,
+               strerror(errno));
+      free(full);
+      return -1;
+    }
+  }
+  if (log_fd != STDERR_FILENO) close(log_fd);
+  free(log_path);
+  log_fd = fd;
+  log_path = full;
+  return 0;
+}
+
+void cw_log_reopen(void) {
+  if (!log_path) return;
+  int fd = cw_log_file(log_path, 0);
+  /* In one step: a line that is being written goes to the one or the other. */
+  if (fd < 0 || dup3(fd, log_fd, O_CLOEXEC) < 0)
+    cw_log(CW_LOG_ERROR, "cannot reopen %s: %s", log_path, strerror(errno));
+  if (fd >= 0) close(fd);
+}
+
+int cw_log_fd(void) {
+  return log_fd;
+}
+
+unsigned cw_log_take_count(cw_log_level_t level) {
+  if (atomic_load_explicit(&counts[level], memory_order_relaxed) == 0) return 0;
+  return atomic_exchange(&counts[level], 0);
+}
+
+/* ---- lines ---------------------------------------------------------------- */
+
 /* One line or block at a time: a write to a pipe may stop half-way. */
 static pthread_mutex_t writing = PTHREAD_MUTEX_INITIALIZER;
 
-static void write_all(const char *p, size_t n) {
+static void write_all(int fd, const char *p, size_t n) {
   while (n > 0) {
-    ssize_t w = write(STDERR_FILENO, p, n);
+    ssize_t w = write(fd, p, n);
     if (w < 0 && errno == EINTR) continue;
     if (w <= 0) return; /* nowhere left to say so */
     p += w;
@@ -41,17 +103,31 @@ static void write_all(const char *p, size_t n) {
 }
 
 /* Ends the `n` bytes of `line` with a newline and writes it, and `text` under it. */
-static void put_line(char *line, size_t n, const char *text, size_t text_len) {
+static void put_line(int fd, char *line, size_t n, const char *text, size_t text_len) {
   n = CW_MIN(n, (size_t)LINE - 1);
   for (size_t i = 0; i < n; i++)
     if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f) line[i] = '?';
   line[n++] = '\n';
   int saved = errno;
   pthread_mutex_lock(&writing);
-  write_all(line, n);
-  write_all(text, text_len);
+  write_all(fd, line, n);
+  write_all(fd, text, text_len);
   pthread_mutex_unlock(&writing);
   errno = saved;
+}
+
+/* The same lines for syslog, one message each. */
+static void put_syslog(cw_log_level_t level, const char *line, size_t n,
+                       const char *text, size_t text_len) {
+  cw_syslog_send(CW_SYSLOG_ERROR, level, line, n);
+  while (text_len) {
+    const char *lf = memchr(text, '\n', text_len);
+    size_t len = lf ? (size_t)(lf - text) : text_len;
+    if (len) cw_syslog_send(CW_SYSLOG_ERROR, level, text, len);
+    len += lf != NULL;
+    text += len;
+    text_len -= len;
+  }
 }
 
 /* "[time] [pid] [LEVEL] " */
@@ -65,27 +141,32 @@ static size_t put_prefix(char line[LINE], cw_log_level_t level) {
                               titles[level]);
 }
 
-void cw_log(cw_log_level_t level, const char *fmt, ...) {
-  if (level < threshold) return;
+static void put(cw_log_level_t level, const char *text, size_t text_len,
+                const char *fmt, va_list ap) {
   char line[LINE];
   size_t n = put_prefix(line, level);
+  int m = vsnprintf(line + n, sizeof(line) - n, fmt, ap);
+  size_t end = CW_MIN(n + (size_t)CW_MAX(m, 0), (size_t)LINE - 1);
+  atomic_fetch_add_explicit(&counts[level], 1, memory_order_relaxed);
+  put_line(log_fd, line, end, text, text_len);
+  if (cw_syslog_on()) put_syslog(level, line + n, end - n, text, text_len);
+}
+
+void cw_log(cw_log_level_t level, const char *fmt, ...) {
+  if (level < threshold) return;
   va_list ap;
   va_start(ap, fmt);
-  int m = vsnprintf(line + n, sizeof(line) - n, fmt, ap);
+  put(level, NULL, 0, fmt, ap);
   va_end(ap);
-  put_line(line, n + (size_t)CW_MAX(m, 0), NULL, 0);
 }
 
 void cw_log_text(cw_log_level_t level, const char *text, size_t text_len,
                  const char *fmt, ...) {
   if (level < threshold) return;
-  char line[LINE];
-  size_t n = put_prefix(line, level);
   va_list ap;
   va_start(ap, fmt);
-  int m = vsnprintf(line + n, sizeof(line) - n, fmt, ap);
+  put(level, text, text_len, fmt, ap);
   va_end(ap);
-  put_line(line, n + (size_t)CW_MAX(m, 0), text, text_len);
 }
 
 void cw_complain(const char *fmt, ...) {
@@ -95,7 +176,5 @@ void cw_complain(const char *fmt, ...) {
   va_start(ap, fmt);
   int m = vsnprintf(line + n, sizeof(line) - n, fmt, ap);
   va_end(ap);
-  put_line(line, n + (size_t)CW_MAX(m, 0), NULL, 0);
+  put_line(STDERR_FILENO, line, n + (size_t)CW_MAX(m, 0), NULL, 0);
 }
-
-void cw_log_reopen(void) {}

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The error log: one line, one write(2), to standard error. Any thread, any GIL
- * state; never allocates. Not for signal handlers. */
+/* The error log: one line, one write(2), to standard error or a file, and to syslog
+ * where that is on. Any thread, any GIL state; never allocates. Not for signal
+ * handlers.
+ */
 #ifndef CW_BASE_LOG_H
 #define CW_BASE_LOG_H
 
@@ -17,6 +19,30 @@ typedef enum cw_log_level {
 /* Lines below this level are dropped. Set once, before threads start. */
 void cw_log_set_level(cw_log_level_t level);
 
+/* Lets lines go to the file `path` from now on; "-" is standard error, where they go at
+ * first. A path that is not absolute counts from today's folder. Returns 0, or -1 with
+ * the reason in `err`; nothing has changed then. Not while other threads log. */
+CW_MUSTCHECK int cw_log_open(const char *path, char *err, size_t err_len);
+
+/* Opens the file of that name anew, for log rotation: the old one may have been
+ * renamed. Other threads may go on logging; goes on with the old file where it fails.
+ */
+void cw_log_reopen(void);
+
+/* Where lines go: for others who write whole lines of their own. */
+int cw_log_fd(void);
+
+/* Lines of this level since the last call, for statsd. */
+unsigned cw_log_take_count(cw_log_level_t level);
+
+/* Makes a path absolute, for files that are opened again later, from another folder.
+ * NULL when out of memory; the caller frees. */
+CW_MUSTCHECK char *cw_path_absolute(const char *path);
+
+/* Opens a log file to append to, with open(2)'s `flags` besides; made with the umask's
+ * mode. A descriptor or -1 (errno). */
+CW_MUSTCHECK int cw_log_file(const char *path, int flags);
+
 /* The level named `name` (gunicorn's names), or -1. */
 int cw_log_level_parse(const char *name);
 
@@ -29,10 +55,8 @@ void cw_log(cw_log_level_t level, const char *fmt, ...) CW_PRINTF(2, 3);
 void cw_log_text(cw_log_level_t level, const char *text, size_t n, const char *fmt, ...)
     CW_PRINTF(4, 5);
 
-/* Opens the log file again, where there is one. */
-void cw_log_reopen(void);
-
-/* Writes a message for whoever typed the command: "cwsgi: message". */
+/* Writes a message for whoever typed the command to standard error: "cwsgi: message".
+ */
 void cw_complain(const char *fmt, ...) CW_PRINTF(1, 2);
 
 #endif

@@ -168,7 +168,8 @@ CW_OPTION(SYSLOG_ADDR, "syslog_addr", "--log-syslog-to", NULL, TEXT,
           "syslog's address: unix://PATH (#dgram or #stream), udp://HOST:PORT or "
           "tcp://HOST:PORT")
 CW_OPTION(SYSLOG_PREFIX, "syslog_prefix", "--log-syslog-prefix", NULL, TEXT, NULL,
-          "NAME", "Logging", "the program's name in syslog; default cwsgi.PROC_NAME")
+          "NAME", "Logging",
+          "name in syslog: gunicorn.NAME, as gunicorn's; default cwsgi.PROC_NAME")
 CW_OPTION(SYSLOG_FACILITY, "syslog_facility", "--log-syslog-facility", NULL, TEXT,
           "user", "NAME", "Logging", "syslog's facility")
 CW_OPTION(DISABLE_REDIRECT_ACCESS_TO_SYSLOG, "disable_redirect_access_to_syslog",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* wsgi.errors: text to standard error, whole lines only, from any thread. Each thread
+/* wsgi.errors: text to the error log, whole lines only, from any thread. Each thread
  * collects its own line, so that lines of two threads never mix. */
 #include <errno.h>
 #include <stdlib.h>
@@ -21,7 +21,7 @@ static PyTypeObject *errors_type;
 
 static void write_all(const char *p, size_t n) {
   while (n > 0) {
-    ssize_t w = write(STDERR_FILENO, p, n);
+    ssize_t w = write(cw_log_fd(), p, n);
     if (w < 0 && errno == EINTR) continue;
     if (w <= 0) return; /* nowhere left to say so */
     p += w;
