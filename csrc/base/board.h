@@ -62,6 +62,7 @@ typedef struct cw_board {
   _Atomic uint64_t restarts; /* workers replaced because they died or were stuck */
   _Atomic uint64_t reloads;
   _Atomic int workers; /* wanted */
+  _Atomic int used;    /* slots from here on have never had a worker that served */
   cw_slot_t slots[CW_MAX_WORKERS];
 } cw_board_t;
 
