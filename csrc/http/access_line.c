@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: MIT */
+/* The access log's lines: %-formats, json and gcp (what Google Cloud Logging lifts out
+ * of a line: its LogEntry's severity, httpRequest and trace). */
+#include "http/access_line.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "http/checks.h"
+#include "http/sink.h"
+
+enum {
+  VALUE = 1500,     /* most bytes of one value, escapes included; */
+  SHORT_VALUE = 500 /* together they leave room for all the rest of a JSON line */
+};
+
+static const cw_span_t none = {NULL, 0};
+
+/* ---- what the request says ------------------------------------------------ */
+
+static cw_span_t text_of(const char *text) {
+  return text ? (cw_span_t){text, strlen(text)} : none;
+}
+
+/* The value of a request field, `name` in any case; p is NULL where there is none. */
+static cw_span_t field(const cw_access_t *a, cw_span_t name) {
+  if (!a->head) return none;
+  for (unsigned i = 0; i < a->head->n_fields; i++) {
+    const cw_field_t *f = &a->head->fields[i];
+    if (f->name.len == name.len && strncasecmp(f->name.p, name.p, name.len) == 0)
+      return f->value;
+  }
+  return none;
+}
+
+static cw_span_t field_named(const cw_access_t *a, const char *name) {
+  return field(a, text_of(name));
+}
+
+static const char *protocol(const cw_access_t *a) {
+  return !a->head ? NULL : a->head->minor ? "HTTP/1.1" : "HTTP/1.0";
+}
+
+/* The target without its query, as received. */
+static cw_span_t raw_path(const cw_access_t *a) {
+  cw_span_t t = a->head->target;
+  const char *mark = memchr(t.p, '?', t.len);
+  return mark ? (cw_span_t){t.p, (size_t)(mark - t.p)} : t;
+}
+
+/* The user's name of Basic credentials (RFC 7617 section 2). Returns its length, 0
+ * where there is none. */
+static size_t basic_user(const cw_access_t *a, char out[256]) {
+  cw_span_t v = field_named(a, "authorization");
+  uint32_t bits = 0;
+  unsigned have = 0;
+  size_t n = 0;
+  if (v.len < 7 || strncasecmp(v.p, "basic ", 6) != 0) return 0;
+  v = cw_trim((cw_span_t){v.p + 6, v.len - 6});
+  for (size_t i = 0; i < v.len && n < 256; i++) {
+    char c = v.p[i];
+    unsigned six = c >= 'A' && c <= 'Z'   ? (unsigned)(c - 'A')
+                   : c >= 'a' && c <= 'z' ? (unsigned)(c - 'a') + 26
+                   : c >= '0' && c <= '9' ? (unsigned)(c - '0') + 52
+                   : c == '+'             ? 62
+                   : c == '/'             ? 63
+                                          : 64;
+    if (six == 64) return 0; /* padding before a colon: no credentials either */
+    bits = bits << 6 | six;
+    have += 6;
+    if (have < 8) continue;
+    have -= 8;
+    char byte = (char)(bits >> have & 0xff);
+    if (byte == ':') return n;
+    out[n++] = byte;
+  }
+  return 0;
+}
+
+/* ---- times ---------------------------------------------------------------- */
+
+/* "[25/Nov/2026:02:27:23 +0000]" in local time; made once a second. */
+static const char *common_time(const struct timespec *now) {
+  static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+  static _Thread_local char text[64];
+  static _Thread_local time_t made = -1;
+  if (now->tv_sec != made) {
+    struct tm tm;
+    made = now->tv_sec;
+    localtime_r(&made, &tm);
+    long zone = tm.tm_gmtoff / 60;
+    cw_sink_t s = {text, 0, sizeof(text) - 1};
+    /* strftime would follow the app's locale. */
+    cw_sink_printf(&s, "[%02d/%.3s/%04d:%02d:%02d:%02d %c%02ld%02ld]", tm.tm_mday,
+                   months + 3 * tm.tm_mon, tm.tm_year + 1900, tm.tm_hour, tm.tm_min,
+                   tm.tm_sec, zone < 0 ? '-' : '+', labs(zone) / 60, labs(zone) % 60);
+    text[s.n] = '\0';
+  }
+  return text;
+}
+
+/* RFC 3339, UTC, in microseconds. */
+static void put_rfc3339(cw_sink_t *s, const struct timespec *now) {
+  static _Thread_local char text[32];
+  static _Thread_local time_t made = -1;
+  if (now->tv_sec != made) {
+    struct tm tm;
+    made = now->tv_sec;
+    gmtime_r(&made, &tm);
+    cw_sink_t t = {text, 0, sizeof(text) - 1};
+    cw_sink_printf(&t, "%04d-%02d-%02dT%02d:%02d:%02d", tm.tm_year + 1900,
+                   tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+    text[t.n] = '\0';
+  }
+  cw_sink_printf(s, "%s.%06ldZ", text, now->tv_nsec / 1000);
+}
+
+static void put_seconds(cw_sink_t *s, int64_t us) {
+  cw_sink_printf(s, "%lld.%06d", (long long)(us / 1000000), (int)(us % 1000000));
+}
+
+/* ---- %-formats ------------------------------------------------------------ */
+
+static void put_or_dash(cw_sink_t *s, cw_span_t v) {
+  if (v.p)
+    cw_sink_escaped(s, v, VALUE);
+  else
+    cw_sink_text(s, "-");
+}
+
+static void put_request_line(cw_sink_t *s, const cw_access_t *a) {
+  if (!a->head) {
+    put_or_dash(s, a->line.len ? a->line : none);
+    return;
+  }
+  cw_sink_escaped(s, a->head->method, SHORT_VALUE);
+  cw_sink_text(s, " ");
+  cw_sink_escaped(s, a->head->target, VALUE);
+  cw_sink_text(s, " ");
+  cw_sink_text(s, protocol(a));
+}
+
+static void put_atom(cw_sink_t *s, const cw_access_op_t *op, const cw_access_t *a) {
+  const cw_head_t *h = a->head;
+  char user[256];
+  switch (op->atom) {
+    case CW_ATOM_ADDR:
+      put_or_dash(s, a->peer_addr[0] ? text_of(a->peer_addr) : none);
+      break;
+    case CW_ATOM_USER: {
+      size_t n = basic_user(a, user);
+      put_or_dash(s, n ? (cw_span_t){user, n} : none);
+      break;
+    }
+    case CW_ATOM_TIME: cw_sink_text(s, common_time(&a->now)); break;
+    case CW_ATOM_LINE: put_request_line(s, a); break;
+    case CW_ATOM_METHOD: put_or_dash(s, h ? h->method : none); break;
+    case CW_ATOM_PATH: put_or_dash(s, h ? h->path : none); break;
+    case CW_ATOM_QUERY: put_or_dash(s, h ? h->query : none); break;
+    case CW_ATOM_PROTOCOL: put_or_dash(s, text_of(protocol(a))); break;
+    case CW_ATOM_STATUS:
+      if (a->status)
+        cw_sink_number(s, a->status);
+      else
+        cw_sink_text(s, "-");
+      break;
+    case CW_ATOM_BYTES: cw_sink_number(s, a->body_sent); break;
+    case CW_ATOM_REFERER: put_or_dash(s, field_named(a, "referer")); break;
+    case CW_ATOM_AGENT: put_or_dash(s, field_named(a, "user-agent")); break;
+    case CW_ATOM_SECONDS: cw_sink_number(s, a->us / 1000000); break;
+    case CW_ATOM_MILLIS: cw_sink_number(s, a->us / 1000); break;
+    case CW_ATOM_MICROS: cw_sink_number(s, a->us); break;
+    case CW_ATOM_DECIMAL: put_seconds(s, a->us); break;
+    case CW_ATOM_PID: cw_sink_printf(s, "<%d>", a->pid); break;
+    case CW_ATOM_REQUEST_FIELD: put_or_dash(s, field(a, op->text)); break;
+    case CW_ATOM_RESPONSE_FIELD:
+      put_or_dash(s, a->fields ? a->fields[op->index] : none);
+      break;
+    case CW_ATOM_ENVIRON:
+      put_or_dash(s, a->environ ? a->environ[op->index] : none);
+      break;
+    default: cw_sink_text(s, "-"); break;
+  }
+}
+
+/* Cuts and fills what was written since `start`, as "%-10.5s" says. */
+static void pad(cw_sink_t *s, size_t start, const cw_access_op_t *op) {
+  size_t n = s->n - start, width = (size_t)op->width;
+  if (op->precision >= 0 && n > (size_t)op->precision) {
+    n = (size_t)op->precision;
+    s->n = start + n;
+  }
+  if (n >= width || width > s->size - start) return;
+  size_t fill = width - n;
+  if (!op->left) memmove(s->p + start + fill, s->p + start, n);
+  memset(s->p + (op->left ? start + n : start),
+         op->zeros && !op->left && op->precision < 0 ? '0' : ' ', fill);
+  s->n = start + width;
+}
+
+/* ---- JSON ----------------------------------------------------------------- */
+
+/* `,"key":"value"`, left out where there is none. */
+static void put_pair(cw_sink_t *s, const char *key, cw_span_t v, size_t most) {
+  if (!v.p) return;
+  cw_sink_text(s, ",\"");
+  cw_sink_text(s, key);
+  cw_sink_text(s, "\":\"");
+  cw_sink_json(s, v, most);
+  cw_sink_text(s, "\"");
+}
+
+static void put_json(cw_sink_t *s, const cw_access_t *a) {
+  const cw_head_t *h = a->head;
+  cw_sink_text(s, "{\"time\":\"");
+  put_rfc3339(s, &a->now);
+  cw_sink_text(s, "\"");
+  put_pair(s, "remote_addr", text_of(a->peer_addr), SHORT_VALUE);
+  cw_sink_printf(s, ",\"status\":%d,\"bytes\":%lld,\"duration\":", a->status,
+                 (long long)a->body_sent);
+  put_seconds(s, a->us);
+  if (h) {
+    put_pair(s, "method", h->method, SHORT_VALUE / 2);
+    put_pair(s, "path", raw_path(a), VALUE / 2);
+    put_pair(s, "query", h->query, VALUE / 2);
+    put_pair(s, "protocol", text_of(protocol(a)), SHORT_VALUE);
+  } else {
+    put_pair(s, "request_line", a->line.len ? a->line : none, SHORT_VALUE);
+  }
+  put_pair(s, "referer", field_named(a, "referer"), SHORT_VALUE);
+  put_pair(s, "user_agent", field_named(a, "user-agent"), SHORT_VALUE);
+  put_pair(s, "request_id", field_named(a, "x-request-id"), SHORT_VALUE / 2);
+  cw_sink_text(s, "}");
+}
+
+static bool all_hex(const char *p, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if (!strchr("0123456789abcdefABCDEF", p[i]) || !p[i]) return false;
+  return true;
+}
+
+/* What a trace header says. */
+typedef struct trace {
+  cw_span_t id;
+  char span[20];
+  bool sampled, has_flag;
+} trace_t;
+
+/* traceparent (W3C Trace Context): 00-TRACE-SPAN-FLAGS. */
+static bool read_traceparent(cw_span_t v, trace_t *t) {
+  enum { LEN = 55 };
+  if (v.len < LEN || v.p[2] != '-' || v.p[35] != '-' || v.p[52] != '-' ||
+      !all_hex(v.p, 2) || !all_hex(v.p + 3, 32) || !all_hex(v.p + 36, 16) ||
+      !all_hex(v.p + 53, 2))
+    return false;
+  t->id = (cw_span_t){v.p + 3, 32};
+  memcpy(t->span, v.p + 36, 16);
+  t->span[16] = '\0';
+  char low = v.p[54];
+  t->sampled = (low <= '9' ? low - '0' : (low | 0x20) - 'a' + 10) & 1;
+  t->has_flag = true;
+  return true;
+}
+
+/* X-Cloud-Trace-Context: TRACE/SPAN;o=FLAG, the span in decimal. */
+static bool read_cloud_trace(cw_span_t v, trace_t *t) {
+  size_t n = 0;
+  uint64_t span = 0;
+  while (n < v.len && all_hex(v.p + n, 1)) n++;
+  if (n != 32) return false;
+  t->id = (cw_span_t){v.p, n};
+  if (n < v.len && v.p[n] == '/')
+    for (n++; n < v.len && v.p[n] >= '0' && v.p[n] <= '9'; n++)
+      span = span * 10 + (uint64_t)(v.p[n] - '0');
+  cw_sink_t s = {t->span, 0, sizeof(t->span) - 1};
+  if (span) cw_sink_printf(&s, "%016llx", (unsigned long long)span);
+  t->span[s.n] = '\0';
+  t->has_flag = v.len >= n + 4 && memcmp(v.p + n, ";o=", 3) == 0;
+  t->sampled = t->has_flag && v.p[n + 3] == '1';
+  return true;
+}
+
+static void put_trace(cw_sink_t *s, const cw_access_t *a) {
+  trace_t t = {.has_flag = false};
+  if (!read_traceparent(field_named(a, "traceparent"), &t) &&
+      !read_cloud_trace(field_named(a, "x-cloud-trace-context"), &t))
+    return;
+  cw_sink_text(s, ",\"logging.googleapis.com/trace\":\"");
+  if (a->project) {
+    cw_sink_text(s, "projects/");
+    cw_sink_json(s, text_of(a->project), 100);
+    cw_sink_text(s, "/traces/");
+  }
+  cw_sink_put(s, t.id.p, t.id.len);
+  cw_sink_text(s, "\"");
+  if (t.span[0])
+    put_pair(s, "logging.googleapis.com/spanId", text_of(t.span), SHORT_VALUE);
+  if (t.has_flag)
+    cw_sink_printf(s, ",\"logging.googleapis.com/trace_sampled\":%s",
+                   t.sampled ? "true" : "false");
+}
+
+static void put_url(cw_sink_t *s, const cw_access_t *a) {
+  const cw_head_t *h = a->head;
+  cw_span_t host = field_named(a, "host");
+  cw_sink_text(s, ",\"requestUrl\":\"");
+  if (host.len && h->target.p[0] == '/') {
+    cw_sink_text(s, h->scheme);
+    cw_sink_text(s, "://");
+    cw_sink_json(s, host, 255);
+  }
+  cw_sink_json(s, h->target, VALUE / 2);
+  cw_sink_text(s, "\"");
+}
+
+static void put_gcp(cw_sink_t *s, const cw_access_t *a) {
+  const cw_head_t *h = a->head;
+  cw_sink_text(s, a->status >= 500   ? "{\"severity\":\"ERROR\",\"time\":\""
+                  : a->status >= 400 ? "{\"severity\":\"WARNING\",\"time\":\""
+                                     : "{\"severity\":\"INFO\",\"time\":\"");
+  put_rfc3339(s, &a->now);
+  cw_sink_text(s, "\"");
+  if (h) put_trace(s, a);
+  cw_sink_text(s, ",\"message\":\"");
+  cw_sink_json(s, h ? h->method : a->line, SHORT_VALUE / 2);
+  if (h) {
+    cw_sink_text(s, " ");
+    cw_sink_json(s, h->target, SHORT_VALUE);
+  }
+  cw_sink_printf(s, " %d\",\"httpRequest\":{\"status\":%d", a->status, a->status);
+  /* 64-bit numbers are strings in the JSON form of Google's messages. */
+  cw_sink_printf(s, ",\"requestSize\":\"%llu\",\"responseSize\":\"%llu\"",
+                 (unsigned long long)a->received, (unsigned long long)a->sent);
+  cw_sink_text(s, ",\"latency\":\"");
+  put_seconds(s, a->us);
+  cw_sink_text(s, "s\"");
+  if (a->peer_addr[0]) put_pair(s, "remoteIp", text_of(a->peer_addr), SHORT_VALUE);
+  if (h) {
+    put_pair(s, "requestMethod", h->method, SHORT_VALUE / 2);
+    put_url(s, a);
+    put_pair(s, "protocol", text_of(protocol(a)), SHORT_VALUE);
+  }
+  put_pair(s, "referer", field_named(a, "referer"), SHORT_VALUE);
+  put_pair(s, "userAgent", field_named(a, "user-agent"), SHORT_VALUE);
+  cw_sink_text(s, "}}");
+}
+
+size_t cw_access_line(const cw_access_format_t *f, const cw_access_t *a,
+                      char buf[CW_ACCESS_LINE]) {
+  cw_sink_t s = {buf, 0, CW_ACCESS_LINE - 1};
+  for (unsigned i = 0; i < f->n; i++) {
+    const cw_access_op_t *op = &f->ops[i];
+    size_t start = s.n;
+    switch (op->atom) {
+      case CW_ATOM_TEXT: cw_sink_put(&s, op->text.p, op->text.len); break;
+      case CW_ATOM_JSON: put_json(&s, a); break;
+      case CW_ATOM_GCP: put_gcp(&s, a); break;
+      default:
+        put_atom(&s, op, a);
+        if (op->width || op->precision >= 0) pad(&s, start, op);
+        break;
+    }
+  }
+  buf[s.n++] = '\n';
+  return s.n;
+}

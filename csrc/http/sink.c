@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/* Bounded output and its escapes. */
+#include "http/sink.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+void cw_sink_put(cw_sink_t *s, const char *p, size_t n) {
+  n = CW_MIN(n, s->size - s->n);
+  if (n) memcpy(s->p + s->n, p, n);
+  s->n += n;
+}
+
+void cw_sink_text(cw_sink_t *s, const char *text) {
+  cw_sink_put(s, text, strlen(text));
+}
+
+void cw_sink_printf(cw_sink_t *s, const char *fmt, ...) {
+  char text[128];
+  va_list ap;
+  va_start(ap, fmt);
+  int n = vsnprintf(text, sizeof(text), fmt, ap);
+  va_end(ap);
+  if (n > 0) cw_sink_put(s, text, CW_MIN((size_t)n, sizeof(text) - 1));
+}
+
+void cw_sink_number(cw_sink_t *s, int64_t n) {
+  char text[24], *p = text + sizeof(text);
+  uint64_t u = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
+  do *--p = (char)('0' + u % 10);
+  while (u /= 10);
+  if (n < 0) *--p = '-';
+  cw_sink_put(s, p, (size_t)(text + sizeof(text) - p));
+}
+
+/* Puts a piece that must not be cut. Returns false where it does not fit. */
+static bool put_whole(cw_sink_t *s, const char *p, size_t n, size_t *most) {
+  if (n > *most || n > s->size - s->n) return false;
+  memcpy(s->p + s->n, p, n);
+  s->n += n;
+  *most -= n;
+  return true;
+}
+
+static const char digits[] = "0123456789ABCDEF";
+
+void cw_sink_escaped(cw_sink_t *s, cw_span_t v, size_t most) {
+  for (size_t i = 0; i < v.len;) {
+    unsigned char c = (unsigned char)v.p[i];
+    if (c == '"' || c == '\\') {
+      if (!put_whole(s, c == '"' ? "\\\"" : "\\\\", 2, &most)) return;
+      i++;
+    } else if (c < 0x20 || c >= 0x7f) {
+      const char hex[] = {'\\', 'x', digits[c >> 4], digits[c & 15]};
+      if (!put_whole(s, hex, 4, &most)) return;
+      i++;
+    } else {
+      size_t run = i;
+      while (run < v.len && v.p[run] >= 0x20 && v.p[run] < 0x7f && v.p[run] != '"' &&
+             v.p[run] != '\\')
+        run++;
+      size_t n = CW_MIN(run - i, CW_MIN(most, s->size - s->n));
+      (void)put_whole(s, v.p + i, n, &most);
+      if (n < run - i) return;
+      i = run;
+    }
+  }
+}
+
+/* Length of the UTF-8 sequence at `p` (RFC 3629 section 4), or 0. */
+static size_t utf8_length(const unsigned char *p, size_t n) {
+  static const struct {
+    unsigned char first, last, low, high;
+    size_t len;
+  } all[] = {{0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+             {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3},
+             {0xee, 0xef, 0x80, 0xbf, 3}, {0xf0, 0xf0, 0x90, 0xbf, 4},
+             {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4}};
+  for (size_t i = 0; i < CW_ARRAY_LEN(all); i++) {
+    if (p[0] < all[i].first || p[0] > all[i].last) continue;
+    if (n < all[i].len || p[1] < all[i].low || p[1] > all[i].high) return 0;
+    for (size_t k = 2; k < all[i].len; k++)
+      if ((p[k] & 0xc0) != 0x80) return 0;
+    return all[i].len;
+  }
+  return 0;
+}
+
+void cw_sink_json(cw_sink_t *s, cw_span_t v, size_t most) {
+  for (size_t i = 0; i < v.len;) {
+    unsigned char c = (unsigned char)v.p[i];
+    size_t n = 1;
+    const char *p = v.p + i;
+    char hex[] = {'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15]};
+    char pair[] = {'\\', (char)c};
+    size_t len = 1;
+    if (c == '"' || c == '\\') {
+      p = pair;
+      len = 2;
+    } else if (c >= 0x80 &&
+               (n = utf8_length((const unsigned char *)p, v.len - i)) > 0) {
+      len = n;
+    } else if (c < 0x20 || c >= 0x7f) {
+      p = hex;
+      len = sizeof(hex);
+      n = 1;
+    }
+    if (!put_whole(s, p, len, &most)) return;
+    i += n;
+  }
+}
