@@ -32,9 +32,10 @@ typedef struct cw_field {
 /* What the request says. Read-only; lives as long as the request. */
 typedef struct cw_head {
   cw_span_t method;
-  cw_span_t target; /* as received */
-  cw_span_t path;   /* percent-decoded; "" for "*" */
-  cw_span_t query;  /* without '?', as received */
+  cw_span_t target;      /* as received */
+  cw_span_t path;        /* percent-decoded; "" for "*" */
+  cw_span_t query;       /* without '?', as received */
+  cw_span_t script_name; /* what a trusted proxy says; not in `path` then */
   cw_field_t *fields;
   unsigned n_fields;
   int minor;     /* HTTP/1.minor */
@@ -59,6 +60,15 @@ typedef struct cw_app {
 } cw_app_t;
 
 const cw_head_t *cw_req_head(const cw_req_t *req);
+
+/* Whether the request's time was up before it began: it must not be run any more, only
+ * finished. */
+bool cw_req_expired(const cw_req_t *req);
+
+/* The i-th environ variable that the access log wants to know, or NULL. Its value is
+ * copied; what is not set stays "-". */
+const char *cw_req_log_environ(const cw_req_t *req, unsigned i);
+void cw_req_set_log_environ(cw_req_t *req, unsigned i, const char *p, size_t n);
 
 /* Waits until the operation that answered CW_WAIT can go on, or the client is
  * lost. Sees to it that another thread turns the loop meanwhile. */

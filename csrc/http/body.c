@@ -12,9 +12,13 @@ static void send_continue(cw_req_t *req) {
   static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
   req->continue_sent = true;
   if (req->resp.sent) return;
-  if (send(req->conn->fd, text, sizeof(text) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) !=
-      (ssize_t)sizeof(text) - 1)
+  /* The lock keeps it in front of a 504 that the loop may be about to send. */
+  pthread_mutex_lock(&req->lock);
+  if (!atomic_load(&req->lost) &&
+      send(req->conn->fd, text, sizeof(text) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) !=
+          (ssize_t)sizeof(text) - 1)
     atomic_store(&req->lost, true);
+  pthread_mutex_unlock(&req->lock);
 }
 
 ssize_t cw_body_take(cw_req_t *req, char *buf, size_t n, bool line) {

@@ -3,10 +3,8 @@
  *
  * Callback names: on_* come from libuv or server.c. A connection may end inside any of
  * them; its memory stays until libuv's close callback, so state is checked after. */
-#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,12 +13,15 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/metrics_text.h"
+#include "http/account.h"
 #include "http/checks.h"
 #include "http/parse.h"
 #include "http/reason.h"
 
 static void feed(cw_conn_t *c, const char *p, size_t n);
 static void on_event(uv_poll_t *poll, int status, int events);
+static bool end_response(cw_conn_t *c);
 
 static void set_state(cw_conn_t *c, cw_conn_state_t state) {
   assert(c->state != CW_CONN_CLOSED);
@@ -65,6 +66,18 @@ static void on_closed(uv_handle_t *handle) {
   free(c);
 }
 
+static void account(cw_req_t *req) {
+  if (req->accounted) return;
+  req->accounted = true;
+  cw_account_request(req);
+}
+
+static void note_connections(cw_server_t *srv) {
+  if (srv->counted)
+    atomic_store_explicit(&srv->metrics->connections, srv->n_conns,
+                          memory_order_relaxed);
+}
+
 /* The one way a connection ends. Never while a thread runs its request. */
 static void close_conn(cw_conn_t *c) {
   if (c->state == CW_CONN_CLOSED) return;
@@ -73,7 +86,11 @@ static void close_conn(cw_conn_t *c) {
   cw_timer_stop(&c->timer);
   cw_list_remove(&c->all);
   c->srv->n_conns--;
-  if (c->req) cw_req_free(c->req);
+  note_connections(c->srv);
+  if (c->req) {
+    account(c->req);
+    cw_req_free(c->req);
+  }
   c->req = NULL;
   free(c->proxy);
   c->proxy = NULL;
@@ -145,23 +162,34 @@ static void become_idle(cw_conn_t *c) {
   cw_server_made_room(c->srv);
 }
 
-/* Answers a request that is not run, and ends the connection. What follows it on the
- * connection is never looked at. */
-static void refuse(cw_conn_t *c, int status) {
+/* Sends a whole error response that ends the connection. Nothing else is unsent where
+ * this is called, so it fits or the client does not read at all: then returns false. */
+static bool send_error(cw_conn_t *c, int status) {
   char text[256];
   const char *reason = cw_reason(status);
-  cw_log(CW_LOG_DEBUG, "%s:%s: refused with %d %s", c->peer_addr, c->peer_port, status,
-         reason);
   int n =
       snprintf(text, sizeof(text),
                "HTTP/1.1 %d %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n"
                "Connection: close\r\nDate: %s\r\n\r\n%s\n",
                status, reason, strlen(reason) + 1, cw_http_date(), reason);
-  /* Nothing else is unsent here, so this fits or the client does not read at all. */
-  if (send(c->fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT) != n)
-    close_conn(c);
-  else
+  return send(c->fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT) == n;
+}
+
+/* Answers a request that is not run, and ends the connection. What follows it on the
+ * connection is never looked at. `line` is the start of a head that cannot be read. */
+static void refuse(cw_conn_t *c, int status, cw_span_t line) {
+  if (c->req) {
+    c->req->answered = status;
+    account(c->req);
+  } else {
+    cw_account_refused(c, status, line);
+  }
+  cw_log(CW_LOG_DEBUG, "%s:%s: refused with %d %s", c->peer_addr, c->peer_port, status,
+         cw_reason(status));
+  if (send_error(c, status))
     linger(c);
+  else
+    close_conn(c);
 }
 
 /* ---- request bodies ----------------------------------------------------- */
@@ -193,7 +221,7 @@ static bool deliver(cw_conn_t *c, cw_span_t data) {
 static void break_body(cw_conn_t *c, int status) {
   if (c->state != CW_CONN_RUN) {
     /* SKIP: the response is out, and must not be reset under way. */
-    c->state == CW_CONN_BODY ? refuse(c, status) : linger(c);
+    c->state == CW_CONN_BODY ? refuse(c, status, (cw_span_t){NULL, 0}) : linger(c);
     return;
   }
   pthread_mutex_lock(&c->req->lock);
@@ -245,18 +273,118 @@ static size_t feed_body(cw_conn_t *c, const char *p, size_t n) {
 /* ---- requests ----------------------------------------------------------- */
 
 static void give_to_app(cw_conn_t *c) {
+  cw_server_t *srv = c->srv;
   cw_timer_stop(&c->timer);
   set_state(c, CW_CONN_RUN);
-  c->srv->gave_request = true;
-  c->srv->host.ready(c->srv->host.data, c->req);
+  srv->gave_request = true;
+  if (CW_UNLIKELY(srv->limits.request_timeout > 0)) {
+    cw_timer_start(&srv->timers, &c->req->deadline, CW_TIMER_REQUEST,
+                   uv_now(&srv->loop));
+    if (c->req->deadline.due < srv->tick_due) cw_server_schedule_tick(srv);
+  }
+  if (CW_UNLIKELY(srv->timed)) {
+    c->req->ready_at = c->req->body.received ? cw_now_us() : c->req->head_at;
+    if (srv->counted) cw_metric_add(&srv->metrics->given, 1);
+  }
+  srv->host.ready(srv->host.data, c->req);
 }
+
+/* ---- what the server answers itself ---------------------------------------- */
+
+/* The path of the metrics on this connection, or NULL. */
+static const char *metrics_path(const cw_conn_t *c) {
+  return c->listener->metrics ? "/metrics" : c->srv->limits.metrics;
+}
+
+static bool is_path(const cw_req_t *req, const char *path) {
+  const cw_span_t p = req->head.path, m = req->head.method;
+  bool reads = (m.len == 3 && memcmp(m.p, "GET", 3) == 0) ||
+               (m.len == 4 && memcmp(m.p, "HEAD", 4) == 0);
+  return path && reads && p.len == strlen(path) && memcmp(p.p, path, p.len) == 0;
+}
+
+/* Sends a whole response to a request that no thread is to see. */
+static void respond(cw_conn_t *c, int status, const char *type, cw_span_t body) {
+  char head[256];
+  cw_req_t *req = c->req;
+  cw_resp_t *r = &req->resp;
+  cw_buf_t *out = &req->out.buf;
+  r->no_body = req->head.method.len == 4;
+  r->close = !req->keep_alive || c->srv->draining || c->listener->metrics ||
+             c->srv->limits.keepalive == 0 || !req->body.complete;
+  int n = snprintf(head, sizeof(head),
+                   "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
+                   "%sDate: %s\r\n\r\n",
+                   status, cw_reason(status), type, body.len,
+                   r->close               ? "Connection: close\r\n"
+                   : req->head.minor == 0 ? "Connection: keep-alive\r\n"
+                                          : "",
+                   cw_http_date());
+  set_state(c, CW_CONN_FLUSH);
+  r->sent = r->ended = true;
+  r->length = (int64_t)body.len;
+  /* Probes and scrapes are neither counted nor logged. */
+  req->accounted = true;
+  if (cw_buf_append(out, head, (size_t)n) != 0 ||
+      cw_buf_append(out, body.p, r->no_body ? 0 : body.len) != 0) {
+    close_conn(c);
+    return;
+  }
+  pthread_mutex_lock(&req->lock);
+  int rc = cw_out_flush_locked(req);
+  pthread_mutex_unlock(&req->lock);
+  if (rc == CW_LOST) {
+    close_conn(c);
+  } else if (rc == CW_WAIT) {
+    c->want_write = true;
+    start_window(c, CW_TIMER_STALL);
+  } else if (end_response(c)) {
+    become_idle(c);
+  }
+}
+
+static void respond_metrics(cw_conn_t *c) {
+  static const char none[] = "no metrics yet\n";
+  cw_buf_t text = {0};
+  /* What other threads have ended by now counts. */
+  cw_server_take_posts(c->srv);
+  if (!c->srv->board)
+    respond(c, 503, "text/plain", (cw_span_t){none, sizeof(none) - 1});
+  else if (cw_metrics_text(c->srv->board, &text) != 0)
+    close_conn(c);
+  else
+    respond(c, 200, CW_METRICS_TYPE, (cw_span_t){text.p, text.len});
+  cw_buf_free(&text);
+}
+
+/* Answers what is not for the app. Returns false where it is. */
+static bool answered_here(cw_conn_t *c) {
+  static const char missing[] = "Not Found\n";
+  cw_server_t *srv = c->srv;
+  if (is_path(c->req, metrics_path(c))) {
+    respond_metrics(c);
+  } else if (c->listener->metrics) {
+    respond(c, 404, "text/plain", (cw_span_t){missing, sizeof(missing) - 1});
+  } else if (is_path(c->req, srv->limits.health)) {
+    bool leaving = srv->draining || (srv->board && atomic_load(&srv->board->draining));
+    respond(c, leaving ? 503 : 200, "text/plain",
+            leaving ? (cw_span_t){"draining\n", 9} : (cw_span_t){"ok\n", 3});
+  } else {
+    return false;
+  }
+  return true;
+}
+
+/* ---- requests, once more ---------------------------------------------------- */
 
 /* The head is parsed: run the request now, or once its small body is here. */
 static void start_request(cw_conn_t *c) {
   cw_req_t *req = c->req;
   const cw_head_t *h = &req->head;
-  if (h->chunked || h->content_length > 0) {
-    req->body.complete = false;
+  if (CW_UNLIKELY(c->srv->timed)) req->head_at = cw_now_us();
+  req->body.complete = !h->chunked && h->content_length <= 0;
+  if (CW_UNLIKELY(c->srv->own_paths) && answered_here(c)) return;
+  if (!req->body.complete) {
     req->body.left = h->content_length;
     cw_chunked_init(&req->body.chunked);
     if (!h->chunked && h->content_length <= c->srv->limits.buffer_body &&
@@ -287,7 +415,7 @@ static size_t read_head(cw_conn_t *c, const char *p, size_t n) {
   if (len <= 0) {
     int status = cw_parse_partial(&c->srv->limits, p, n);
     if (len < 0 && status == 0) status = 400;
-    if (status) refuse(c, status);
+    if (status) refuse(c, status, (cw_span_t){p, n});
     return 0;
   }
   c->scanned = 0;
@@ -298,9 +426,10 @@ static size_t read_head(cw_conn_t *c, const char *p, size_t n) {
   if (status) {
     if (c->req) cw_req_free(c->req);
     c->req = NULL;
-    refuse(c, status);
+    refuse(c, status, (cw_span_t){p, n});
     return 0;
   }
+  c->req->head_len = (uint32_t)len;
   start_request(c);
   return (size_t)len;
 }
@@ -396,8 +525,6 @@ static void feed(cw_conn_t *c, const char *p, size_t n) {
 static void on_eof(cw_conn_t *c);
 
 static void next_request(cw_conn_t *c) {
-  if (c->req) cw_req_free(c->req);
-  c->req = NULL;
   become_idle(c);
   if (cw_buf_pending(&c->in)) feed(c, NULL, 0);
   /* After FIN only what was received before it is answered. */
@@ -407,8 +534,9 @@ static void next_request(cw_conn_t *c) {
     update_poll(c);
 }
 
-/* The response is with the kernel. */
-static void end_request(cw_conn_t *c) {
+/* The response is with the kernel. Returns whether the connection is free for its next
+ * request. */
+static bool end_response(cw_conn_t *c) {
   cw_req_t *req = c->req;
   cw_timer_stop(&c->timer);
   c->want_write = false;
@@ -418,20 +546,28 @@ static void end_request(cw_conn_t *c) {
       close_conn(c);
     else
       linger(c);
-    return;
+    return false;
   }
   if (!req->body.complete) {
     if (c->eof || req->body.broken) {
       linger(c);
-      return;
+      return false;
     }
     cw_buf_free(&req->body.buf);
     set_state(c, CW_CONN_SKIP);
     start_window(c, CW_TIMER_BODY);
     update_poll(c);
-    return;
+    return false;
   }
-  next_request(c);
+  cw_req_free(req);
+  c->req = NULL;
+  return true;
+}
+
+static void end_request(cw_conn_t *c) {
+  if (c->srv->timed && !c->req->done_at) c->req->done_at = cw_now_us();
+  account(c->req);
+  if (end_response(c)) next_request(c);
 }
 
 static bool has_output(cw_req_t *req) {
@@ -449,6 +585,12 @@ static void on_done(cw_conn_t *c) {
   cw_req_t *req = c->req;
   assert(c->state == CW_CONN_RUN);
   set_state(c, CW_CONN_FLUSH);
+  cw_timer_stop(&req->deadline);
+  if (CW_UNLIKELY(cw_req_expired(req))) {
+    /* The client has its 504, and must not lose it to a reset. */
+    linger(c);
+    return;
+  }
   /* The client of a framed body notices that it was cut short. */
   req->resp.close |= req->failed;
   if (req->failed && req->resp.sent && !is_framed(req)) {
@@ -456,6 +598,7 @@ static void on_done(cw_conn_t *c) {
   } else if (atomic_load(&req->lost) || (req->failed && !req->resp.sent)) {
     close_conn(c);
   } else if (has_output(req)) {
+    req->done_at = 0; /* not yet */
     c->want_write = true;
     start_window(c, CW_TIMER_STALL);
     update_poll(c);
@@ -575,7 +718,7 @@ void cw_conn_on_timer(cw_conn_t *c) {
   switch (c->state) {
     case CW_CONN_HEAD:
       if (cw_buf_pending(&c->in))
-        refuse(c, 408);
+        refuse(c, 408, (cw_span_t){c->in.p + c->in.off, cw_buf_pending(&c->in)});
       else
         close_conn(c);
       break;
@@ -602,6 +745,33 @@ void cw_conn_on_timer(cw_conn_t *c) {
       break;
     default: close_conn(c); break;
   }
+}
+
+/* The request's time is up. Where no byte of a response has left, the client gets its
+ * answer now; whatever the thread still sends is lost. */
+void cw_conn_on_deadline(cw_conn_t *c) {
+  cw_server_t *srv = c->srv;
+  cw_req_t *req = c->req;
+  int none = CW_CLAIM_NONE;
+  assert(c->state == CW_CONN_RUN);
+  cw_log(CW_LOG_WARNING, "%s:%s: %.*s %.*s took longer than %g s", req->head.peer_addr,
+         req->head.peer_port, (int)req->head.method.len, req->head.method.p,
+         (int)CW_MIN(req->head.target.len, 1000u), req->head.target.p,
+         (double)srv->limits.request_timeout / 1000);
+  if (atomic_compare_exchange_strong(&req->claim, &none, (int)CW_CLAIM_LOOP)) {
+    cw_timer_stop(&c->timer);
+    c->want_write = false;
+    pthread_mutex_lock(&req->lock);
+    bool sent = !atomic_load(&req->lost) && send_error(c, 504);
+    atomic_store(&req->lost, true);
+    pthread_mutex_unlock(&req->lock);
+    if (sent) req->answered = 504;
+    account(req);
+    shutdown(c->fd, SHUT_WR);
+    cw_req_mark_lost(req);
+    update_poll(c);
+  }
+  if (srv->host.expired) srv->host.expired(srv->host.data, req);
 }
 
 /* How long an idle connection has been so, ms. */
@@ -639,31 +809,6 @@ void cw_conn_abort(cw_conn_t *c) {
   close_conn(c);
 }
 
-/* Notes who connected. Returns false for a peer without an address (Unix sockets). */
-static bool set_peer(cw_conn_t *c, const struct sockaddr_storage *peer,
-                     cw_addr_t *addr) {
-  unsigned port;
-  if (peer->ss_family == AF_INET) {
-    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-    const struct sockaddr_in *in = (const void *)peer;
-    memcpy(addr->b, mapped, sizeof(mapped));
-    memcpy(addr->b + 12, &in->sin_addr, 4);
-    port = ntohs(in->sin_port);
-  } else if (peer->ss_family == AF_INET6) {
-    const struct sockaddr_in6 *in6 = (const void *)peer;
-    memcpy(addr->b, &in6->sin6_addr, 16);
-    port = ntohs(in6->sin6_port);
-  } else {
-    return false;
-  }
-  /* A v4 client on a dual-stack socket is known by its v4 address. */
-  bool v4 = IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)(const void *)addr->b);
-  inet_ntop(v4 ? AF_INET : AF_INET6, addr->b + (v4 ? 12 : 0), c->peer_addr,
-            sizeof(c->peer_addr));
-  snprintf(c->peer_port, sizeof(c->peer_port), "%hu", (unsigned short)port);
-  return true;
-}
-
 void cw_conn_accept(cw_server_t *srv, const cw_listener_t *l, int fd,
                     const struct sockaddr_storage *peer) {
   cw_conn_t *c = cw_calloc(1, sizeof(*c));
@@ -680,9 +825,9 @@ void cw_conn_accept(cw_server_t *srv, const cw_listener_t *l, int fd,
   cw_timer_init(&c->timer);
   cw_list_init(&c->all);
   cw_addr_t addr;
-  bool known = set_peer(c, peer, &addr);
+  bool known = cw_peer_address(peer, &addr, c->peer_addr, c->peer_port);
   c->trusted = cw_networks_have(&srv->limits.trusted, known ? &addr : NULL);
-  if (srv->limits.proxy_mode != CW_PROXY_OFF) {
+  if (srv->limits.proxy_mode != CW_PROXY_OFF && !l->metrics) {
     if (cw_networks_have(&srv->limits.proxies, known ? &addr : NULL))
       c->state = CW_CONN_PROXY;
     else if (srv->limits.proxy_mode != CW_PROXY_AUTO)
@@ -690,6 +835,8 @@ void cw_conn_accept(cw_server_t *srv, const cw_listener_t *l, int fd,
   }
   cw_list_push(&srv->conns, &c->all);
   srv->n_conns++;
+  note_connections(srv);
+  if (srv->counted && !l->metrics) cw_metric_add(&srv->metrics->accepted, 1);
   start_timer(c, CW_TIMER_HEAD);
   if (reject) {
     cw_log(CW_LOG_WARNING, "%s:%s: not in --proxy-allow-from; closed", c->peer_addr,

@@ -3,14 +3,17 @@
  * word, and the client is the rightmost address that is no trusted proxy itself. */
 #include "http/forwarded.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
+#include "base/log.h"
 #include "http/checks.h"
 
 /* What the fields said so far. */
 typedef struct said {
   int https; /* -1: nothing yet */
-  cw_span_t client, host, port;
+  cw_span_t client, host, port, script_name;
 } said_t;
 
 static int say_scheme(said_t *s, bool https) {
@@ -112,16 +115,22 @@ static int read_forwarded(said_t *s, cw_span_t list, const cw_networks_t *truste
 }
 
 /* One field. Returns 0 or a status. */
-static int read_field(said_t *s, const cw_field_t *f, const cw_networks_t *trusted) {
+static int read_field(said_t *s, const cw_field_t *f, const cw_server_t *srv) {
+  const cw_networks_t *trusted = &srv->limits.trusted;
   cw_span_t list = f->value;
+  for (unsigned i = 0; i < srv->n_schemes; i++) {
+    const cw_scheme_t *scheme = &srv->schemes[i];
+    if (f->name.len == scheme->name_len && cw_span_is(f->name, scheme->name)) {
+      cw_span_t value = f->value;
+      return say_scheme(s, cw_span_is(last_element(&value), scheme->value));
+    }
+  }
   switch (f->name.len) {
     case 9:
       if (cw_span_is(f->name, "forwarded")) return read_forwarded(s, list, trusted);
       break;
     case 15:
       if (cw_span_is(f->name, "x-forwarded-for")) read_for(s, list, trusted);
-      if (cw_span_is(f->name, "x-forwarded-ssl"))
-        return say_scheme(s, cw_span_is(list, "on"));
       break;
     case 16:
       if (cw_span_is(f->name, "x-forwarded-host")) s->host = last_element(&list);
@@ -130,13 +139,8 @@ static int read_field(said_t *s, const cw_field_t *f, const cw_networks_t *trust
         if (!all_digits(s->port) || s->port.len > 5) return 400;
       }
       break;
-    case 17:
-      if (cw_span_is(f->name, "x-forwarded-proto"))
-        return say_scheme(s, cw_span_is(last_element(&list), "https"));
-      break;
-    case 20:
-      if (cw_span_is(f->name, "x-forwarded-protocol"))
-        return say_scheme(s, cw_span_is(list, "ssl"));
+    case 11:
+      if (cw_span_is(f->name, "script_name")) s->script_name = f->value;
       break;
     default: break;
   }
@@ -151,6 +155,25 @@ static char *copy(cw_req_t *req, cw_span_t s) {
   return p;
 }
 
+/* Moves the prefix under which the proxy serves the app from the path, as gunicorn
+ * does.
+ */
+static int cut_script_name(cw_head_t *h, cw_span_t name) {
+  bool whole = h->path.len >= name.len && memcmp(h->path.p, name.p, name.len) == 0 &&
+               (h->path.len == name.len || h->path.p[name.len] == '/' ||
+                name.p[name.len - 1] == '/');
+  if (!whole) {
+    cw_log(CW_LOG_WARNING, "path %.*s does not begin with SCRIPT_NAME %.*s",
+           (int)CW_MIN(h->path.len, 200u), h->path.p, (int)CW_MIN(name.len, 200u),
+           name.p);
+    return 500;
+  }
+  h->script_name = name;
+  h->path.p += name.len;
+  h->path.len -= name.len;
+  return 0;
+}
+
 int cw_forwarded_apply(cw_req_t *req) {
   cw_head_t *h = &req->head;
   said_t s = {.https = -1};
@@ -158,7 +181,7 @@ int cw_forwarded_apply(cw_req_t *req) {
   for (unsigned i = 0; i < h->n_fields; i++) {
     cw_field_t *f = &h->fields[i];
     if (f->name.len == 4 && cw_span_is(f->name, "host")) host = f;
-    int status = read_field(&s, f, &req->conn->srv->limits.trusted);
+    int status = read_field(&s, f, req->conn->srv);
     if (status) return status;
   }
   if (s.https >= 0) h->scheme = s.https ? "https" : "http";
@@ -171,5 +194,56 @@ int cw_forwarded_apply(cw_req_t *req) {
     if (host) host->value = s.host;
   }
   if (s.port.len && !(h->server_port = copy(req, s.port))) return 503;
+  return s.script_name.len ? cut_script_name(h, s.script_name) : 0;
+}
+
+/* ---- settings --------------------------------------------------------------- */
+
+/* Copies `s` in lower case. Returns false where it is empty or has no room. */
+static bool lower(cw_span_t s, char *out, size_t size) {
+  if (s.len == 0 || s.len >= size) return false;
+  for (size_t i = 0; i < s.len; i++) {
+    char c = s.p[i];
+    out[i] = c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+  }
+  out[s.len] = '\0';
+  return true;
+}
+
+int cw_forwarded_init(cw_server_t *srv, char *err, size_t err_len) {
+  static const char usual[] =
+      "X-FORWARDED-PROTOCOL=ssl,X-FORWARDED-PROTO=https,X-FORWARDED-SSL=on";
+  const char *text = srv->limits.secure_schemes;
+  if (!text) text = usual;
+  while (*text) {
+    size_t n = strcspn(text, ",");
+    const char *eq = memchr(text, '=', n);
+    cw_scheme_t *scheme = &srv->schemes[srv->n_schemes];
+    if (srv->n_schemes == CW_SCHEMES || !eq ||
+        !lower(cw_trim((cw_span_t){text, (size_t)(eq - text)}), scheme->name,
+               sizeof(scheme->name)) ||
+        !lower(cw_trim((cw_span_t){eq + 1, n - (size_t)(eq + 1 - text)}), scheme->value,
+               sizeof(scheme->value))) {
+      snprintf(err, err_len,
+               "secure_scheme_headers: '%.*s' is not NAME=VALUE, or more than %d",
+               (int)CW_MIN(n, 80u), text, CW_SCHEMES);
+      return -1;
+    }
+    scheme->name_len = strlen(scheme->name);
+    srv->n_schemes++;
+    text += n + (text[n] == ',');
+  }
   return 0;
+}
+
+bool cw_forwarded_allows(const cw_server_t *srv, cw_span_t name) {
+  const char *text = srv->limits.forwarder_headers;
+  while (text && *text) {
+    size_t n = strcspn(text, ",");
+    cw_span_t word = cw_trim((cw_span_t){text, n});
+    if (word.len == 1 && word.p[0] == '*') return true;
+    if (word.len == name.len && strncasecmp(word.p, name.p, name.len) == 0) return true;
+    text += n + (text[n] == ',');
+  }
+  return false;
 }

@@ -16,6 +16,8 @@
 #include "base/buf.h"
 #include "base/event.h"
 #include "base/list.h"
+#include "base/statsd.h"
+#include "http/access.h"
 #include "http/app.h"
 #include "http/chunked.h"
 #include "http/server.h"
@@ -32,7 +34,14 @@ enum {
   CW_SKIP_MAX = 1024 * 1024, /* unread body thrown away before it is given up */
   CW_REQ_ARENA = 4 * 1024,
   CW_REQ_POOL = 64, /* requests kept for reuse */
+  CW_SCHEMES = 8,   /* fields that tell of https */
 };
+
+/* A field by which a proxy says that it was reached by https. Both in lower case. */
+typedef struct cw_scheme {
+  char name[64], value[32];
+  size_t name_len;
+} cw_scheme_t;
 
 typedef enum cw_conn_state {
   CW_CONN_PROXY,  /* waits for a PROXY header */
@@ -104,6 +113,9 @@ typedef struct cw_out {
   int64_t file_off, file_left;
 } cw_out_t;
 
+/* Who sends the first byte of a response; only with a request timeout. */
+enum { CW_CLAIM_NONE, CW_CLAIM_THREAD, CW_CLAIM_LOOP };
+
 struct cw_req {
   cw_head_t head; /* first: cw_req_head() */
   cw_conn_t *conn;
@@ -125,6 +137,21 @@ struct cw_req {
   atomic_bool lost;      /* set by the loop or a failed send */
   atomic_bool attention; /* set by the loop: DONE must wake it */
   bool failed;           /* set by the thread before DONE: abort the connection */
+
+  /* The request's time. All in microseconds, 0 where it did not happen or nobody wants
+   * to know (srv->timed). */
+  cw_timer_t deadline; /* loop */
+  atomic_int claim;    /* CW_CLAIM_*: taken once */
+  bool claimed;        /* thread only: it has the claim */
+  int64_t head_at;     /* loop: the head was complete, */
+  int64_t ready_at;    /* loop: and all that has to be there to run */
+  int64_t started_at;  /* thread: the app was called */
+  int64_t done_at;     /* thread: it was done; loop: what was left is with the kernel */
+  uint32_t head_len;   /* loop: bytes of the request's head */
+  uint64_t bytes_sent; /* whoever may send */
+  bool accounted;      /* loop: it was counted and logged */
+  int answered;        /* loop: the status that was sent without the app */
+  cw_span_t *log_fields, *log_environ; /* thread: what the access log wants */
 
   _Alignas(16) char first_block[CW_REQ_ARENA];
 };
@@ -150,6 +177,17 @@ struct cw_server {
     bool open, polled;
   } acceptors[CW_MAX_LISTENERS];
   int n_acceptors;
+  cw_board_t *board;     /* NULL: none */
+  cw_metrics_t *metrics; /* the board's slot, else `no_board` */
+  cw_metrics_t no_board;
+  cw_access_log_t *access; /* NULL: none */
+  cw_statsd_t *statsd;     /* NULL: none */
+  bool counted;            /* somebody may ask for metrics */
+  bool timed;              /* requests' times are of interest */
+  bool own_paths;          /* some requests are answered here */
+  atomic_bool reopen;      /* cw_server_reopen_logs() was called */
+  cw_scheme_t schemes[CW_SCHEMES];
+  unsigned n_schemes;
   atomic_bool draining;    /* set by the loop, read by threads that end a head */
   bool accept_paused;      /* out of descriptors */
   atomic_bool accept_full; /* at the connection limit, and none is idle */
@@ -173,6 +211,7 @@ void cw_conn_accept(cw_server_t *srv, const cw_listener_t *l, int fd,
                     const struct sockaddr_storage *peer);
 void cw_conn_on_post(cw_conn_t *c, int posts);
 void cw_conn_on_timer(cw_conn_t *c);
+void cw_conn_on_deadline(cw_conn_t *c);
 void cw_conn_on_drain(cw_conn_t *c);
 void cw_conn_abort(cw_conn_t *c);
 /* Closes an idle connection. */
@@ -187,6 +226,13 @@ bool cw_server_take_posts(cw_server_t *srv);
 void cw_server_made_room(cw_server_t *srv);
 /* server.c: sees to it that the timer queues are looked at in time. */
 void cw_server_schedule_tick(cw_server_t *srv);
+
+/* server.c: the address of a peer, as text and as bytes. False for one without. */
+bool cw_peer_address(const struct sockaddr_storage *peer, cw_addr_t *addr,
+                     char text[46], char port[6]);
+
+/* request.c: whether the calling thread may send the response's first byte. */
+bool cw_req_claim(cw_req_t *req);
 
 /* request.c */
 CW_MUSTCHECK cw_req_t *cw_req_new(cw_conn_t *c);

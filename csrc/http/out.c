@@ -18,7 +18,10 @@ static ssize_t send_parts(cw_req_t *req, struct iovec *iov, int n, int flags) {
         n == 1 ? send(req->conn->fd, iov[0].iov_base, iov[0].iov_len,
                       MSG_NOSIGNAL | MSG_DONTWAIT | flags)
                : sendmsg(req->conn->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT | flags);
-    if (sent >= 0) return sent;
+    if (sent >= 0) {
+      req->bytes_sent += (uint64_t)sent;
+      return sent;
+    }
     if (errno == EINTR) continue;
     if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) return 0;
     atomic_store(&req->lost, true);
@@ -112,6 +115,7 @@ static ssize_t send_slice(cw_req_t *req, int fd, int64_t *off, int64_t len) {
     ssize_t sent =
         sendfile(req->conn->fd, fd, &at, (size_t)CW_MIN(len, (int64_t)FILE_SLICE));
     if (sent > 0) {
+      req->bytes_sent += (uint64_t)sent;
       *off = at;
       return sent;
     }

@@ -110,6 +110,8 @@ static int check_fields(parse_t *ps, const cw_target_t *target) {
    * cannot pose as the other. */
   for (unsigned i = 0; i < h->n_fields; i++) {
     bool underscore = memchr(h->fields[i].name.p, '_', h->fields[i].name.len);
+    if (CW_UNLIKELY(underscore) && req->conn->trusted)
+      underscore = !cw_forwarded_allows(req->conn->srv, h->fields[i].name);
     if (underscore && ps->limits->underscores == CW_UNDERSCORE_REFUSE) return 400;
     if (!underscore || ps->limits->underscores == CW_UNDERSCORE_KEEP)
       h->fields[kept++] = h->fields[i];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A request's memory, and the calls of app.h that are about it as a whole. */
+#include "base/clock.h"
 #include "base/fault.h"
 #include "http/http_internal.h"
 
@@ -19,6 +20,7 @@ cw_req_t *cw_req_new(cw_conn_t *c) {
     pthread_mutex_init(&req->lock, NULL);
     cw_event_init(&req->event);
     cw_arena_init(&req->arena, req->first_block, sizeof(req->first_block));
+    cw_timer_init(&req->deadline);
     req->resp.head = (cw_buf_t){0};
   }
   req->head =
@@ -45,7 +47,13 @@ cw_req_t *cw_req_new(cw_conn_t *c) {
   cw_buf_t head = req->resp.head;
   head.off = head.len = 0;
   req->resp = (cw_resp_t){.head = head, .length = -1};
-  req->failed = false;
+  req->failed = req->claimed = req->accounted = false;
+  req->head_at = req->ready_at = req->started_at = req->done_at = 0;
+  req->head_len = 0;
+  req->bytes_sent = 0;
+  req->answered = 0;
+  req->log_fields = req->log_environ = NULL;
+  atomic_store_explicit(&req->claim, CW_CLAIM_NONE, memory_order_relaxed);
   atomic_store_explicit(&req->lost, false, memory_order_relaxed);
   atomic_store_explicit(&req->attention, false, memory_order_relaxed);
   atomic_store_explicit(&req->event.set, 0, memory_order_relaxed);
@@ -54,6 +62,7 @@ cw_req_t *cw_req_new(cw_conn_t *c) {
 
 void cw_req_free(cw_req_t *req) {
   cw_server_t *srv = req->conn->srv;
+  cw_timer_stop(&req->deadline);
   cw_arena_reset(&req->arena);
   cw_buf_free(&req->body.buf);
   cw_buf_free(&req->out.buf);
@@ -92,6 +101,19 @@ const cw_head_t *cw_req_head(const cw_req_t *req) {
   return &req->head;
 }
 
+bool cw_req_claim(cw_req_t *req) {
+  int none = CW_CLAIM_NONE;
+  if (CW_LIKELY(req->conn->srv->limits.request_timeout == 0) || req->claimed)
+    return true;
+  req->claimed =
+      atomic_compare_exchange_strong(&req->claim, &none, (int)CW_CLAIM_THREAD);
+  return req->claimed;
+}
+
+bool cw_req_expired(const cw_req_t *req) {
+  return atomic_load_explicit(&req->claim, memory_order_relaxed) == CW_CLAIM_LOOP;
+}
+
 void cw_req_wait_nogil(cw_req_t *req) {
   cw_server_t *srv = req->conn->srv;
   srv->host.blocking(srv->host.data);
@@ -103,7 +125,8 @@ void cw_req_wait_nogil(cw_req_t *req) {
 
 void cw_req_finish(cw_req_t *req, bool complete) {
   cw_resp_t *r = &req->resp;
-  if (!r->sent) {
+  cw_server_t *srv = req->conn->srv;
+  if (!r->sent && !cw_req_expired(req)) {
     /* The error page is a whole response. */
     cw_resp_error(req, 500);
     complete = true;
@@ -114,5 +137,12 @@ void cw_req_finish(cw_req_t *req, bool complete) {
                 !req->body.complete || cw_buf_pending(&req->body.buf);
   pthread_mutex_unlock(&req->lock);
   urgent |= req->failed || r->close;
+  if (srv->timed) {
+    req->done_at = cw_now_us();
+    if (srv->counted && req->started_at)
+      cw_metric_add_shared(&srv->metrics->finished, 1);
+    /* The line is written now, not when the next client comes. */
+    urgent = true;
+  }
   cw_server_post(req, CW_POST_DONE, urgent);
 }

@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "base/clock.h"
+#include "http/account.h"
 #include "http/checks.h"
 #include "http/out.h"
 #include "http/reason.h"
@@ -180,7 +181,9 @@ static int end_head(cw_req_t *req, int64_t body_len) {
     n += 8 + CW_DATE_LEN;
   }
   memcpy(text + n, "\r\n", 2);
-  return put(req, text, n + 2);
+  if (put(req, text, n + 2) != 0) return CW_NOMEM;
+  if (CW_UNLIKELY(srv->access != NULL)) cw_account_note_fields(req);
+  return CW_OK;
 }
 
 /* Notes that `n` body bytes were accepted and the head with them. Also where memory ran
@@ -197,6 +200,7 @@ int cw_resp_write(cw_req_t *req, const char *data, size_t n, bool last, size_t *
   size_t offered = n, head_len = r->head.len;
   *taken = 0;
   if (!r->started) return CW_BAD;
+  if (!r->sent && !cw_req_claim(req)) return CW_LOST;
   if (!r->sent && end_head(req, last ? (int64_t)n : -1) != 0) return CW_NOMEM;
   if (r->no_body) {
     n = 0;
@@ -240,6 +244,7 @@ int cw_resp_write_file(cw_req_t *req, int fd, int64_t offset, int64_t len,
   cw_resp_t *r = &req->resp;
   *taken = 0;
   if (!r->started) return CW_BAD;
+  if (!r->sent && !cw_req_claim(req)) return CW_LOST;
   if (!r->sent && end_head(req, len) != 0) return CW_NOMEM;
   int64_t n = len;
   if (r->no_body)

@@ -2,14 +2,19 @@
 /* The loop: listeners, messages from running threads, timers, drain. */
 #include "http/server.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/fault.h"
 #include "base/log.h"
+#include "http/account.h"
+#include "http/forwarded.h"
 #include "http/parse.h"
 
 enum {
@@ -37,8 +42,13 @@ void cw_server_schedule_tick(cw_server_t *srv) {
 static void on_tick(uv_timer_t *timer) {
   cw_server_t *srv = timer->data;
   cw_timer_t *t;
-  while ((t = cw_timeqs_expire(&srv->timers, uv_now(&srv->loop))) != NULL)
-    cw_conn_on_timer(CW_CONTAINER(t, cw_conn_t, timer));
+  cw_timer_kind_t kind;
+  while ((t = cw_timeqs_expire(&srv->timers, uv_now(&srv->loop), &kind)) != NULL) {
+    if (kind == CW_TIMER_REQUEST)
+      cw_conn_on_deadline(CW_CONTAINER(t, cw_req_t, deadline)->conn);
+    else
+      cw_conn_on_timer(CW_CONTAINER(t, cw_conn_t, timer));
+  }
   cw_server_schedule_tick(srv);
 }
 
@@ -105,17 +115,27 @@ void cw_server_wake(cw_server_t *srv) {
 }
 
 void cw_server_reopen_logs(cw_server_t *srv) {
-  (void)srv;
+  atomic_store(&srv->reopen, true);
+  uv_async_send(&srv->wake);
+}
+
+static void end_timed_turn(cw_server_t *srv) {
+  cw_account_flush(srv);
+  if (atomic_load_explicit(&srv->reopen, memory_order_relaxed) &&
+      atomic_exchange(&srv->reopen, false) && srv->access)
+    cw_access_log_reopen(srv->access);
 }
 
 void cw_server_turn(cw_server_t *srv, bool wait) {
   atomic_store(&srv->polling, 1);
   srv->gave_request = false;
   cw_server_take_posts(srv);
+  if (CW_UNLIKELY(srv->timed)) cw_account_flush(srv);
   /* The end of one request may have made the next one of its connection ready. */
   uv_run(&srv->loop, wait && !srv->gave_request ? UV_RUN_ONCE : UV_RUN_NOWAIT);
   atomic_store(&srv->polling, 0);
   cw_server_take_posts(srv);
+  if (CW_UNLIKELY(srv->timed)) end_timed_turn(srv);
 }
 
 /* ---- accepting ---------------------------------------------------------- */
@@ -150,7 +170,8 @@ void cw_server_made_room(cw_server_t *srv) {
 static bool accept_some(struct cw_acceptor *a, int most) {
   cw_server_t *srv = a->srv;
   for (int i = 0; i < most; i++) {
-    if (at_limit(srv) && !cw_timeqs_oldest(&srv->timers, CW_TIMER_IDLE)) {
+    bool limited = !a->info->metrics && at_limit(srv);
+    if (limited && !cw_timeqs_oldest(&srv->timers, CW_TIMER_IDLE)) {
       /* Until one is closed or becomes idle, the rest waits in the backlog. */
       atomic_store(&srv->accept_full, true);
       poll_acceptors(srv, false);
@@ -162,7 +183,7 @@ static bool accept_some(struct cw_acceptor *a, int most) {
     int fd = accept4(a->info->fd, (struct sockaddr *)&peer, &len,
                      SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
-      if (at_limit(srv)) evict_one(srv);
+      if (limited) evict_one(srv);
       cw_conn_accept(srv, a->info, fd, &peer);
       continue;
     }
@@ -180,6 +201,29 @@ static bool accept_some(struct cw_acceptor *a, int most) {
   return true;
 }
 
+bool cw_peer_address(const struct sockaddr_storage *peer, cw_addr_t *addr,
+                     char text[46], char port[6]) {
+  unsigned number;
+  if (peer->ss_family == AF_INET) {
+    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    const struct sockaddr_in *in = (const void *)peer;
+    memcpy(addr->b, mapped, sizeof(mapped));
+    memcpy(addr->b + 12, &in->sin_addr, 4);
+    number = ntohs(in->sin_port);
+  } else if (peer->ss_family == AF_INET6) {
+    const struct sockaddr_in6 *in6 = (const void *)peer;
+    memcpy(addr->b, &in6->sin6_addr, 16);
+    number = ntohs(in6->sin6_port);
+  } else {
+    return false;
+  }
+  /* A v4 client on a dual-stack socket is known by its v4 address. */
+  bool v4 = IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)(const void *)addr->b);
+  inet_ntop(v4 ? AF_INET : AF_INET6, addr->b + (v4 ? 12 : 0), text, 46);
+  snprintf(port, 6, "%hu", (unsigned short)number);
+  return true;
+}
+
 static void on_acceptable(uv_poll_t *poll, int status, int events) {
   (void)status;
   (void)events;
@@ -190,6 +234,8 @@ static void poll_acceptors(cw_server_t *srv, bool on) {
   for (int i = 0; i < srv->n_acceptors; i++) {
     struct cw_acceptor *a = &srv->acceptors[i];
     if (!a->open || a->polled == on) continue;
+    /* A scrape matters most when the service is full. */
+    if (!on && a->info->metrics && !srv->accept_paused) continue;
     a->polled = on;
     int rc = on ? uv_poll_start(&a->poll, UV_READABLE, on_acceptable)
                 : uv_poll_stop(&a->poll);
@@ -218,6 +264,7 @@ static void init_handles(cw_server_t *srv) {
 cw_server_t *cw_server_new(const cw_listener_t *listeners, int n,
                            const cw_limits_t *limits, const cw_host_t *host,
                            const char **reason) {
+  static char why[256]; /* one server is made at a time */
   int rc = UV_ENOMEM;
   cw_server_t *srv = cw_calloc(1, sizeof(*srv));
   if (!srv) goto fail;
@@ -234,6 +281,7 @@ cw_server_t *cw_server_new(const cw_listener_t *listeners, int n,
       [CW_TIMER_STALL] = (uint64_t)limits->send,
       [CW_TIMER_LINGER] = LINGER,
       [CW_TIMER_DRAIN] = DRAIN,
+      [CW_TIMER_REQUEST] = (uint64_t)limits->request_timeout,
   };
   cw_timeqs_init(&srv->timers, durations);
   srv->tick_due = UINT64_MAX;
@@ -252,10 +300,13 @@ cw_server_t *cw_server_new(const cw_listener_t *listeners, int n,
     a->open = true;
     srv->n_acceptors = i + 1;
   }
-  return srv;
+  if (cw_account_init(srv, why, sizeof(why)) == 0 &&
+      cw_forwarded_init(srv, why, sizeof(why)) == 0)
+    return srv;
+  rc = 0;
 close_handles:
   cw_server_free(srv);
-  *reason = uv_strerror(rc);
+  *reason = rc ? uv_strerror(rc) : why;
   return NULL;
 close_loop:
   uv_loop_close(&srv->loop);
@@ -311,6 +362,7 @@ void cw_server_free(cw_server_t *srv) {
     pthread_mutex_destroy(&req->lock);
     free(req);
   }
+  cw_account_fini(srv);
   pthread_mutex_destroy(&srv->post_lock);
   free(srv);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The HTTP side of a worker: loop, listeners, connections.
  *
- * A cw_server_t is touched only by the baton holder, except cw_server_wake(), which
- * any thread and any signal handler may call. */
+ * A cw_server_t is touched only by the baton holder, except cw_server_wake() and
+ * cw_server_reopen_logs(), which any thread and any signal handler may call. */
 #ifndef CW_HTTP_SERVER_H
 #define CW_HTTP_SERVER_H
 
@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "base/board.h"
 #include "base/heritage.h"
 #include "base/list.h"
 #include "base/macros.h"
@@ -27,7 +28,9 @@ typedef struct cw_host {
   void (*ready)(void *data, cw_req_t *req);
   /* The calling app thread is about to wait: let another thread turn the loop. */
   void (*blocking)(void *data);
-  /* A running request is past its deadline. Baton held; may be NULL. */
+  /* The request's time is up, and its client has its answer where none had begun. It
+   * may run, wait for a thread, or be just about to end; it stays valid during the
+   * call. Baton held. May be NULL. */
   void (*expired)(void *data, cw_req_t *req);
 } cw_host_t;
 
@@ -44,6 +47,17 @@ typedef struct cw_limits {
   cw_networks_t proxies; /* who may send a PROXY header; borrowed */
   cw_proxy_mode_t proxy_mode;
   cw_underscores_t underscores;
+  int64_t request_timeout; /* ms from complete to the response's end; 0: none */
+  /* All texts are borrowed; NULL: not asked for. */
+  const char *health;        /* path that is answered here */
+  const char *metrics;       /* path of the metrics on the service's listeners */
+  const char *access_log;    /* file, or "-" */
+  const char *access_format; /* as cw_access_format_check() takes it */
+  bool access_syslog;        /* the access log goes to syslog, too */
+  const char *statsd;        /* "HOST:PORT" or "unix://PATH" */
+  const char *statsd_prefix, *statsd_tags;
+  const char *secure_schemes;    /* "NAME=VALUE,..."; NULL: the usual ones */
+  const char *forwarder_headers; /* names with underscores that proxies may send */
 } cw_limits_t;
 
 /* A ready request's place in the host's queue, and back. */
@@ -55,6 +69,10 @@ cw_req_t *cw_req_of(cw_list_t *link);
 CW_MUSTCHECK cw_server_t *cw_server_new(const cw_listener_t *listeners, int n,
                                         const cw_limits_t *limits,
                                         const cw_host_t *host, const char **reason);
+
+/* Has the server count in `board`'s slot, which its metrics and health answers tell of.
+ * Between new and listen. */
+void cw_server_set_board(cw_server_t *srv, cw_board_t *board, int slot);
 
 /* listen(2) on every socket and start accepting. Returns 0 or a negative errno. */
 CW_MUSTCHECK int cw_server_listen(cw_server_t *srv, int backlog);
@@ -72,6 +90,14 @@ void cw_server_reopen_logs(cw_server_t *srv);
 /* Stops accepting, closes the listeners and idle connections and lets running requests
  * end. */
 void cw_server_drain(cw_server_t *srv);
+
+/* Has the access log's file opened anew at the end of the next turn. Any thread,
+ * async-signal-safe. */
+void cw_server_reopen_logs(cw_server_t *srv);
+
+/* The thread that calls is about to run the request. Not with a request that
+ * cw_req_expired(). */
+void cw_req_started(cw_req_t *req);
 
 /* The host's own timers. */
 typedef enum cw_host_timer {

@@ -88,26 +88,34 @@ static size_t utf8_length(const unsigned char *p, size_t n) {
   return 0;
 }
 
+/* Characters that end a line or speak to a terminal although they are no ASCII: the C1
+ * controls and the two separators of U+2028. Returns the code point, else 0. */
+static unsigned hidden_control(const unsigned char *p, size_t len) {
+  if (len == 2 && p[0] == 0xc2 && p[1] < 0xa0) return p[1];
+  if (len == 3 && p[0] == 0xe2 && p[1] == 0x80 && (p[2] & 0xfe) == 0xa8)
+    return 0x2000u | (p[2] & 0x3f);
+  return 0;
+}
+
 void cw_sink_json(cw_sink_t *s, cw_span_t v, size_t most) {
   for (size_t i = 0; i < v.len;) {
-    unsigned char c = (unsigned char)v.p[i];
-    size_t n = 1;
-    const char *p = v.p + i;
-    char hex[] = {'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15]};
-    char pair[] = {'\\', (char)c};
-    size_t len = 1;
-    if (c == '"' || c == '\\') {
-      p = pair;
-      len = 2;
-    } else if (c >= 0x80 &&
-               (n = utf8_length((const unsigned char *)p, v.len - i)) > 0) {
-      len = n;
-    } else if (c < 0x20 || c >= 0x7f) {
-      p = hex;
-      len = sizeof(hex);
-      n = 1;
+    const unsigned char *p = (const unsigned char *)v.p + i;
+    size_t n = p[0] < 0x80 ? 1 : utf8_length(p, v.len - i);
+    unsigned escaped = n == 0                        ? p[0]
+                       : n > 1                       ? hidden_control(p, n)
+                       : p[0] < 0x20 || p[0] == 0x7f ? 0x10000u | p[0]
+                                                     : 0;
+    char text[8];
+    bool ok;
+    if (escaped) {
+      snprintf(text, sizeof(text), "\\u%04X", escaped & 0xffff);
+      ok = put_whole(s, text, 6, &most);
+    } else if (p[0] == '"' || p[0] == '\\') {
+      ok = put_whole(s, p[0] == '"' ? "\\\"" : "\\\\", 2, &most);
+    } else {
+      ok = put_whole(s, v.p + i, n, &most);
     }
-    if (!put_whole(s, p, len, &most)) return;
-    i += n;
+    if (!ok) return;
+    i += CW_MAX(n, 1u);
   }
 }

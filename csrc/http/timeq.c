@@ -31,11 +31,12 @@ static cw_timer_t *first(const cw_list_t *queue) {
   return cw_list_empty(queue) ? NULL : CW_CONTAINER(queue->next, cw_timer_t, node);
 }
 
-cw_timer_t *cw_timeqs_expire(cw_timeqs_t *qs, uint64_t now) {
+cw_timer_t *cw_timeqs_expire(cw_timeqs_t *qs, uint64_t now, cw_timer_kind_t *kind) {
   for (int i = 0; i < CW_TIMER_KINDS; i++) {
     cw_timer_t *t = first(&qs->queue[i]);
     if (t && t->due <= now) {
       cw_list_remove(&t->node);
+      *kind = (cw_timer_kind_t)i;
       return t;
     }
   }

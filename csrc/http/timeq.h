@@ -10,12 +10,13 @@
 #include "base/list.h"
 
 typedef enum cw_timer_kind {
-  CW_TIMER_HEAD,   /* a header section has to arrive */
-  CW_TIMER_BODY,   /* a window in which body bytes have to arrive */
-  CW_TIMER_IDLE,   /* keep-alive */
-  CW_TIMER_STALL,  /* the client takes no response bytes */
-  CW_TIMER_LINGER, /* the client has to close after our goodbye */
-  CW_TIMER_DRAIN,  /* the last wait for a request on a kept-alive connection */
+  CW_TIMER_HEAD,    /* a header section has to arrive */
+  CW_TIMER_BODY,    /* a window in which body bytes have to arrive */
+  CW_TIMER_IDLE,    /* keep-alive */
+  CW_TIMER_STALL,   /* the client takes no response bytes */
+  CW_TIMER_LINGER,  /* the client has to close after our goodbye */
+  CW_TIMER_DRAIN,   /* the last wait for a request on a kept-alive connection */
+  CW_TIMER_REQUEST, /* a request's deadline; its cw_timer_t is in the request */
   CW_TIMER_KINDS,
 } cw_timer_kind_t;
 
@@ -36,8 +37,9 @@ void cw_timer_init(cw_timer_t *t);
 void cw_timer_start(cw_timeqs_t *qs, cw_timer_t *t, cw_timer_kind_t kind, uint64_t now);
 void cw_timer_stop(cw_timer_t *t);
 
-/* Takes one timer that is due at `now` off its queue, or returns NULL. */
-cw_timer_t *cw_timeqs_expire(cw_timeqs_t *qs, uint64_t now);
+/* Takes one timer that is due at `now` off its queue and says of which kind it is, or
+ * returns NULL. */
+cw_timer_t *cw_timeqs_expire(cw_timeqs_t *qs, uint64_t now, cw_timer_kind_t *kind);
 
 /* The timer of this kind that has waited longest, or NULL. */
 cw_timer_t *cw_timeqs_oldest(const cw_timeqs_t *qs, cw_timer_kind_t kind);

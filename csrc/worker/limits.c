@@ -24,6 +24,7 @@ static int read_networks(const cw_settings_t *s, cw_opt_t id, cw_networks_t *out
 
 int cw_limits_read(const cw_settings_t *s, cw_limits_t *l) {
   int64_t connections = cw_opt_num(s, CW_OPT_WORKER_CONNECTIONS);
+  const char *metrics = cw_opt_str(s, CW_OPT_METRICS);
   *l = (cw_limits_t){
       .request_line = (size_t)cw_opt_num(s, CW_OPT_LIMIT_REQUEST_LINE),
       .field_size = (size_t)cw_opt_num(s, CW_OPT_LIMIT_REQUEST_FIELD_SIZE),
@@ -37,6 +38,18 @@ int cw_limits_read(const cw_settings_t *s, cw_limits_t *l) {
       .connections = connections ? (unsigned)connections : default_connections(),
       .proxy_mode = cw_proxy_mode_parse(cw_opt_str(s, CW_OPT_PROXY_PROTOCOL)),
       .underscores = cw_underscores_parse(cw_opt_str(s, CW_OPT_HEADER_MAP)),
+      .request_timeout = cw_opt_num(s, CW_OPT_REQUEST_TIMEOUT),
+      .health = cw_opt_str(s, CW_OPT_HEALTH),
+      .metrics = metrics && metrics[0] == '/' ? metrics : NULL,
+      .access_log = cw_opt_str(s, CW_OPT_ACCESSLOG),
+      .access_format = cw_opt_str(s, CW_OPT_ACCESS_LOG_FORMAT),
+      .access_syslog = cw_opt_num(s, CW_OPT_SYSLOG) &&
+                       !cw_opt_num(s, CW_OPT_DISABLE_REDIRECT_ACCESS_TO_SYSLOG),
+      .statsd = cw_opt_str(s, CW_OPT_STATSD_HOST),
+      .statsd_prefix = cw_opt_str(s, CW_OPT_STATSD_PREFIX),
+      .statsd_tags = cw_opt_str(s, CW_OPT_DOGSTATSD_TAGS),
+      .secure_schemes = cw_opt_str(s, CW_OPT_SECURE_SCHEME_HEADERS),
+      .forwarder_headers = cw_opt_str(s, CW_OPT_FORWARDER_HEADERS),
   };
   return read_networks(s, CW_OPT_FORWARDED_ALLOW_IPS, &l->trusted) != 0 ||
                  read_networks(s, CW_OPT_PROXY_ALLOW_IPS, &l->proxies) != 0

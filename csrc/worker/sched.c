@@ -268,6 +268,7 @@ static void run_locked(thread_t *t, cw_req_t *req) {
   long before = measured ? blocks() : 0;
   note_running(t, req);
   int64_t start = cw_now_us();
+  cw_req_started(req);
   s->app->run(s->app->data, req);
   int64_t us = cw_now_us() - start;
   bool blocked = measured && blocks() != before;

@@ -18,6 +18,7 @@
 #include "base/heritage.h"
 #include "base/log.h"
 #include "base/options.h"
+#include "base/syslog.h"
 #include "base/title.h"
 #include "http/server.h"
 #include "worker/appref.h"
@@ -257,6 +258,7 @@ static int serve(const cw_settings_t *s, const cw_app_t *app) {
   srv = cw_server_new(heritage->listeners, heritage->n_listeners, &limits, &host,
                       &reason);
   if (!srv) goto done;
+  cw_server_set_board(srv, board, (int)(own - board->slots));
   cw_sched_set_server(sched, srv);
   set_watch(sched, s);
   server = srv;
@@ -288,6 +290,27 @@ done:
 
 /* ---- a worker's life ------------------------------------------------------ */
 
+static const char *app_name(const cw_settings_t *s) {
+  const char *app = cw_opt_str(s, CW_OPT_WSGI_APP);
+  return app ? app : s->v[CW_OPT_MOUNT].items[0];
+}
+
+/* What cannot be opened is told of and done without: the supervisor has checked it. */
+static void open_logs(const cw_settings_t *s) {
+  const char *name = cw_opt_str(s, CW_OPT_PROC_NAME),
+             *prefix = cw_opt_str(s, CW_OPT_SYSLOG_PREFIX);
+  char err[256], program[128];
+  if (cw_log_open(cw_opt_str(s, CW_OPT_ERRORLOG), err, sizeof(err)) != 0)
+    cw_log(CW_LOG_ERROR, "%s", err);
+  if (!cw_opt_num(s, CW_OPT_SYSLOG)) return;
+  if (!name) name = app_name(s);
+  cw_syslog_name(program, sizeof(program), prefix, name);
+  if (cw_syslog_open(cw_opt_str(s, CW_OPT_SYSLOG_ADDR),
+                     cw_opt_str(s, CW_OPT_SYSLOG_FACILITY), program, err,
+                     sizeof(err)) != 0)
+    cw_log(CW_LOG_WARNING, "no syslog: %s", err);
+}
+
 /* What comes before the app's import, in a worker and in a zygote. */
 static CW_RAISES int begin(cw_settings_t *s) {
   if (cw_settings_init(s) != 0 ||
@@ -297,6 +320,7 @@ static CW_RAISES int begin(cw_settings_t *s) {
     return -1;
   }
   cw_log_set_level((cw_log_level_t)cw_log_level_parse(cw_opt_str(s, CW_OPT_LOGLEVEL)));
+  open_logs(s);
   grace_ms = cw_opt_num(s, CW_OPT_GRACEFUL_TIMEOUT);
   install_signals();
   keep_private(heritage);
@@ -307,9 +331,8 @@ static CW_RAISES int begin(cw_settings_t *s) {
 
 /* In a worker's own process, before (or, preloaded, after) the app's import. */
 static CW_RAISES int become(const cw_settings_t *s, int slot) {
-  const char *name = cw_opt_str(s, CW_OPT_PROC_NAME),
-             *app = cw_opt_str(s, CW_OPT_WSGI_APP);
-  if (!name) name = app ? app : s->v[CW_OPT_MOUNT].items[0];
+  const char *name = cw_opt_str(s, CW_OPT_PROC_NAME);
+  if (!name) name = app_name(s);
   own = &board->slots[slot];
   cw_title_set("cwsgi: worker %d [%s]", slot + 1, name);
   return cw_extras_forked(atomic_load(&own->age));
@@ -321,7 +344,7 @@ static int serve_loaded(const cw_settings_t *s, PyObject *first) {
   /* Once more: the app may have put its own in their place while it was imported, and a
    * worker that cannot be stopped would be killed with its requests. */
   install_signals();
-  if (cw_dump_init(STDERR_FILENO, cw_extras_have(s, "worker_abort")) < 0) return -1;
+  if (cw_dump_init(cw_log_fd(), cw_extras_have(s, "worker_abort")) < 0) return -1;
   if (cw_wsgi_begin(&app, cw_opt_num(s, CW_OPT_THREADS) > 1, heritage->n_workers > 1) <
       0)
     return -1;

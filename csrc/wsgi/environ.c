@@ -351,6 +351,10 @@ PyObject *cw_environ_new(const cw_head_t *h, PyObject *input, const cw_mount_t *
   if (skip && PyDict_SetItem(env, k_script_name, mount->script_name) < 0) goto fail;
   if (h->scheme[4] && PyDict_SetItem(env, k_url_scheme, k_https) < 0) goto fail;
   if (h->proxy_family && add_proxy(env, h) < 0) goto fail;
+  if (h->script_name.len &&
+      set_constant(env, "SCRIPT_NAME", latin1(h->script_name.p, h->script_name.len)) <
+          0)
+    goto fail;
   stamp++;
   for (unsigned i = 0; i < h->n_fields; i++) {
     const cw_field_t *f = &h->fields[i];

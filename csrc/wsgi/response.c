@@ -187,9 +187,28 @@ static bool call_app(cw_req_t *req, PyObject *app, PyObject *env,
   return (close_result(*result) == 0 || cw_resp_sent(req)) && complete;
 }
 
+/* Hands the environ variables on that the access log wants. */
+static void note_environ(cw_req_t *req, PyObject *env) {
+  const char *name;
+  for (unsigned i = 0; env && (name = cw_req_log_environ(req, i)) != NULL; i++) {
+    PyObject *value = PyDict_GetItemString(env, name), /* borrowed */
+        *text = value ? PyObject_Str(value) : NULL;
+    Py_ssize_t n;
+    const char *p = text ? PyUnicode_AsUTF8AndSize(text, &n) : NULL;
+    if (p) cw_req_set_log_environ(req, i, p, (size_t)n);
+    PyErr_Clear();
+    Py_XDECREF(text);
+  }
+}
+
 static void run(void *data, cw_req_t *req) {
   (void)data;
   CW_ASSERT_GIL();
+  /* Its deadline passed while it waited for a thread: the client has its answer. */
+  if (cw_req_expired(req)) {
+    cw_req_finish(req, false);
+    return;
+  }
   const cw_mount_t *mount = cw_mount_find(cw_req_head(req)->path);
   if (!mount) {
     cw_resp_error(req, 404);
@@ -218,6 +237,7 @@ static void run(void *data, cw_req_t *req) {
   if (start_response) cw_start_response_detach(start_response);
   if (input) cw_input_detach(input);
   cw_errors_flush();
+  note_environ(req, env);
   cw_req_finish(req, complete);
   Py_XDECREF(request);
   Py_XDECREF(result);

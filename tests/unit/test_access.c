@@ -106,6 +106,8 @@ static void no_injection(void **state) {
   assert_non_null(strstr(line_of("json", &a),
                          "\"user_agent\":\"a\\\" b\\\\ \\u000D\\u000A[01/Jan] "
                          "\\u001B[31m \xe2\x82\xac \\u007F\\u0000end\"}"));
+  f.value = (cw_span_t){"\xc2\x85\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xaa", 11};
+  assert_non_null(strstr(line_of("json", &a), "\"\\u0085\\u2028\\u2029\xe2\x80\xaa\""));
   f.value = (cw_span_t){"\xff\xc0\xaf\xed\xa0\x80\xe2\x82", 8};
   assert_non_null(
       strstr(line_of("json", &a),

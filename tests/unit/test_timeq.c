@@ -11,6 +11,7 @@ static void timers_expire_in_order(void **state) {
                                                      [CW_TIMER_STALL] = 50,
                                                      [CW_TIMER_LINGER] = 5};
   cw_timeqs_t qs;
+  cw_timer_kind_t kind;
   cw_timer_t a, b, c;
   cw_timeqs_init(&qs, durations);
   cw_timer_init(&a);
@@ -21,14 +22,16 @@ static void timers_expire_in_order(void **state) {
   cw_timer_start(&qs, &b, CW_TIMER_IDLE, 0);
   cw_timer_start(&qs, &c, CW_TIMER_HEAD, 1);
   assert_int_equal(cw_timeqs_next(&qs), 30);
-  assert_null(cw_timeqs_expire(&qs, 29));
-  assert_ptr_equal(cw_timeqs_expire(&qs, 30), &a);
-  assert_null(cw_timeqs_expire(&qs, 30));
+  assert_null(cw_timeqs_expire(&qs, 29, &kind));
+  assert_ptr_equal(cw_timeqs_expire(&qs, 30, &kind), &a);
+  assert_int_equal(kind, CW_TIMER_HEAD);
+  assert_null(cw_timeqs_expire(&qs, 30, &kind));
   cw_timer_start(&qs, &c, CW_TIMER_LINGER, 2); /* moves to another queue */
-  assert_ptr_equal(cw_timeqs_expire(&qs, 7), &c);
+  assert_ptr_equal(cw_timeqs_expire(&qs, 7, &kind), &c);
+  assert_int_equal(kind, CW_TIMER_LINGER);
   cw_timer_stop(&b);
   cw_timer_stop(&b);
-  assert_null(cw_timeqs_expire(&qs, 1000));
+  assert_null(cw_timeqs_expire(&qs, 1000, &kind));
   assert_true(cw_timeqs_next(&qs) == UINT64_MAX);
 }
 
