@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The program: options, Python, then the supervisor. Plain C; no interpreter is ever
  * loaded into this process. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,6 +94,7 @@ int main(int argc, char **argv) {
   cw_launcher_t launcher = {.data = &origin,
                             .argc = argc,
                             .argv = origin.argv,
+                            .cwd_fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
                             .python = origin.python.program,
                             .enter_worker = enter_worker,
                             .enter_hooks = enter_hooks,
@@ -100,7 +102,5 @@ int main(int argc, char **argv) {
   if (cw_opt_num(&settings, CW_OPT_CHECK_CONFIG) ||
       cw_opt_num(&settings, CW_OPT_PRINT_CONFIG))
     return cw_supervise_check(&launcher, &settings);
-  int level = cw_log_level_parse(cw_opt_str(&settings, CW_OPT_LOGLEVEL));
-  if (level >= 0) cw_log_set_level((cw_log_level_t)level);
   return cw_supervise(&launcher, &settings);
 }

@@ -99,12 +99,18 @@ static int run_reader(const cw_origin_t *o, const char *config, cw_buf_t *out) {
 
 int cw_settings_add_file(cw_origin_t *o, cw_settings_t *s) {
   char err[MESSAGE];
-  const char *config = config_of(s);
+  const char *found = config_of(s);
+  char *config = found ? strdup(found) : NULL;
   cw_buf_t entries = {0};
-  if (!config) return 0;
+  if (!found) return 0;
+  if (!config) {
+    cw_complain("out of memory");
+    return EXIT_CONFIG;
+  }
   if (!o->have_python &&
       cw_find_python(cw_opt_str(s, CW_OPT_PYTHON), &o->python, err, sizeof(err)) != 0) {
     cw_complain("%s", err);
+    free(config);
     return EXIT_CONFIG;
   }
   o->have_python = true;
@@ -112,10 +118,14 @@ int cw_settings_add_file(cw_origin_t *o, cw_settings_t *s) {
   if (rc == 0 &&
       (rc = cw_settings_read_file(s, entries.p, entries.len, err, sizeof(err))) != 0)
     cw_complain("%s: %s", config, err);
-  /* Workers read it again where it has hooks. */
-  if (rc == 0 && !cw_opt_given(s, CW_OPT_CONFIG) &&
-      (rc = cw_settings_set_text(s, CW_OPT_CONFIG, config, CW_FROM_FILE)) != 0)
+  /* Workers read it again where it has hooks, from another folder. */
+  const char *path = strncmp(config, "file:", 5) == 0 ? config + 5 : config;
+  char *full = rc == 0 ? realpath(path, NULL) : NULL;
+  cw_source_t source = CW_MAX(s->v[CW_OPT_CONFIG].source, CW_FROM_FILE);
+  if (full && (rc = cw_settings_set_text(s, CW_OPT_CONFIG, full, source)) != 0)
     cw_complain("out of memory");
+  free(full);
   cw_buf_free(&entries);
+  free(config);
   return rc == 0 ? 0 : EXIT_CONFIG;
 }

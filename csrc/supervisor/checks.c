@@ -3,14 +3,18 @@
 #include "supervisor/checks.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/access_format.h"
 #include "base/addr.h"
 #include "base/board.h"
 #include "base/log.h"
 #include "base/modes.h"
+#include "base/statsd.h"
+#include "base/syslog.h"
 #include "supervisor/granted.h"
 #include "supervisor/identity.h"
 
@@ -32,6 +36,14 @@ int cw_settings_work_out(cw_settings_t *s, bool *automatic) {
   if (!cw_opt_given(s, CW_OPT_FORWARDED_ALLOW_IPS) && cloud_run &&
       cw_settings_set_text(s, CW_OPT_FORWARDED_ALLOW_IPS,
                            "127.0.0.1,::1,169.254.0.0/16", CW_FROM_ENV) != 0) {
+    cw_complain("out of memory");
+    return -1;
+  }
+  /* It must mean the same after it was entered. */
+  char full[PATH_MAX];
+  const char *dir = cw_opt_str(s, CW_OPT_CHDIR);
+  if (dir && realpath(dir, full) &&
+      cw_settings_set_text(s, CW_OPT_CHDIR, full, s->v[CW_OPT_CHDIR].source) != 0) {
     cw_complain("out of memory");
     return -1;
   }
@@ -156,6 +168,32 @@ static int check_words(const cw_settings_t *s) {
   return 0;
 }
 
+/* Logs and metrics. */
+static int check_reports(const cw_settings_t *s) {
+  char err[256];
+  const char *statsd = cw_opt_str(s, CW_OPT_STATSD_HOST);
+  const char *metrics = cw_opt_str(s, CW_OPT_METRICS);
+  if (cw_access_format_check(cw_opt_str(s, CW_OPT_ACCESS_LOG_FORMAT), err,
+                             sizeof(err)) != 0) {
+    cw_complain("--access-logformat: %s", err);
+    return -1;
+  }
+  if (cw_syslog_check(cw_opt_str(s, CW_OPT_SYSLOG_ADDR),
+                      cw_opt_str(s, CW_OPT_SYSLOG_FACILITY), err, sizeof(err)) != 0) {
+    cw_complain("--log-syslog-to, --log-syslog-facility: %s", err);
+    return -1;
+  }
+  if (statsd && cw_statsd_check(statsd, err, sizeof(err)) != 0) {
+    cw_complain("--statsd-host: %s", err);
+    return -1;
+  }
+  if (metrics && metrics[0] != '/' && !strchr(metrics, ':')) {
+    cw_complain("--metrics: '%s' is no /PATH, HOST:PORT, :PORT or unix:PATH", metrics);
+    return -1;
+  }
+  return 0;
+}
+
 int cw_settings_check(const cw_settings_t *s) {
   const char *dir = cw_opt_str(s, CW_OPT_CHDIR);
   const cw_value_t *env = &s->v[CW_OPT_RAW_ENV];
@@ -174,5 +212,6 @@ int cw_settings_check(const cw_settings_t *s) {
       cw_complain("--env: '%s' is not KEY=VALUE", env->items[i]);
       return -1;
     }
-  return cw_identity_read(s, &who) == 0 ? check_peers(s) : -1;
+  if (cw_identity_read(s, &who) != 0) return -1;
+  return check_peers(s) != 0 || check_reports(s) != 0 ? -1 : 0;
 }

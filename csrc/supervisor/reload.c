@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "supervisor/checks.h"
 #include "supervisor/identity.h"
+#include "supervisor/reports.h"
 #include "supervisor/sdnotify.h"
 #include "supervisor/supervisor_internal.h"
 
@@ -41,10 +42,19 @@ static void drop_unproven(state_t *st) {
 void cw_reload_failed(state_t *st, const char *why) {
   cw_log(CW_LOG_ERROR, "Reload failed: %s; the old workers go on serving", why);
   drop_unproven(st);
+  cw_enter_dir(st, &st->gen->settings);
   st->want = (int)cw_opt_num(&st->gen->settings, CW_OPT_WORKERS);
   atomic_store(&st->board->workers, st->want);
   st->next = 0;
   st->failures = 0;
+  cw_sd_notify("READY=1");
+}
+
+/* What was wrong with them has been said. */
+static void refuse_settings(state_t *st) {
+  cw_enter_dir(st, &st->gen->settings);
+  cw_log(CW_LOG_ERROR,
+         "Reload failed: the settings cannot be used; the old workers go on serving");
   cw_sd_notify("READY=1");
 }
 
@@ -55,25 +65,26 @@ void cw_reload(state_t *st) {
     drop_unproven(st);
   }
   notify_reloading();
+  cw_enter_dir(st, NULL);
   if (st->launcher->read_settings(st->launcher->data, &settings) != 0) {
-    cw_log(CW_LOG_ERROR,
-           "Reload failed: the settings cannot be used; the old workers go on serving");
-    cw_sd_notify("READY=1");
+    refuse_settings(st);
     return;
   }
   bool automatic;
   generation_t *gen = NULL;
   if (cw_settings_work_out(&settings, &automatic) != 0 ||
-      cw_settings_check(&settings) != 0)
+      cw_settings_check(&settings) != 0) {
     cw_settings_fini(&settings);
-  else
+  } else {
+    cw_enter_dir(st, &settings);
     gen = cw_generation_new(st, &settings, st->gen);
+  }
   if (!gen) {
-    cw_log(CW_LOG_ERROR,
-           "Reload failed: the settings cannot be used; the old workers go on serving");
-    cw_sd_notify("READY=1");
+    refuse_settings(st);
     return;
   }
+  if (cw_reports_open(&gen->settings) != 0)
+    cw_log(CW_LOG_ERROR, "logs go on where they went");
   int before = st->want;
   st->automatic = automatic;
   st->want = (int)cw_opt_num(&gen->settings, CW_OPT_WORKERS);
@@ -119,6 +130,7 @@ void cw_upgrade(state_t *st) {
   if (pid == 0) {
     set_upgrade_variable(st, parent);
     sigprocmask(SIG_SETMASK, &st->old_mask, NULL);
+    cw_enter_dir(st, NULL);
     execvp(st->launcher->argv[0], st->launcher->argv);
     cw_complain("cannot start %s again: %s", st->launcher->argv[0], strerror(errno));
     _exit(EXIT_CONFIG);

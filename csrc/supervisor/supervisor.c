@@ -18,6 +18,7 @@
 #include "base/title.h"
 #include "supervisor/checks.h"
 #include "supervisor/identity.h"
+#include "supervisor/reports.h"
 #include "supervisor/sdnotify.h"
 #include "supervisor/supervisor_internal.h"
 
@@ -222,6 +223,7 @@ static int watch(state_t *st) {
     int64_t wait = st->stopping ? stop_due(st) : cw_workers_reconcile(st);
     /* The reconciliation may have found that there is nothing to serve. */
     if (done(st)) return st->exit_code;
+    cw_reports_workers(settings_of(st), cw_workers_count(st));
     wait = sooner(sooner(wait, cw_watch(st)), watch_parent(st));
     struct pollfd fds[8] = {{.fd = st->signal_fd, .events = POLLIN},
                             {.fd = st->notify[0], .events = POLLIN}};
@@ -289,6 +291,13 @@ static const char *title_of(const cw_settings_t *s) {
   return name ? name : app ? app : s->v[CW_OPT_MOUNT].items[0];
 }
 
+void cw_enter_dir(state_t *st, const cw_settings_t *s) {
+  const char *dir = s ? cw_opt_str(s, CW_OPT_CHDIR) : NULL;
+  if (dir ? chdir(dir) != 0 : fchdir(st->launcher->cwd_fd) != 0)
+    cw_complain("cannot enter %s: %s", dir ? dir : "the folder of the start",
+                strerror(errno));
+}
+
 /* --listen early: who connects waits in the backlog until a worker is ready. */
 static int listen_early(state_t *st) {
   const cw_settings_t *s = settings_of(st);
@@ -306,10 +315,12 @@ int cw_supervise(const cw_launcher_t *launcher, cw_settings_t *settings) {
   const char *upgrade = getenv(CW_ENV_UPGRADE);
   if (upgrade) st.upgrade.parent = (pid_t)atol(upgrade);
   if (start(&st, launcher, settings) != 0) return EXIT_CONFIG;
+  cw_enter_dir(&st, settings);
   st.gen = cw_generation_new(&st, settings, NULL);
   unsetenv(CW_ENV_UPGRADE);
   if (!st.gen) return EXIT_CONFIG;
   cw_generation_ref(st.gen);
+  if (cw_reports_open(settings_of(&st)) != 0) return EXIT_CONFIG;
   if (listen_early(&st) != 0) return EXIT_CONFIG;
   const cw_settings_t *s = settings_of(&st);
   /* The process that goes to the background is another one. */

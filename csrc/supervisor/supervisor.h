@@ -13,6 +13,7 @@ typedef struct cw_launcher {
   void *data;
   int argc;           /* the command line, for sys.argv and for starting again (USR2) */
   char **argv;        /* its own copies: titles are written over the words of main() */
+  int cwd_fd;         /* the folder it was typed in */
   const char *python; /* the interpreter's path, for messages */
   /* Turns the calling (new) process into the worker of `slot`, or into a zygote
    * (CW_SLOT_ZYGOTE) or a check of the app (CW_SLOT_CHECK). Never returns. */

@@ -16,6 +16,7 @@
 #include "base/title.h"
 #include "supervisor/granted.h"
 #include "supervisor/identity.h"
+#include "supervisor/reports.h"
 #include "supervisor/sdnotify.h"
 #include "supervisor/supervisor_internal.h"
 
@@ -33,7 +34,8 @@ void cw_close_private(void) {
   const struct dirent *entry;
   while (dir && (entry = readdir(dir)) != NULL) {
     int fd = atoi(entry->d_name), flags = fcntl(fd, F_GETFD);
-    if (fd > STDERR_FILENO && fd != dirfd(dir) && flags >= 0 && (flags & FD_CLOEXEC))
+    if (fd > STDERR_FILENO && fd != dirfd(dir) && fd != cw_log_fd() && flags >= 0 &&
+        (flags & FD_CLOEXEC))
       close(fd);
   }
   if (dir) closedir(dir);
@@ -50,6 +52,7 @@ static CW_NORETURN void become(state_t *st, generation_t *gen, int slot, pid_t p
   fcntl(st->notify[1], F_SETFD, 0);
   if (slot == CW_SLOT_ZYGOTE) fcntl(gen->h->zygote_fd, F_SETFD, 0);
   cw_close_private();
+  cw_reports_capture(s);
   /* Until Python is there; nobody should take it for a supervisor meanwhile. */
   cw_title_set(slot < 0 ? "cwsgi: preloading" : "cwsgi: worker %d", slot + 1);
   if (dir && chdir(dir) != 0) {

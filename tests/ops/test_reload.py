@@ -177,10 +177,10 @@ def supervisors(server):
     return sorted(found)
 
 
-def test_binary_upgrade(serve):
+def test_binary_upgrade(serve, tmp_path):
     """USR2 starts a new cwsgi on the same socket, WINCH empties the old, QUIT ends it."""
-    server = serve("ops:app", "--pid", "app.pid", workers=2)
-    pidfile = server.folder / "app.pid"
+    server = serve("ops:app", "--pid", tmp_path / "app.pid", workers=2)
+    pidfile = tmp_path / "app.pid"
     assert int(pidfile.read_text()) == server.pid
     old_workers = wait_workers(server, 2)
     set_version(server, "2")
@@ -189,7 +189,7 @@ def test_binary_upgrade(serve):
         server.send_signal(signal.SIGUSR2)
         wait_for(lambda: len(supervisors(server)) == 2, "the new cwsgi")
         (new,) = set(supervisors(server)) - {server.pid}
-        wait_for((server.folder / "app.pid.2").exists, "its pid file")
+        wait_for((tmp_path / "app.pid.2").exists, "its pid file")
         new_workers = wait_for(
             lambda: (
                 children := {p.pid for p in psutil.Process(new).children()},
@@ -209,7 +209,7 @@ def test_binary_upgrade(serve):
     assert (load.lost, load.refused) == ([], 0)
     pids = {json.loads(body)["pid"] for body in load.bodies}
     assert pids <= old_workers | new_workers and pids & new_workers
-    assert not (server.folder / "app.pid.2").exists()
+    assert not (tmp_path / "app.pid.2").exists()
     os.kill(new, signal.SIGTERM)
     wait_for(lambda: not server.members(), "the new one to end")
     assert not pidfile.exists()

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/* Logs and statsd as the supervisor has them. */
+#include "supervisor/reports.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/statsd.h"
+#include "base/syslog.h"
+#include "supervisor/identity.h"
+
+/* Makes a log file that workers of another user can open again. */
+static int make_file(const cw_settings_t *s, cw_opt_t id, const char *flag) {
+  const char *path = cw_opt_str(s, id);
+  cw_identity_t who;
+  if (!path || strcmp(path, "-") == 0) return 0;
+  int fd = cw_log_file(path, 0);
+  if (fd >= 0) close(fd);
+  if (fd < 0 || cw_identity_read(s, &who) != 0 || cw_identity_own(&who, path) != 0) {
+    cw_complain("%s: cannot write %s: %s", flag, path, strerror(errno));
+    return -1;
+  }
+  return 0;
+}
+
+static int open_syslog(const cw_settings_t *s) {
+  const char *name = cw_opt_str(s, CW_OPT_PROC_NAME);
+  char err[256], program[128];
+  if (!cw_opt_num(s, CW_OPT_SYSLOG)) return 0;
+  if (!name) name = cw_opt_str(s, CW_OPT_WSGI_APP);
+  cw_syslog_name(program, sizeof(program), cw_opt_str(s, CW_OPT_SYSLOG_PREFIX),
+                 name ? name : "mounts");
+  if (cw_syslog_open(cw_opt_str(s, CW_OPT_SYSLOG_ADDR),
+                     cw_opt_str(s, CW_OPT_SYSLOG_FACILITY), program, err,
+                     sizeof(err)) == 0)
+    return 0;
+  cw_complain("--log-syslog-to: %s", err);
+  return -1;
+}
+
+int cw_reports_open(const cw_settings_t *s) {
+  char err[256];
+  cw_log_set_level((cw_log_level_t)cw_log_level_parse(cw_opt_str(s, CW_OPT_LOGLEVEL)));
+  if (make_file(s, CW_OPT_ERRORLOG, "--error-logfile") != 0 ||
+      make_file(s, CW_OPT_ACCESSLOG, "--access-logfile") != 0)
+    return -1;
+  if (cw_log_open(cw_opt_str(s, CW_OPT_ERRORLOG), err, sizeof(err)) != 0) {
+    cw_complain("--error-logfile: %s", err);
+    return -1;
+  }
+  return open_syslog(s);
+}
+
+void cw_reports_workers(const cw_settings_t *s, int workers) {
+  static const char *const names[] = {"gunicorn.log.warning", "gunicorn.log.error",
+                                      "gunicorn.log.critical"};
+  static cw_statsd_t statsd;
+  static int told = -1;
+  const char *to = cw_opt_str(s, CW_OPT_STATSD_HOST);
+  char err[128];
+  if (!to || workers == told) return;
+  told = workers;
+  if (cw_statsd_open(&statsd, to, cw_opt_str(s, CW_OPT_STATSD_PREFIX),
+                     cw_opt_str(s, CW_OPT_DOGSTATSD_TAGS), err, sizeof(err)) != 0)
+    return; /* workers complain */
+  cw_statsd_gauge(&statsd, "gunicorn.workers", workers);
+  for (int level = CW_LOG_WARNING; level <= CW_LOG_CRITICAL; level++) {
+    unsigned n = cw_log_take_count((cw_log_level_t)level);
+    if (n) cw_statsd_count(&statsd, names[level - CW_LOG_WARNING], n);
+  }
+  cw_statsd_flush(&statsd);
+  cw_statsd_close(&statsd);
+}
+
+void cw_reports_capture(const cw_settings_t *s) {
+  if (!cw_opt_num(s, CW_OPT_CAPTURE_OUTPUT) || cw_log_fd() == STDERR_FILENO) return;
+  dup2(cw_log_fd(), STDOUT_FILENO);
+  dup2(cw_log_fd(), STDERR_FILENO);
+}
