@@ -1,0 +1,208 @@
+"""Reads a configuration file: ``cwsgi.conf.py``, ``gunicorn.conf.py`` or ``--config``.
+
+The launcher runs main() in a Python of its own that ends right after it, and learns the
+settings through a pipe, in the form csrc/base/options.h describes. Workers and the helper
+for the master's hooks load() the file once more, for its functions.
+"""
+
+import os
+import sys
+from importlib.machinery import SourceFileLoader
+
+from ._settings import FOREIGN, HOOKS, KINDS, OWN, takes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_MODULE = "__config__"
+_loaded: "dict[str, dict[str, Any]]" = {}
+
+
+def main(fd: int, spec: str) -> int:
+    """Write the settings of a configuration to `fd` and return the exit status.
+
+    Args:
+        fd: where NUL-ended entries go: ``name=value``, ``name[=value`` per element of a list,
+            ``name()=`` for a function.
+        spec: a path, ``file:PATH`` or ``python:MODULE``.
+
+    Returns:
+        0, or 1 after telling standard error what is wrong: the traceback through the file
+        where there is one, then one line.
+    """
+    try:
+        data = b"".join(_encode(entry) for entry in entries(load(spec)))
+        while data:
+            data = data[os.write(fd, data) :]
+    except BaseException as error:
+        report(error, spec)
+        return 1
+    return 0
+
+
+def load(spec: str, again: bool = False) -> "dict[str, Any]":
+    """Execute a configuration and return its names.
+
+    A file runs as the module ``__config__``, with the current folder first on sys.path and its
+    own folder last. A second call returns what the first one did.
+
+    Args:
+        spec: as for main().
+        again: execute it even so.
+
+    Raises:
+        Whatever opening and executing it raises.
+    """
+    if again or spec not in _loaded:
+        _look_in(os.getcwd(), 0)
+        if spec.startswith("python:"):
+            name = spec[len("python:") :]
+            if again:
+                sys.modules.pop(name, None)
+            __import__(name)
+            _loaded[spec] = vars(sys.modules[name])
+        else:
+            _loaded[spec] = _execute(os.path.abspath(spec.removeprefix("file:")))
+    return _loaded[spec]
+
+
+def _look_in(folder: str, at: int) -> None:
+    if folder not in sys.path:
+        sys.path.insert(at, folder)
+
+
+def _execute(path: str) -> "dict[str, Any]":
+    with open(path, "rb") as file:
+        source = file.read()
+    # A worker that was told --chdir still finds what lies beside the file.
+    _look_in(os.path.dirname(path), len(sys.path))
+    code = compile(source, path, "exec", dont_inherit=True)
+    module = type(sys)(_MODULE)
+    module.__file__ = path
+    module.__loader__ = SourceFileLoader(_MODULE, path)
+    module.__package__ = ""
+    # Dataclasses, pickle and others look their module up.
+    sys.modules[_MODULE] = module
+    exec(code, vars(module))
+    return vars(module)
+
+
+def report(error: BaseException, spec: str) -> None:
+    """Tell standard error that a configuration cannot be read, and why."""
+    from ._log import complain, put, trace
+
+    text = trace(error)
+    if isinstance(error, SyntaxError) or text.startswith("Traceback"):
+        put(text)
+    why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    complain(f"cannot read the configuration {spec}: {why}")
+
+
+# ---- what the launcher is told ----
+
+
+def entries(names: "dict[str, Any]") -> "list[str]":
+    """Return the entries of those names that are settings or hooks.
+
+    Names that are neither, modules and None are left out, and functions under names that are
+    settings of cwsgi's alone. gunicorn's other settings are passed on for the launcher to
+    refuse or to pass over.
+
+    Raises:
+        TypeError, ValueError: naming the setting whose value cannot be used.
+    """
+    found: list[str] = []
+    for name, value in names.items():
+        if value is None or isinstance(value, type(sys)):
+            continue
+        if name in HOOKS:
+            found.append(_hook(name, value))
+        elif name in FOREIGN:
+            unused = not value or value == FOREIGN[name] or [value] == FOREIGN[name]
+            found.append(f"{name}={0 if unused else 1}")
+        elif name in KINDS and not (name in OWN and callable(value)):
+            found += _setting(name, value)
+    return found
+
+
+def _hook(name: str, value: "Any") -> str:
+    if not callable(value):
+        raise TypeError(f"{name}: a function is needed, not {_a(value)}")
+    if not any(takes(value, count) for count in HOOKS[name]):
+        counts = " or ".join(str(count) for count in sorted(HOOKS[name]))
+        plural = "" if counts == "1" else "s"
+        raise TypeError(f"{name}: the function must take {counts} argument{plural}")
+    return f"{name}()="
+
+
+def _setting(name: str, value: "Any") -> "list[str]":
+    kind = KINDS[name]
+    if name == "logconfig_dict":
+        if not isinstance(value, dict):
+            raise TypeError(f"{name}: {_a(value)} cannot be used here")
+        return ["logconfig_dict=1"] if value else []
+    if name == "worker_class" and isinstance(value, type):
+        return [f"{name}={value.__module__}.{value.__qualname__}"]
+    if callable(value) and not hasattr(value, "__fspath__"):
+        return [f"{name}()="]
+    if isinstance(value, dict) and (kind == "list" or name == "secure_scheme_headers"):
+        pairs = [f"{key}={_text(name, item)}" for key, item in value.items()]
+        if kind == "list":
+            return [f"{name}[={pair}" for pair in pairs]
+        if any("," in pair for pair in pairs):
+            raise ValueError(f"{name}: a comma cannot be part of it")
+        return [f"{name}={','.join(pairs)}"]
+    if isinstance(value, (list, tuple, set, frozenset)) and kind in ("list", "text"):
+        items = [_text(name, item) for item in value]
+        if isinstance(value, (set, frozenset)):
+            items.sort()
+        if not items and kind == "text":
+            return [f"{name}="]
+        return [f"{name}[={item}" for item in items]
+    return [f"{name}{'[' if kind == 'list' else ''}={_text(name, _number(kind, value))}"]
+
+
+def _number(kind: str, value: "Any") -> "Any":
+    """Return a number as the table reads it; what is none, unchanged."""
+    if kind == "int" and isinstance(value, float) and value == value and abs(value) < 2**31:
+        return int(value)  # gunicorn's rule: workers = cpus / 2
+    if kind == "int" and isinstance(value, str):
+        try:
+            return int(value, 0)
+        except ValueError:
+            return value.strip()
+    if kind == "seconds" and isinstance(value, float):
+        return f"{value:.3f}"
+    return value
+
+
+def _text(name: str, value: "Any") -> str:
+    """Return a plain value as text."""
+    if isinstance(value, bool):
+        text = str(int(value))
+    elif isinstance(value, str):
+        text = str.__str__(value)  # also of an enum's member
+    elif isinstance(value, (int, float)):
+        text = str(value)
+    elif hasattr(value, "__fspath__"):
+        text = os.fsdecode(value)
+    else:
+        raise TypeError(f"{name}: {_a(value)} cannot be used here")
+    if "\0" in text or "\n" in text:
+        raise ValueError(f"{name}: a value with a line break or a NUL cannot be used")
+    return text
+
+
+def _a(value: object) -> str:
+    """Return ``a dict`` or ``an object of class X``."""
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
+def _encode(entry: str) -> bytes:
+    try:
+        return entry.encode("utf-8", "surrogateescape") + b"\0"
+    except UnicodeEncodeError:
+        name = entry.partition("=")[0].rstrip("[")
+        raise ValueError(f"{name}: the value is not text that can be encoded") from None

@@ -1,0 +1,137 @@
+"""cwsgi's own log lines from Python, as csrc/base/log.c writes them, without ``logging``.
+
+Each record is one write to standard error, so that lines of two processes never mix.
+"""
+
+import os
+import sys
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from logging import Logger
+    from typing import Any
+
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+
+_STDERR = 2
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+def put(text: str) -> None:
+    """Write `text` to standard error in one piece. A failure has nowhere to be told."""
+    data = text.encode("utf-8", "backslashreplace")
+    try:
+        while data:
+            data = data[os.write(_STDERR, data) :]
+    except OSError:
+        pass
+
+
+def complain(text: str) -> None:
+    """Write the one line ``cwsgi: text``; control characters become blanks."""
+    put("cwsgi: " + "".join(c if c.isprintable() else " " for c in text) + "\n")
+
+
+def trace(error: BaseException) -> str:
+    """Return the traceback of `error` as text, without the outer frames that are cwsgi's."""
+    import traceback
+
+    tb = error.__traceback__
+    while tb is not None and tb.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+        tb = tb.tb_next
+    return "".join(traceback.format_exception(type(error), error, tb))
+
+
+def name_of(function: "Any") -> str:
+    """Return ``module.name`` of a function, or the repr of what has no name."""
+    name = getattr(function, "__qualname__", None)
+    return f"{function.__module__}.{name}" if isinstance(name, str) else repr(function)
+
+
+class Log:
+    """``worker.log`` and ``server.log``: the methods of gunicorn's logger that hooks use."""
+
+    def __init__(self, level: str = "info") -> None:
+        """Write records of at least `level`, one of LEVELS; anything else means info."""
+        self.loglevel = LEVELS.get(str(level).lower(), LEVELS["info"])
+
+    def debug(self, msg: object, *args: object, **kwargs: object) -> None:
+        self._record(10, msg, args, kwargs)
+
+    def info(self, msg: object, *args: object, **kwargs: object) -> None:
+        self._record(20, msg, args, kwargs)
+
+    def warning(self, msg: object, *args: object, **kwargs: object) -> None:
+        self._record(30, msg, args, kwargs)
+
+    warn = warning
+
+    def error(self, msg: object, *args: object, **kwargs: object) -> None:
+        self._record(40, msg, args, kwargs)
+
+    def critical(self, msg: object, *args: object, **kwargs: object) -> None:
+        self._record(50, msg, args, kwargs)
+
+    fatal = critical
+
+    def exception(self, msg: object, *args: object, **kwargs: object) -> None:
+        """Log an error with the traceback of the exception being handled."""
+        self._record(40, msg, args, {"exc_info": True, **kwargs})
+
+    def log(self, lvl: "int | str", msg: object, *args: object, **kwargs: object) -> None:
+        level = LEVELS.get(lvl.lower(), 20) if isinstance(lvl, str) else int(lvl)
+        self._record(level, msg, args, kwargs)
+
+    def isEnabledFor(self, level: int) -> bool:
+        return level >= self.loglevel
+
+    def access(self, *args: object, **kwargs: object) -> None:
+        """Do nothing: the access log is written in C."""
+
+    def reopen_files(self) -> None:
+        """Do nothing: so are its files opened."""
+
+    close_on_exec = reopen_files
+
+    @property
+    def error_log(self) -> "Logger":
+        """The logger that gunicorn writes with; one for the app, here."""
+        import logging
+
+        return logging.getLogger("gunicorn.error")
+
+    @property
+    def access_log(self) -> "Logger":
+        import logging
+
+        return logging.getLogger("gunicorn.access")
+
+    def _record(
+        self, level: int, msg: object, args: "tuple[Any, ...]", kwargs: "dict[str, object]"
+    ) -> None:
+        """Write one record: %-arguments and exc_info as in logging, the rest passed over."""
+        if level < self.loglevel:
+            return
+        text = str(msg)
+        if args:
+            # logging takes one dict for %(name)s.
+            values = args[0] if len(args) == 1 and isinstance(args[0], dict) and args[0] else args
+            try:
+                text %= values
+            except (TypeError, ValueError, KeyError) as error:
+                text = f"{text} {args!r} ({type(error).__name__}: {error})"
+        title = next((name.upper() for name, n in LEVELS.items() if n == level), f"LEVEL {level}")
+        stamp = time.strftime("[%Y-%m-%d %H:%M:%S %z]")
+        line = f"{stamp} [{os.getpid()}] [{title}] {text}\n"
+        failure = _exception(kwargs.get("exc_info"))
+        put(line if failure is None else line + trace(failure))
+
+
+def _exception(exc_info: object) -> "BaseException | None":
+    """Return the exception that an exc_info argument means."""
+    if isinstance(exc_info, tuple) and len(exc_info) == 3:
+        exc_info = exc_info[1]
+    elif exc_info and not isinstance(exc_info, BaseException):
+        exc_info = sys.exc_info()[1]
+    return exc_info if isinstance(exc_info, BaseException) else None

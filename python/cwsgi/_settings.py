@@ -1,0 +1,297 @@
+"""The settings by name and kind, and ``cfg``, the object through which hooks read them.
+
+csrc/base/options_table.h and options_foreign.h are the one table; this is what Python needs
+to know of it, held equal by tests/python/test_settings.py. Imported only where there is a
+configuration file.
+"""
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+# What a value is. Seconds may have a fraction; a list is repeatable on the command line.
+KINDS = {
+    name: kind
+    for kind, names in {
+        "int": (
+            "backlog workers threads max_requests max_requests_jitter limit_request_fields"
+            " worker_connections"
+        ),
+        "seconds": (
+            "timeout request_timeout graceful_timeout drain_delay keepalive header_timeout"
+            " send_timeout"
+        ),
+        "bytes": (
+            "max_memory limit_request_line limit_request_field_size limit_request_body"
+            " buffer_body body_rate"
+        ),
+        "bool": (
+            "check_config print_config reuse_port preload_app sendfile reload capture_output"
+            " enable_stdio_inheritance syslog disable_redirect_access_to_syslog initgroups daemon"
+        ),
+        "list": "bind mount raw_env warmup reload_extra_files",
+        "text": (
+            "config listen worker_class python header_map forwarded_allow_ips"
+            " secure_scheme_headers forwarder_headers proxy_protocol proxy_allow_ips wsgi_app"
+            " chdir pythonpath health reload_engine loglevel errorlog accesslog"
+            " access_log_format logconfig logconfig_json logconfig_dict syslog_addr"
+            " syslog_prefix syslog_facility metrics statsd_host statsd_prefix dogstatsd_tags"
+            " proc_name user group umask pidfile"
+        ),
+    }.items()
+    for name in names.split()
+}
+
+# Ours alone. gunicorn ignores names that it does not know, and so a file written for it may
+# well use one of these for a function of its own.
+OWN = frozenset(
+    "listen request_timeout drain_delay max_memory python limit_request_body buffer_body"
+    " header_timeout send_timeout body_rate mount warmup health metrics".split()
+)
+
+# Functions of the configuration file, by the numbers of arguments they may take.
+HOOKS: "dict[str, tuple[int, ...]]" = {
+    "on_starting": (1,),
+    "on_reload": (1,),
+    "when_ready": (1,),
+    "pre_fork": (2,),
+    "post_fork": (2,),
+    "post_worker_init": (1,),
+    "worker_int": (1,),
+    "worker_abort": (1,),
+    "pre_exec": (1,),
+    "pre_request": (2,),
+    "post_request": (4, 3, 2),
+    "child_exit": (2,),
+    "worker_exit": (2,),
+    "nworkers_changed": (3,),
+    "on_exit": (1,),
+}
+
+# gunicorn's other settings and what ``cfg`` says of them: its defaults.
+FOREIGN: "dict[str, Any]" = {
+    "worker_tmp_dir": None,
+    "tmp_upload_dir": None,
+    "spew": False,
+    "logger_class": "gunicorn.glogging.Logger",
+    "paste": None,
+    "raw_paste_global_conf": [],
+    "permit_obsolete_folding": False,
+    "strip_header_spaces": False,
+    "permit_unconventional_http_method": False,
+    "permit_unconventional_http_version": False,
+    "casefold_http_method": False,
+    "keyfile": None,
+    "certfile": None,
+    "ssl_version": 2,
+    "cert_reqs": 0,
+    "ca_certs": None,
+    "ciphers": None,
+    "ssl_context": None,
+    "suppress_ragged_eofs": True,
+    "do_handshake_on_connect": False,
+    "protocol": "http",
+    "uwsgi_allow_ips": ["127.0.0.1", "::1"],
+    "http_protocols": ["h1"],
+    "http2_max_concurrent_streams": 100,
+    "http2_initial_window_size": 65535,
+    "http2_max_frame_size": 16384,
+    "http2_max_header_list_size": 65536,
+    "asgi_loop": "auto",
+    "asgi_lifespan": "auto",
+    "asgi_disconnect_grace_period": 3,
+    "root_path": "",
+    "dirty_apps": [],
+    "dirty_workers": 0,
+    "dirty_threads": 1,
+    "dirty_timeout": 300,
+    "dirty_graceful_timeout": 30,
+    "control_socket": None,
+    "control_socket_mode": 0o600,
+    "control_socket_disable": False,
+    "http_parser": "auto",
+    "enable_backlog_metric": False,
+}
+
+# Text here, a list for gunicorn's users.
+SPLIT = ("forwarded_allow_ips", "proxy_allow_ips", "forwarder_headers")
+
+SCHEME_HEADERS = "X-FORWARDED-PROTOCOL=ssl,X-FORWARDED-PROTO=https,X-FORWARDED-SSL=on"
+
+
+def takes(function: "Any", count: int) -> bool:
+    """Return whether `function` can be called with `count` positional arguments.
+
+    What cannot be looked into is taken to.
+    """
+    method = getattr(function, "__func__", None)
+    code = getattr(function if method is None else method, "__code__", None)
+    if code is None or hasattr(function, "__wrapped__"):
+        import inspect
+
+        try:
+            inspect.signature(function).bind(*range(count))
+        except TypeError:
+            return False
+        except ValueError:
+            pass
+        return True
+    plain = function if method is None else method
+    if len(plain.__kwdefaults__ or ()) < code.co_kwonlyargcount:
+        return False
+    if method is not None:
+        count += 1
+    least = code.co_argcount - len(plain.__defaults__ or ())
+    return least <= count and (count <= code.co_argcount or bool(code.co_flags & 0x04))
+
+
+def convert(name: str, text: str) -> "Any":
+    """Return the value of an entry's text: int, float, bool or str, by the setting's kind.
+
+    Seconds are an int where they are whole, as gunicorn has them. Text that does not fit its
+    kind (an entry of a newer program) stays text.
+    """
+    kind = KINDS.get(name)
+    try:
+        if kind in ("int", "bytes"):
+            return int(text)
+        if kind == "seconds":
+            seconds = float(text)
+            return int(seconds) if seconds.is_integer() else seconds
+    except ValueError:
+        return text
+    if kind == "bool":
+        return text not in ("", "0")
+    return text
+
+
+def defaults(kind: str) -> "Any":
+    """Return what a setting without an entry is."""
+    return {"list": [], "text": None, "bool": False}.get(kind, 0)
+
+
+def address(bind: str) -> "str | int | tuple[str, int]":
+    """Return a bind text as gunicorn's ``cfg.address`` has it: path, descriptor or (host, port)."""
+    for prefix in ("unix:", "fd://"):
+        if bind.startswith(prefix):
+            rest = bind[len(prefix) :]
+            return int(rest) if prefix == "fd://" and rest.isdigit() else rest
+    host, _, port = bind.rpartition(":")
+    if not port.isdigit():
+        host, port = bind, "8080"
+    return (host.strip("[]") or "0.0.0.0", int(port))
+
+
+class Setting:
+    """One value of ``cfg.settings``."""
+
+    def __init__(self, name: str, value: "Any") -> None:
+        self.name = name
+        self.value = value
+
+    def get(self) -> "Any":
+        return self.value
+
+
+class Config:
+    """``cfg``: every setting as an attribute of gunicorn's name. Settings cannot be changed."""
+
+    _values: "dict[str, Any]"
+
+    def __init__(self, entries: "list[str]", namespace: "dict[str, Any] | None" = None) -> None:
+        """Take the settings.
+
+        Args:
+            entries: ``name=value`` for plain values and ``name[=value`` (or ``name=value`` once
+                more) for each element of a list, for every setting that has a value.
+            namespace: what the configuration file defined; for its functions and dicts.
+        """
+        values: dict[str, Any] = {name: defaults(kind) for name, kind in KINDS.items()}
+        values.update(FOREIGN)
+        for entry in entries:
+            name, _, text = entry.partition("=")
+            if name.endswith("[") or KINDS.get(name) == "list":
+                name = name.rstrip("[")
+                values[name] = [*(values.get(name) or []), text]
+            else:
+                values[name] = convert(name, text)
+        for name in SPLIT:
+            text = values[name]
+            if isinstance(text, str):
+                values[name] = [part.strip() for part in text.split(",") if part.strip()]
+        values["secure_scheme_headers"] = dict(
+            pair.partition("=")[::2]
+            for pair in (values["secure_scheme_headers"] or SCHEME_HEADERS).split(",")
+        )
+        file = namespace or {}
+        values["logconfig_dict"] = dict(file.get("logconfig_dict") or {})
+        for name in HOOKS:
+            values[name] = file.get(name) or _nothing
+        if not values["bind"]:
+            values["bind"] = [f"0.0.0.0:{os.environ.get('PORT') or 8080}"]
+        object.__setattr__(self, "_values", values)
+
+    def __getattr__(self, name: str) -> "Any":
+        try:
+            return self.__dict__["_values"][name]
+        except KeyError:
+            raise AttributeError(f"there is no setting {name!r}") from None
+
+    def __setattr__(self, name: str, value: object) -> "NoReturn":
+        raise AttributeError(f"{name} cannot be set: settings are fixed when hooks run")
+
+    def set(self, name: str, value: object) -> "NoReturn":
+        """Refuse, as assignment does: nothing could come of it."""
+        self.__setattr__(name, value)
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name} = {value!r}" for name, value in sorted(self._values.items()))
+
+    @property
+    def settings(self) -> "dict[str, Setting]":
+        return {name: Setting(name, value) for name, value in self._values.items()}
+
+    @property
+    def env(self) -> "dict[str, str]":
+        """What --env sets, as a dict."""
+        return {name: value for name, _, value in (pair.partition("=") for pair in self.raw_env)}
+
+    @property
+    def address(self) -> "list[str | int | tuple[str, int]]":
+        return [address(bind) for bind in self.bind]
+
+    @property
+    def worker_class_str(self) -> str:
+        return "gthread"
+
+    @property
+    def is_ssl(self) -> bool:
+        return False
+
+    @property
+    def uid(self) -> int:
+        user = self.user
+        if not user:
+            return os.geteuid()
+        if user.isdigit():
+            return int(user)
+        import pwd
+
+        return pwd.getpwnam(user).pw_uid
+
+    @property
+    def gid(self) -> int:
+        group = self.group
+        if not group:
+            return os.getegid()
+        if group.isdigit():
+            return int(group)
+        import grp
+
+        return grp.getgrnam(group).gr_gid
+
+
+def _nothing(*_: object) -> None:
+    """A hook that the configuration file does not define."""
