@@ -1,0 +1,146 @@
+"""gunicorn's hooks of the master, run in a process of their own.
+
+The supervisor never loads Python. Where the configuration file defines one of these hooks
+(on_starting, on_reload, when_ready, pre_fork, child_exit, nworkers_changed, pre_exec,
+on_exit), it starts this helper and tells it what happens, over a SOCK_SEQPACKET socket. A
+message is one datagram of NUL-separated words:
+
+    settings ENTRY...           first, and again at a reload: (re)reads the file
+    on_starting | on_reload | when_ready | pre_exec | on_exit
+    pre_fork SLOT AGE
+    forked SLOT AGE PID         no hook: the worker enters server.WORKERS
+    child_exit SLOT AGE PID CODE        CODE: exit status, or minus the signal
+    nworkers_changed NEW OLD    OLD empty at the start
+    workers N                   no hook: server.num_workers
+
+Each is answered, when it is done, by ``ok`` or ``error``. End of file ends the helper.
+"""
+
+import os
+import signal
+import sys
+
+from ._config import load, report
+from ._hooks import Server, Worker
+from ._settings import HOOKS, Config
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+LONGEST = 1 << 18  # bytes of a datagram
+# The supervisor gets these and says what to do.
+IGNORED = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGWINCH")
+
+
+def main(fd: int, spec: str) -> int:
+    """Serve the supervisor until it closes its end, and return the exit status.
+
+    Args:
+        fd: this end of the socket pair.
+        spec: the configuration, as in _config.main().
+
+    Returns:
+        0, or 1 where the configuration cannot be read at the start.
+    """
+    for name in IGNORED:
+        # Not SIG_IGN, which programs that a hook starts would inherit.
+        signal.signal(getattr(signal, name), lambda *_: None)
+    os.set_inheritable(fd, False)
+    master = Master(spec)
+    while words := _receive(fd):
+        done = master.handle(words[0], words[1:])
+        _flush()
+        try:
+            os.write(fd, b"ok" if done else b"error")
+        except OSError:
+            break
+        if master.server is None:
+            return 1
+    return 0
+
+
+def _receive(fd: int) -> "list[str]":
+    """Return the next message's words; none at the end."""
+    try:
+        data = os.read(fd, LONGEST)
+    except ConnectionError:
+        return []
+    return data.rstrip(b"\0").decode("utf-8", "surrogateescape").split("\0") if data else []
+
+
+def _flush() -> None:
+    """Write what hooks have printed: nothing else would while the supervisor is quiet."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):
+            pass
+
+
+class Master:
+    """The hooks and the state that they see."""
+
+    def __init__(self, spec: str) -> None:
+        self.spec = spec
+        self.file: dict[str, Any] = {}
+        self.server: Server | None = None  # None until the settings have come
+        self.booting: dict[str, Worker] = {}  # by slot, from pre_fork to forked
+
+    def handle(self, kind: str, words: "list[str]") -> bool:
+        """Do what one message says and return whether that went well. Never raises."""
+        if kind == "settings":
+            return self._settings(words)
+        if self.server is None:
+            return False
+        try:
+            self._run(self.server, kind, words)
+        except BaseException:
+            self.server.log.exception("Exception in %s hook", kind)
+            return False
+        return True
+
+    def _settings(self, entries: "list[str]") -> bool:
+        """Read the file; what was read before stays where that fails."""
+        try:
+            file = load(self.spec, again=True)
+            cfg = Config(entries, file)
+        except BaseException as error:
+            report(error, self.spec)
+            return False
+        server = Server(cfg, os.getppid())
+        if self.server is not None:
+            # Hooks may keep state on the server: it is one object for the helper's life.
+            self.server.cfg, self.server.log, self.server.app = cfg, server.log, server.app
+        else:
+            self.server = server
+        self.file = file
+        return True
+
+    def _run(self, server: Server, kind: str, words: "list[str]") -> None:
+        args: tuple[Any, ...] = (server,)
+        if kind == "pre_fork":
+            worker = self.booting[words[0]] = Worker(server, int(words[1]), "[booting]")
+            args = (server, worker)
+        elif kind == "forked":
+            pid = int(words[2])
+            # The same object, for what the hook may have kept on it.
+            known = self.booting.pop(words[0], None)
+            worker = known or Worker(server, int(words[1]))
+            worker.place(pid)
+            server.WORKERS[pid] = worker
+        elif kind == "child_exit":
+            pid = int(words[2])
+            known = server.WORKERS.pop(pid, None)
+            worker = known or Worker(server, int(words[1]), pid)
+            worker.alive = False
+            worker.exitcode = int(words[3])
+            args = (server, worker)
+        elif kind == "nworkers_changed":
+            server.num_workers = int(words[0])
+            args = (server, int(words[0]), int(words[1]) if words[1:] and words[1] else None)
+        elif kind == "workers":
+            server.num_workers = int(words[0])
+        hook = self.file.get(kind) if kind in HOOKS else None
+        if hook is not None:
+            hook(*args)
