@@ -1,6 +1,22 @@
 """The server itself, in C. Public names are those that the package exports."""
 
+from collections.abc import Callable
+from typing import ParamSpec
+
+_P = ParamSpec("_P")
+
 class ClientDisconnected(ConnectionError):
     """The client left while its request was read or its response sent."""
+
+class RequestTimeout(Exception):
+    """Raised in a thread whose request has run longer than --request-timeout."""
+
+def after_response(function: Callable[_P, object], /, *args: _P.args, **kwargs: _P.kwargs) -> None:
+    """Have `function(*args, **kwargs)` called when the bytes of this thread's response have left.
+
+    Calls run in the worker, one after another for one response, while the client already has
+    its answer; what a worker still has to call when it ends is called within the graceful
+    timeout. An exception is logged. Raises RuntimeError where the thread runs no request.
+    """
 
 def _worker(fd: int, slot: int, /) -> int: ...
