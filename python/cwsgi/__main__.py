@@ -47,7 +47,8 @@ def find_program() -> str | None:
     return None
 
 
-def main() -> NoReturn:
+def run(arguments: list[str]) -> NoReturn:
+    """Turn this process into the program with these arguments, served by this interpreter."""
     program = find_program()
     if program is None:
         sys.exit(
@@ -59,9 +60,13 @@ def main() -> NoReturn:
     for name in ("SIGPIPE", "SIGXFSZ"):
         signal.signal(getattr(signal, name), signal.SIG_DFL)
     try:
-        os.execv(program, [program, *sys.argv[1:]])
+        os.execv(program, [program, *arguments])
     except OSError as error:
         sys.exit(f"cwsgi: {program}: {error.strerror}")
+
+
+def main() -> NoReturn:
+    run(sys.argv[1:])
 
 
 if __name__ == "__main__":
