@@ -24,7 +24,8 @@ ENVIRON = {
     "wsgi.input": io.BytesIO(b"abc"),
 }
 LINE = re.compile(
-    r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] \[%d\] \[([A-Z0-9 ]+)\] (.*)" % os.getpid()
+    r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] "
+    rf"\[{os.getpid()}\] \[([A-Z0-9 ]+)\] (.*)"
 )
 
 
