@@ -13,7 +13,7 @@ PIP := $(BIN)/pip --disable-pip-version-check -q
 # The folders too: a file that was added or removed changes theirs.
 SOURCES := setup.py pyproject.toml tools/native.py $(wildcard csrc/* csrc/*/*.[ch] python/cwsgi/*.py*)
 
-.PHONY: crowd soak differential faults run build test test-one test-all lint unit pytest others format asan tsan fuzz bench leak clean
+.PHONY: docs crowd soak differential faults run build test test-one test-all lint unit pytest others format asan tsan fuzz bench leak clean
 .NOTPARALLEL:
 
 run: export PORT := $(PORT)
@@ -23,7 +23,7 @@ run: $(VENV)/.installed
 	@exec $(BIN)/cwsgi --chdir examples/flask main:app
 
 # Whatever is compiled for developers is compiled with warnings as errors.
-build test lint unit pytest others asan tsan faults fuzz bench leak soak crowd differential: export CWSGI_WERROR := 1
+docs build test lint unit pytest others asan tsan faults fuzz bench leak soak crowd differential: export CWSGI_WERROR := 1
 build: $(VENV)/.installed
 
 # make test T=tests/wsgi/test_environ.py::test_path, or T=tests/unit/test_buf.c
@@ -43,6 +43,10 @@ lint: $(VENV)/.tools
 format: $(VENV)/.tools
 	$(BIN)/clang-format -i $$(find csrc tests bench -name '*.[ch]')
 	$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q .
+
+# The reference page, from the table of options.
+docs: $(VENV)/.installed
+	$(BIN)/cwsgi --help-markdown > docs/settings.md
 
 unit: $(VENV)/.tests
 	$(BIN)/python tools/ctests.py unit

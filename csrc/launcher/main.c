@@ -29,8 +29,8 @@ static int print_help(void) {
   puts(
       "usage: cwsgi [options] APP\n\n"
       "Serves a WSGI app. APP is module:name, module:name.attr, "
-      "module:factory(\"arg\") or a\n"
-      "bare module that has an 'application' or an 'app'.");
+      "module:factory(\"arg\")\n"
+      "or a bare module that has an 'application' or an 'app'.");
   cw_options_help(stdout);
   return 0;
 }

@@ -72,6 +72,8 @@ void cw_hooks_start(state_t *st) {
     if (getppid() != parent) _exit(0);
     fcntl(fds[1], F_SETFD, 0);
     cw_close_private();
+    /* What hooks write belongs to the error log, wherever that is. */
+    if (cw_log_fd() != STDERR_FILENO) dup2(cw_log_fd(), STDERR_FILENO);
     sigprocmask(SIG_SETMASK, &st->old_mask, NULL);
     st->launcher->enter_hooks(st->launcher->data, fds[1], cw_opt_str(s, CW_OPT_CONFIG));
   }

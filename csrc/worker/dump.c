@@ -3,7 +3,9 @@
  * each thread itself, which is asked by a signal. All in signal handlers. */
 #include "worker/dump.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -15,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/board.h"
+#include "base/event.h"
 
 #if __has_include(<execinfo.h>)
 #include <execinfo.h>
@@ -25,10 +28,15 @@
 #define SIGNAL_PYTHON (CW_SIGNAL_DUMP + 1)
 #define SIGNAL_THREAD (CW_SIGNAL_DUMP + 2)
 
-enum { FRAMES = 64, PATIENCE_MS = 100 };
+enum {
+  FRAMES = 64,
+  PATIENCE_MS = 100,
+  HOOK_S = 2 /* the hook may take */
+};
 
 static int out = STDERR_FILENO;
-static bool abort_hook;
+static PyObject *abort_hook;
+static cw_event_t aborting;
 static atomic_int answers;
 
 static void put(const char *text) {
@@ -95,9 +103,28 @@ static void on_dump(int sig) {
   errno = saved;
 }
 
+/* Waits for SIGABRT: in its handler nothing may wait for the GIL. */
+static void *abort_main(void *arg) {
+  (void)arg;
+  cw_event_wait(&aborting);
+  PyGILState_STATE state = PyGILState_Ensure();
+  PyObject *r = PyObject_CallNoArgs(abort_hook);
+  if (!r) PyErr_Clear(); /* the hook's wrapper has logged it */
+  Py_XDECREF(r);
+  PyGILState_Release(state);
+  signal(SIGABRT, SIG_DFL);
+  abort();
+}
+
 static void on_abort(int sig) {
   dump();
-  if (abort_hook && PyErr_SetInterruptEx(sig) == 0) return;
+  if (abort_hook) {
+    /* Who holds the GIL may never give it up. */
+    signal(SIGALRM, SIG_DFL);
+    alarm(HOOK_S);
+    cw_event_set(&aborting);
+    return;
+  }
   signal(sig, SIG_DFL);
   raise(sig);
 }
@@ -109,10 +136,25 @@ static void handle(int sig, void (*fn)(int)) {
   sigaction(sig, &act, NULL);
 }
 
-int cw_dump_init(int fd, bool hook) {
+/* Makes the thread that calls the hook. */
+static CW_RAISES int prepare_hook(PyObject *hook) {
+  pthread_t thread;
+  cw_event_init(&aborting);
+  int rc = pthread_create(&thread, NULL, abort_main, NULL);
+  if (rc != 0) {
+    errno = rc;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return -1;
+  }
+  pthread_detach(thread);
+  abort_hook = Py_NewRef(hook);
+  return 0;
+}
+
+int cw_dump_init(int fd, PyObject *hook) {
   CW_ASSERT_GIL();
   out = fd;
-  abort_hook = hook;
+  if (hook && prepare_hook(hook) < 0) return -1;
   PyObject *module = PyImport_ImportModule("faulthandler"), *r = NULL;
   PyObject *call = module ? PyObject_GetAttrString(module, "register") : NULL;
   PyObject *args =

@@ -5,13 +5,11 @@
 #ifndef CW_WORKER_DUMP_H
 #define CW_WORKER_DUMP_H
 
-#include <stdbool.h>
-
 #include "wsgi/python.h"
 
-/* Installs the signal handlers; output goes to `fd`. With `hook`, SIGABRT also trips
- * Python's own handler of it, which then ends the process; else it ends at once. Needs
- * the GIL, main thread. */
-CW_RAISES int cw_dump_init(int fd, bool hook);
+/* Installs the signal handlers; output goes to `fd`. With a callable `hook` (else
+ * NULL), SIGABRT has it called in a thread of its own before the process ends. Needs
+ * the GIL, main thread; takes its own reference. */
+CW_RAISES int cw_dump_init(int fd, PyObject *hook);
 
 #endif

@@ -3,8 +3,10 @@
 #include "worker/extras.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
+#include "worker/dump.h"
 #include "wsgi/wsgi.h"
 
 static PyObject *hooks; /* cwsgi._hooks.WorkerHooks, or NULL */
@@ -71,7 +73,8 @@ static CW_RAISES int set_up_logging(const cw_settings_t *s) {
     return done(
         call("cwsgi._logging", "configure", Py_BuildValue("(N)", entries_of(s))));
   return done(call("cwsgi._loggers", "install_lazy",
-                   Py_BuildValue("(s)", cw_opt_str(s, CW_OPT_LOGLEVEL))));
+                   Py_BuildValue("(ss)", cw_opt_str(s, CW_OPT_LOGLEVEL),
+                                 cw_opt_str(s, CW_OPT_ERRORLOG))));
 }
 
 static CW_RAISES int make_hooks(const cw_settings_t *s) {
@@ -88,14 +91,42 @@ static CW_RAISES int make_hooks(const cw_settings_t *s) {
   return 0;
 }
 
+/* Where Python's part of the log goes. */
+static CW_RAISES int set_log_fd(void) {
+  if (cw_log_fd() == STDERR_FILENO) return 0;
+  PyObject *module = PyImport_ImportModule("cwsgi._log");
+  PyObject *fd = module ? PyLong_FromLong(cw_log_fd()) : NULL;
+  int rc = fd ? PyObject_SetAttrString(module, "fd", fd) : -1;
+  Py_XDECREF(fd);
+  Py_XDECREF(module);
+  return rc;
+}
+
 int cw_extras_begin(const cw_settings_t *s) {
   CW_ASSERT_GIL();
+  if (set_log_fd() < 0) return -1;
   return set_up_logging(s) < 0 || make_hooks(s) < 0 ? -1 : 0;
 }
 
-int cw_extras_forked(int age) {
+int cw_extras_loaded(PyObject *app) {
   CW_ASSERT_GIL();
-  return hooks ? done(PyObject_CallMethod(hooks, "post_fork", "i", age)) : 0;
+  return hooks ? done(PyObject_CallMethod(hooks, "set_app", "O", app)) : 0;
+}
+
+int cw_extras_forked(int age, int supervisor) {
+  CW_ASSERT_GIL();
+  return hooks ? done(PyObject_CallMethod(hooks, "post_fork", "ii", age, supervisor))
+               : 0;
+}
+
+int cw_extras_init_dump(const cw_settings_t *s) {
+  CW_ASSERT_GIL();
+  PyObject *hook = cw_extras_have(s, "worker_abort")
+                       ? PyObject_GetAttrString(hooks, "worker_abort")
+                       : NULL;
+  int rc = PyErr_Occurred() ? -1 : cw_dump_init(cw_log_fd(), hook);
+  Py_XDECREF(hook);
+  return rc;
 }
 
 /* ---- before the port opens ------------------------------------------------ */
@@ -116,9 +147,10 @@ static CW_RAISES int prepare(const cw_settings_t *s, PyObject *app) {
   bool any = functions != NULL;
   Py_XDECREF(functions);
   if (!any && !s->v[CW_OPT_WARMUP].n_items) return 0;
-  return done(call("cwsgi._startup", "prepare",
-                   Py_BuildValue("(ONN)", app, items_of(s, CW_OPT_WARMUP),
-                                 cw_wsgi_environ_template())));
+  return done(
+      call("cwsgi._startup", "prepare",
+           Py_BuildValue("(ONNs)", app, items_of(s, CW_OPT_WARMUP),
+                         cw_wsgi_environ_template(), cw_opt_str(s, CW_OPT_LOGLEVEL))));
 }
 
 static CW_RAISES int start_reloader(const cw_settings_t *s) {
@@ -128,8 +160,9 @@ static CW_RAISES int start_reloader(const cw_settings_t *s) {
   Py_XDECREF(core);
   if (!changed) return -1;
   return done(call("cwsgi._reload", "start",
-                   Py_BuildValue("(sNN)", cw_opt_str(s, CW_OPT_RELOAD_ENGINE),
-                                 items_of(s, CW_OPT_RELOAD_EXTRA_FILES), changed)));
+                   Py_BuildValue("(sNNs)", cw_opt_str(s, CW_OPT_RELOAD_ENGINE),
+                                 items_of(s, CW_OPT_RELOAD_EXTRA_FILES), changed,
+                                 cw_opt_str(s, CW_OPT_LOGLEVEL))));
 }
 
 int cw_extras_start(const cw_settings_t *s, PyObject *app) {

@@ -13,8 +13,15 @@
 /* Before the app is imported: logging, the object with the hooks. */
 CW_RAISES int cw_extras_begin(const cw_settings_t *s);
 
-/* The post_fork hook: in the worker, as early as it can be. */
-CW_RAISES int cw_extras_forked(int age);
+/* The post_fork hook: in the worker, as early as it can be. `supervisor` is its process
+ * id. */
+CW_RAISES int cw_extras_forked(int age, int supervisor);
+
+/* The app is imported: hooks that run after a fork may look at it. */
+CW_RAISES int cw_extras_loaded(PyObject *app);
+
+/* What SIGABRT and CW_SIGNAL_DUMP do, the worker_abort hook included. In the worker. */
+CW_RAISES int cw_extras_init_dump(const cw_settings_t *s);
 
 /* The app is here: post_worker_init, functions of cwsgi.on_startup(), warm-up requests,
  * the reloader. `app` is the callable that requests go to. */

@@ -22,7 +22,6 @@
 #include "base/title.h"
 #include "http/server.h"
 #include "worker/appref.h"
-#include "worker/dump.h"
 #include "worker/extras.h"
 #include "worker/limits.h"
 #include "worker/sched.h"
@@ -335,7 +334,7 @@ static CW_RAISES int become(const cw_settings_t *s, int slot) {
   if (!name) name = app_name(s);
   own = &board->slots[slot];
   cw_title_set("cwsgi: worker %d [%s]", slot + 1, name);
-  return cw_extras_forked(atomic_load(&own->age));
+  return cw_extras_forked(atomic_load(&own->age), heritage->supervisor);
 }
 
 /* Serves what was imported. Returns the exit code, or -1 with an exception. */
@@ -344,7 +343,7 @@ static int serve_loaded(const cw_settings_t *s, PyObject *first) {
   /* Once more: the app may have put its own in their place while it was imported, and a
    * worker that cannot be stopped would be killed with its requests. */
   install_signals();
-  if (cw_dump_init(cw_log_fd(), cw_extras_have(s, "worker_abort")) < 0) return -1;
+  if (cw_extras_init_dump(s) < 0) return -1;
   if (cw_wsgi_begin(&app, cw_opt_num(s, CW_OPT_THREADS) > 1, heritage->n_workers > 1) <
       0)
     return -1;
@@ -364,6 +363,7 @@ static int run(int slot) {
   if (slot >= 0 && become(&s, slot) < 0) return -1;
   if (slot == CW_SLOT_ZYGOTE) cw_title_set("cwsgi: preloaded app");
   int code = load_all(&s, &first);
+  if (code == 0 && cw_extras_loaded(first) < 0) return -1;
   if (code == 0 && slot == CW_SLOT_ZYGOTE) {
     slot = cw_zygote_serve(heritage);
     if (slot == CW_SLOT_ZYGOTE) return 0;

@@ -1,6 +1,6 @@
 """cwsgi's own log lines from Python, as csrc/base/log.c writes them, without ``logging``.
 
-Each record is one write to standard error, so that lines of two processes never mix.
+Each record is one write, so that lines of two processes never mix.
 """
 
 import os
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
-_STDERR = 2
+fd = 2  # where lines go; a worker sets it to the error log's file
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 def put(text: str) -> None:
-    """Write `text` to standard error in one piece. A failure has nowhere to be told."""
+    """Write `text` to the error log in one piece. A failure has nowhere to be told."""
     data = text.encode("utf-8", "backslashreplace")
     try:
         while data:
-            data = data[os.write(_STDERR, data) :]
+            data = data[os.write(fd, data) :]
     except OSError:
         pass
 

@@ -8,15 +8,12 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import logging
     from importlib.machinery import ModuleSpec
     from types import ModuleType
     from typing import Any
 
 FORMAT = "%(asctime)s [%(process)d] [%(levelname)s] %(message)s"
 DATE = "[%Y-%m-%d %H:%M:%S %z]"
-
-_files: "list[logging.FileHandler]" = []
 
 
 def install_lazy(level: str = "info", errorlog: "str | None" = "-") -> None:
@@ -42,8 +39,10 @@ def install(level: str, errorlog: "str | None") -> None:
     number = getattr(logging, level.upper(), logging.INFO)
     handler: logging.Handler = logging.StreamHandler()
     if errorlog and errorlog != "-":
-        handler = logging.FileHandler(errorlog, delay=True)
-        _files.append(handler)
+        from logging.handlers import WatchedFileHandler
+
+        # It notices by itself that the file was rotated: USR1 cannot wait for the GIL.
+        handler = WatchedFileHandler(errorlog, delay=True)
     handler.setFormatter(logging.Formatter(FORMAT, DATE))
     for name in ("gunicorn.error", "cwsgi.error"):
         logger = logging.getLogger(name)
@@ -53,21 +52,6 @@ def install(level: str, errorlog: "str | None") -> None:
     access = logging.getLogger("gunicorn.access")
     access.propagate = False
     access.setLevel(logging.INFO)
-
-
-def reopen() -> None:
-    """Open the error log's file anew at the next record. Call it at USR1; never raises."""
-    for handler in _files:
-        handler.acquire()
-        try:
-            stream = handler.stream
-            handler.stream = None  # type: ignore[assignment]
-            if stream is not None:
-                stream.close()
-        except OSError:
-            pass
-        finally:
-            handler.release()
 
 
 class Finder:

@@ -1,0 +1,298 @@
+"""Where settings come from, on running servers; --check-config, --print-config."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import textwrap
+from pathlib import Path
+
+import pytest
+from client import wait_for
+from ops import titled, wait_workers
+from server import APPS, clean_env, program, run
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder of its own with the test apps in it."""
+    path = shutil.copytree(APPS, tmp_path / "apps")
+    return path
+
+
+def write(folder, text, name="gunicorn.conf.py"):
+    (folder / name).write_text(textwrap.dedent(text))
+
+
+def settings(*args, **kwargs):
+    """What --print-config says: name -> (value, source)."""
+    result = run("--print-config", *args, **kwargs)
+    assert result.returncode == 0, result.stderr
+    rows = re.findall(r"^(\w+) += (.*)  # (.*)$", result.stdout, re.M)
+    return {name: (value, source) for name, value, source in rows}
+
+
+def test_config_file_is_found(folder):
+    write(folder, "import os\nthreads = len('abc')\nworkers = int(os.environ['N'])\n")
+    found = settings("hello:app", cwd=folder, env={"N": "3"})
+    assert found["threads"] == ("3", "configuration file")
+    assert found["workers"] == ("3", "configuration file")
+    assert found["timeout"] == ("0", "default")
+
+
+def test_cwsgis_own_name_comes_first(folder):
+    write(folder, "threads = 3\n")
+    write(folder, "threads = 5\n", "cwsgi.conf.py")
+    assert settings("hello:app", cwd=folder)["threads"][0] == "5"
+    assert settings("-c", "gunicorn.conf.py", "hello:app", cwd=folder)["threads"][0] == "3"
+    assert settings("-c", "file:gunicorn.conf.py", "hello:app", cwd=folder)["threads"][0] == "3"
+
+
+def test_config_from_a_module(folder):
+    write(folder, "threads = 7\n", "settings_module.py")
+    found = settings("-c", "python:settings_module", "hello:app", cwd=folder)
+    assert found["threads"] == ("7", "configuration file")
+
+
+def test_precedence(folder):
+    write(folder, "threads = 2\nworkers = 2\nkeepalive = 2\nbacklog = 2\n")
+    env = {"GUNICORN_CMD_ARGS": "--threads 3 --keep-alive 3", "WEB_CONCURRENCY": "9"}
+    found = settings("--threads", "4", "hello:app", cwd=folder, env=env)
+    assert found["threads"] == ("4", "command line")
+    assert found["keepalive"] == ("3", "CMD_ARGS")
+    assert found["workers"] == ("2", "configuration file")
+    assert found["backlog"] == ("2", "configuration file")
+    (folder / "gunicorn.conf.py").unlink()
+    assert settings("hello:app", cwd=folder, env=env)["workers"] == ("9", "environment")
+
+
+def test_own_cmd_args_hide_gunicorns(folder):
+    env = {"CWSGI_CMD_ARGS": "--threads=5", "GUNICORN_CMD_ARGS": "--threads=6"}
+    assert settings("hello:app", cwd=folder, env=env)["threads"] == ("5", "CMD_ARGS")
+
+
+def test_the_app_may_stand_in_the_file(folder, serve):
+    write(folder, "wsgi_app = 'ops:app'\nbind = ['127.0.0.1:0']\nraw_env = ['FOO=bar']\n")
+    assert settings(cwd=folder)["wsgi_app"][0] == "ops:app"
+    assert settings("hello:app", cwd=folder)["wsgi_app"] == ("hello:app", "command line")
+    server = serve(None, "-c", folder / "gunicorn.conf.py", chdir=folder)
+    assert server.get("/who").status == 200
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("threads = 'many'\n", "threads: 'many' is not a whole number"),
+        ("syntax error\n", "SyntaxError"),
+        ("raise ValueError('mine')\n", "ValueError: mine"),
+        ("import no_such_module_at_all\n", "no_such_module_at_all"),
+        ("keyfile = 'key.pem'\n", "keyfile cannot be used: TLS"),
+        ("worker_class = 'gevent'\n", "gevent"),
+        ("def logger_class(): pass\n", "logger_class cannot be used"),
+    ],
+)
+def test_broken_files(folder, text, said):
+    write(folder, text)
+    result = run("--check-config", "hello:app", cwd=folder)
+    assert result.returncode == 1
+    assert said in result.stderr
+    assert run("-b", "127.0.0.1:0", "hello:app", cwd=folder).returncode == 1
+
+
+def test_missing_file(folder):
+    result = run("-c", "nowhere.py", "hello:app", cwd=folder)
+    assert result.returncode == 1
+    assert "nowhere.py" in result.stderr
+
+
+@pytest.mark.parametrize("app, code", [("hello:app", 0), ("hello:no", 1), ("none:app", 1)])
+def test_check_config(folder, app, code):
+    result = run("--check-config", app, cwd=folder)
+    assert result.returncode == code
+    assert bool(result.stderr) == bool(code)
+
+
+def test_hup_reads_the_file_again(folder, serve):
+    write(folder, "workers = 1\n")
+    server = serve("ops:app", "-c", folder / "gunicorn.conf.py", workers=None, chdir=folder)
+    (old,) = wait_workers(server, 1)
+    write(folder, "workers = 3\n")
+    server.send_signal(signal.SIGHUP)
+    wait_workers(server, 3, without=[old])
+    write(folder, "workers = nonsense\n")
+    server.send_signal(signal.SIGHUP)
+    server.wait_log("Reload failed: the settings cannot be used")
+    assert "NameError" in server.log()
+    assert len(titled(server, "worker")) == 3
+    assert server.get("/who").status == 200
+
+
+def test_hup_takes_a_new_address(folder, serve):
+    """The new port opens before the old one closes."""
+    from server import Port
+
+    first, second = Port(), Port()
+    write(folder, f"bind = '{first}'\n")
+    server = serve(
+        "ops:app",
+        "-c",
+        folder / "gunicorn.conf.py",
+        chdir=folder,
+        binds=[first],
+        bind_options=False,
+    )
+    write(folder, f"bind = '{second}'\n")
+    server.send_signal(signal.SIGHUP)
+    wait_for(lambda: not second.refuses(), "the new port")
+    wait_for(first.refuses, "the old port to close")
+    server.binds.append(second)
+    with server.connect(1) as client:
+        assert client.ask("/who").status == 200
+
+
+def gunicorn_lines():
+    """Command lines of gunicorn's own documentation, with the word changed."""
+    return [
+        "--bind :{port} --workers 1 --threads 8 --timeout 0 hello:app",
+        "hello:app",
+        "-w 2 hello:app",
+        "-b 127.0.0.1:{port} -w 2 hello:app",
+        "--workers=2 --worker-class=gthread --threads=4 hello:app",
+        "-k sync --timeout 30 --graceful-timeout 30 --keep-alive 5 hello:app",
+        "--bind=127.0.0.1:{port} --access-logfile - --error-logfile - --log-level debug hello:app",
+        "--max-requests 1000 --max-requests-jitter 50 --preload hello:app",
+        "--worker-tmp-dir /dev/shm --limit-request-line 4094 --limit-request-fields 100 "
+        "--limit-request-field_size 8190 hello:app",
+        "--forwarded-allow-ips=* --proxy-protocol hello:app",
+        "--capture-output --enable-stdio-inheritance --no-sendfile -R hello:app",
+        "--env FOO=1 -e BAR=2 --umask 007 --name shop --reuse-port --backlog 64 hello:app",
+        "--log-file=- --statsd-host=127.0.0.1:8125 --statsd-prefix=service hello:app",
+    ]
+
+
+@pytest.mark.parametrize("line", gunicorn_lines())
+def test_gunicorns_command_lines(serve, line):
+    from server import Port
+
+    port = Port()
+    words = line.format(port=port.number).split()
+    own_port = "{port}" in line
+    server = serve(
+        None,
+        *words,
+        workers=None,
+        threads=None,
+        binds=[port],
+        bind_options=False,
+        env=None if own_port else {"PORT": port.number},
+    )
+    if "--proxy-protocol" in words:
+        with server.connect() as client:
+            client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert client.response().status == 200
+    else:
+        assert server.get("/").body == b"Hello, World!\n"
+
+
+def test_reference_page_is_up_to_date():
+    """docs/settings.md is what --help-markdown prints."""
+    page = run("--help-markdown").stdout
+    assert (ROOT / "docs" / "settings.md").read_text() == page, "make docs"
+
+
+def table():
+    """Name and flags of every option, from the one table."""
+    text = (ROOT / "csrc/base/options_table.h").read_text()
+    rows = re.findall(r'CW_OPTION\(\s*(\w+),\s*"(\w+)",\s*"([^"]*)"', text)
+    assert len(rows) == text.count("\nCW_OPTION(")
+    return rows
+
+
+@pytest.mark.parametrize("name", [name for _, name, _ in table() if name != "hooks"])
+def test_every_option_is_documented_and_tested(name):
+    page = (ROOT / "docs" / "settings.md").read_text()
+    flags = next(flags for _, other, flags in table() if other == name)
+    if name != "help_markdown":
+        assert f"\n### {name}\n" in page
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
+    spellings = [name, *flags.split()]
+    assert any(re.search(rf"{re.escape(word)}\b", tests) for word in spellings), name
+
+
+def test_unknown_option_suggests_the_nearest():
+    result = run("--wrokers", "2", "hello:app")
+    assert result.returncode == 2
+    assert "did you mean '--workers'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (["-k", "gevent"], "gevent cannot be used"),
+        (["-k", "uvicorn.workers.UvicornWorker"], "UvicornWorker cannot be used"),
+        (["-k", "my.Worker"], "is not sync or gthread"),
+        (["--keyfile", "x"], "TLS"),
+        (["--certfile", "x"], "TLS"),
+        (["--spew"], "--spew cannot be used"),
+        (["--paste", "x.ini"], "--paste cannot be used"),
+        (["--logger-class", "x"], "--logger-class cannot be used"),
+        (["--permit-obsolete-folding"], "parsed strictly"),
+        (["--strip-header-spaces"], "parsed strictly"),
+        (["--permit-unconventional-http-method"], "parsed strictly"),
+        (["--permit-unconventional-http-version"], "parsed strictly"),
+        (["--casefold-http-method"], "parsed strictly"),
+        (["--protocol", "uwsgi"], "--protocol cannot be used"),
+        (["--http-protocols", "h2"], "--http-protocols cannot be used"),
+        (["--asgi-loop", "auto"], "ASGI"),
+        (["--dirty-workers", "1"], "dirty"),
+        (["--root-path", "/x"], "--mount"),
+        (["--http-parser", "python"], "llhttp"),
+        (["--listen", "soon"], "--listen"),
+        (["--reload-engine", "x"], "--reload-engine"),
+        (["--warmup", "x"], "--warmup"),
+        (["--health", "x"], "--health"),
+        (["--metrics", "x"], "--metrics"),
+        (["--statsd-host", "x:y"], "--statsd-host"),
+        (["--log-syslog-facility", "x"], "facility"),
+        (["--access-logformat", "%(nope)s"], "nope"),
+        (["--workers", "100000"], "--workers"),
+    ],
+)
+def test_what_cannot_be_had_is_named(options, said):
+    result = run(*options, "hello:app")
+    assert result.returncode in (1, 2)
+    assert said in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_help_is_grouped_and_complete():
+    text = run("--help").stdout
+    for _, name, flags in table():
+        if name != "help_markdown":
+            assert all(flag in text for flag in flags.split()), name
+    for group in ("Socket", "Processes", "HTTP", "Logging", "Metrics", "Identity"):
+        assert f"\n{group}:\n" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_relative_paths_count_from_chdir(serve, folder):
+    """As with gunicorn, which changes folder first."""
+    env = clean_env({"CWSGI_TEST_DIR": folder})
+    command = [*program(), "-b", "unix:here.sock", "-p", "here.pid", "--error-logfile", "e.log"]
+    process = subprocess.Popen(
+        [*command, "--chdir", folder.name, "hello:app"], cwd=folder.parent, env=env
+    )
+    try:
+        wait_for((folder / "here.sock").exists, "the socket")
+        wait_for(lambda: "Listening at" in (folder / "e.log").read_text(), "the log")
+        assert int((folder / "here.pid").read_text()) == process.pid
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "Reloaded" in (folder / "e.log").read_text(), "the reload")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    assert not (folder / "here.sock").exists()
+    assert os.listdir(folder.parent) == [folder.name]
