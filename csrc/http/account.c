@@ -12,8 +12,8 @@
 #include "base/log.h"
 
 enum {
+  STATSD_PAUSE = 10,   /* ms between two datagrams, unless one is full */
   ENVIRON_MOST = 1500, /* bytes of an environ variable that are logged */
-  STATUS_LEFT = 499,   /* nginx's: the client left before it was answered */
 };
 
 /* ---- life ------------------------------------------------------------------ */
@@ -56,10 +56,25 @@ int cw_account_init(cw_server_t *srv, char *err, size_t err_len) {
   return 0;
 }
 
+static void send_tallies(cw_server_t *srv) {
+  unsigned requests = 0;
+  char name[40];
+  for (size_t i = 0; i < CW_ARRAY_LEN(srv->tallies) && srv->tallies[i].n; i++) {
+    snprintf(name, sizeof(name), "gunicorn.request.status.%d", srv->tallies[i].status);
+    cw_statsd_count(srv->statsd, name, srv->tallies[i].n);
+    requests += srv->tallies[i].n;
+    srv->tallies[i].n = 0;
+  }
+  if (requests) cw_statsd_count(srv->statsd, "gunicorn.requests", requests);
+}
+
 void cw_account_fini(cw_server_t *srv) {
   cw_access_log_close(srv->access);
   srv->access = NULL;
-  if (srv->statsd) cw_statsd_close(srv->statsd);
+  if (srv->statsd) {
+    send_tallies(srv);
+    cw_statsd_close(srv->statsd);
+  }
   free(srv->statsd);
   srv->statsd = NULL;
 }
@@ -76,12 +91,17 @@ void cw_server_set_board(cw_server_t *srv, cw_board_t *board, int slot) {
 
 /* ---- requests -------------------------------------------------------------- */
 
-static void send_statsd(cw_statsd_t *s, int status, int64_t us) {
-  char name[40];
-  snprintf(name, sizeof(name), "gunicorn.request.status.%d", status);
-  cw_statsd_timing(s, "gunicorn.request.duration", us);
-  cw_statsd_count(s, "gunicorn.requests", 1);
-  cw_statsd_count(s, name, 1);
+/* Counters add up until they are sent; only times go one by one. */
+static void note_statsd(cw_server_t *srv, int status, int64_t us) {
+  struct cw_statsd_tally *t = srv->tallies, *end = t + CW_ARRAY_LEN(srv->tallies);
+  cw_statsd_timing(srv->statsd, "gunicorn.request.duration", us);
+  while (t < end && t->n && t->status != status) t++;
+  if (t == end) {
+    send_tallies(srv);
+    t = srv->tallies;
+  }
+  t->status = status;
+  t->n++;
 }
 
 void cw_account_request(cw_req_t *req) {
@@ -94,7 +114,7 @@ void cw_account_request(cw_req_t *req) {
   bool by_loop = req->answered != 0;
   int status = by_loop          ? req->answered
                : req->resp.sent ? req->resp.status
-                                : STATUS_LEFT;
+                                : CW_STATUS_LEFT;
   int64_t done = by_loop || !req->done_at ? cw_now_us() : req->done_at;
   int64_t us = req->head_at ? CW_MAX(done - req->head_at, 0) : 0;
   uint64_t received = req->head_len + (uint64_t)req->body.received;
@@ -120,7 +140,7 @@ void cw_account_request(cw_req_t *req) {
     }
     cw_access_log_put(srv->access, &a);
   }
-  if (srv->statsd) send_statsd(srv->statsd, status, us);
+  if (srv->statsd) note_statsd(srv, status, us);
 }
 
 void cw_account_refused(cw_conn_t *c, int status, cw_span_t line) {
@@ -136,7 +156,7 @@ void cw_account_refused(cw_conn_t *c, int status, cw_span_t line) {
     a.line = (cw_span_t){line.p, n};
     cw_access_log_put(srv->access, &a);
   }
-  if (srv->statsd) send_statsd(srv->statsd, status, 0);
+  if (srv->statsd) note_statsd(srv, status, 0);
 }
 
 /* Warnings and errors of the error log, as gunicorn counts them. */
@@ -153,11 +173,28 @@ static void count_log_lines(cw_statsd_t *s) {
   }
 }
 
+static void on_statsd_time(uv_timer_t *timer) {
+  (void)timer; /* what was collected is sent at the end of this turn */
+}
+
+/* Few datagrams, none late: what comes within a moment goes together. */
+static void flush_statsd(cw_server_t *srv) {
+  uint64_t now = uv_now(&srv->loop);
+  count_log_lines(srv->statsd);
+  if (srv->statsd->len == 0 && srv->tallies[0].n == 0) return;
+  if (now - srv->statsd_sent < STATSD_PAUSE) {
+    if (!uv_is_active((uv_handle_t *)&srv->statsd_timer))
+      uv_timer_start(&srv->statsd_timer, on_statsd_time, STATSD_PAUSE, 0);
+    return;
+  }
+  srv->statsd_sent = now;
+  send_tallies(srv);
+  cw_statsd_flush(srv->statsd);
+}
+
 void cw_account_flush(cw_server_t *srv) {
   if (srv->access) cw_access_log_flush(srv->access);
-  if (!srv->statsd) return;
-  count_log_lines(srv->statsd);
-  cw_statsd_flush(srv->statsd);
+  if (srv->statsd) flush_statsd(srv);
 }
 
 /* ---- from threads ---------------------------------------------------------- */

@@ -6,6 +6,9 @@
 
 #include "http/http_internal.h"
 
+/* Logged and counted where the client left before it was answered; nginx's number. */
+enum { CW_STATUS_LEFT = 499 };
+
 /* Opens what the limits ask for. Returns 0, or -1 with the reason in `err`; what was
  * opened is closed by cw_account_fini(). */
 CW_MUSTCHECK int cw_account_init(cw_server_t *srv, char *err, size_t err_len);

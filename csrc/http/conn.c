@@ -765,7 +765,7 @@ void cw_conn_on_deadline(cw_conn_t *c) {
     bool sent = !atomic_load(&req->lost) && send_error(c, 504);
     atomic_store(&req->lost, true);
     pthread_mutex_unlock(&req->lock);
-    if (sent) req->answered = 504;
+    req->answered = sent ? 504 : CW_STATUS_LEFT;
     account(req);
     shutdown(c->fd, SHUT_WR);
     cw_req_mark_lost(req);

@@ -182,10 +182,16 @@ struct cw_server {
   cw_metrics_t no_board;
   cw_access_log_t *access; /* NULL: none */
   cw_statsd_t *statsd;     /* NULL: none */
-  bool counted;            /* somebody may ask for metrics */
-  bool timed;              /* requests' times are of interest */
-  bool own_paths;          /* some requests are answered here */
-  atomic_bool reopen;      /* cw_server_reopen_logs() was called */
+  uv_timer_t statsd_timer;
+  uint64_t statsd_sent; /* loop time, ms */
+  struct cw_statsd_tally {
+    int status;
+    unsigned n; /* 0: this one and those behind it are free */
+  } tallies[8];
+  bool counted;       /* somebody may ask for metrics */
+  bool timed;         /* requests' times are of interest */
+  bool own_paths;     /* some requests are answered here */
+  atomic_bool reopen; /* cw_server_reopen_logs() was called */
   cw_scheme_t schemes[CW_SCHEMES];
   unsigned n_schemes;
   atomic_bool draining;    /* set by the loop, read by threads that end a head */

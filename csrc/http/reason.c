@@ -4,6 +4,7 @@
 
 const char *cw_reason(int status) {
   switch (status) {
+    case 200: return "OK";
     case 400: return "Bad Request";
     case 404: return "Not Found";
     case 408: return "Request Timeout";

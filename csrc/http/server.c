@@ -258,6 +258,7 @@ static void init_handles(cw_server_t *srv) {
   for (int i = 0; i < CW_HOST_TIMERS; i++)
     uv_timer_init(&srv->loop, &srv->host_timers[i].timer);
   uv_timer_init(&srv->loop, &srv->accept_retry);
+  uv_timer_init(&srv->loop, &srv->statsd_timer);
   srv->tick.data = srv->accept_retry.data = srv;
 }
 
@@ -351,6 +352,7 @@ void cw_server_free(cw_server_t *srv) {
   for (int i = 0; i < CW_HOST_TIMERS; i++)
     uv_close((uv_handle_t *)&srv->host_timers[i].timer, NULL);
   uv_close((uv_handle_t *)&srv->accept_retry, NULL);
+  uv_close((uv_handle_t *)&srv->statsd_timer, NULL);
   uv_run(&srv->loop, UV_RUN_DEFAULT);
   int rc = uv_loop_close(&srv->loop);
   assert(rc == 0);

@@ -95,8 +95,7 @@ void cw_server_drain(cw_server_t *srv);
  * async-signal-safe. */
 void cw_server_reopen_logs(cw_server_t *srv);
 
-/* The thread that calls is about to run the request. Not with a request that
- * cw_req_expired(). */
+/* The calling thread is about to run the request. */
 void cw_req_started(cw_req_t *req);
 
 /* The host's own timers. */
