@@ -13,9 +13,9 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
-#include "base/metrics_text.h"
 #include "http/account.h"
 #include "http/checks.h"
+#include "http/own.h"
 #include "http/parse.h"
 #include "http/reason.h"
 
@@ -289,47 +289,33 @@ static void give_to_app(cw_conn_t *c) {
   srv->host.ready(srv->host.data, c->req);
 }
 
-/* ---- what the server answers itself ---------------------------------------- */
-
-/* The path of the metrics on this connection, or NULL. */
-static const char *metrics_path(const cw_conn_t *c) {
-  return c->listener->metrics ? "/metrics" : c->srv->limits.metrics;
-}
-
-static bool is_path(const cw_req_t *req, const char *path) {
-  const cw_span_t p = req->head.path, m = req->head.method;
-  bool reads = (m.len == 3 && memcmp(m.p, "GET", 3) == 0) ||
-               (m.len == 4 && memcmp(m.p, "HEAD", 4) == 0);
-  return path && reads && p.len == strlen(path) && memcmp(p.p, path, p.len) == 0;
-}
-
-/* Sends a whole response to a request that no thread is to see. */
-static void respond(cw_conn_t *c, int status, const char *type, cw_span_t body) {
+/* Sends an answer of the server's own to a request that no thread is to see. */
+static void respond(cw_conn_t *c, const cw_own_t *own) {
   char head[256];
   cw_req_t *req = c->req;
   cw_resp_t *r = &req->resp;
-  cw_buf_t *out = &req->out.buf;
-  r->no_body = req->head.method.len == 4;
+  size_t len = cw_buf_pending(&own->body);
+  bool is_head = req->head.method.len == 4; /* else GET */
+  /* Probes and scrapes are neither counted nor logged. */
+  req->accounted = true;
   r->close = !req->keep_alive || c->srv->draining || c->listener->metrics ||
              c->srv->limits.keepalive == 0 || !req->body.complete;
   int n = snprintf(head, sizeof(head),
                    "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
                    "%sDate: %s\r\n\r\n",
-                   status, cw_reason(status), type, body.len,
+                   own->status, cw_reason(own->status), own->type, len,
                    r->close               ? "Connection: close\r\n"
                    : req->head.minor == 0 ? "Connection: keep-alive\r\n"
                                           : "",
                    cw_http_date());
-  set_state(c, CW_CONN_FLUSH);
-  r->sent = r->ended = true;
-  r->length = (int64_t)body.len;
-  /* Probes and scrapes are neither counted nor logged. */
-  req->accounted = true;
-  if (cw_buf_append(out, head, (size_t)n) != 0 ||
-      cw_buf_append(out, body.p, r->no_body ? 0 : body.len) != 0) {
+  if (own->status == 0 || cw_buf_append(&req->out.buf, head, (size_t)n) != 0 ||
+      cw_buf_append(&req->out.buf, own->body.p, is_head ? 0 : len) != 0) {
     close_conn(c);
     return;
   }
+  set_state(c, CW_CONN_FLUSH);
+  r->sent = r->ended = true;
+  r->length = (int64_t)len;
   pthread_mutex_lock(&req->lock);
   int rc = cw_out_flush_locked(req);
   pthread_mutex_unlock(&req->lock);
@@ -343,39 +329,13 @@ static void respond(cw_conn_t *c, int status, const char *type, cw_span_t body) 
   }
 }
 
-static void respond_metrics(cw_conn_t *c) {
-  static const char none[] = "no metrics yet\n";
-  cw_buf_t text = {0};
-  /* What other threads have ended by now counts. */
-  cw_server_take_posts(c->srv);
-  if (!c->srv->board)
-    respond(c, 503, "text/plain", (cw_span_t){none, sizeof(none) - 1});
-  else if (cw_metrics_text(c->srv->board, &text) != 0)
-    close_conn(c);
-  else
-    respond(c, 200, CW_METRICS_TYPE, (cw_span_t){text.p, text.len});
-  cw_buf_free(&text);
-}
-
-/* Answers what is not for the app. Returns false where it is. */
 static bool answered_here(cw_conn_t *c) {
-  static const char missing[] = "Not Found\n";
-  cw_server_t *srv = c->srv;
-  if (is_path(c->req, metrics_path(c))) {
-    respond_metrics(c);
-  } else if (c->listener->metrics) {
-    respond(c, 404, "text/plain", (cw_span_t){missing, sizeof(missing) - 1});
-  } else if (is_path(c->req, srv->limits.health)) {
-    bool leaving = srv->draining || (srv->board && atomic_load(&srv->board->draining));
-    respond(c, leaving ? 503 : 200, "text/plain",
-            leaving ? (cw_span_t){"draining\n", 9} : (cw_span_t){"ok\n", 3});
-  } else {
-    return false;
-  }
+  cw_own_t own;
+  if (!cw_own_answer(c, c->req, &own)) return false;
+  respond(c, &own);
+  cw_buf_free(&own.body);
   return true;
 }
-
-/* ---- requests, once more ---------------------------------------------------- */
 
 /* The head is parsed: run the request now, or once its small body is here. */
 static void start_request(cw_conn_t *c) {

@@ -191,6 +191,7 @@ struct cw_server {
   bool counted;       /* somebody may ask for metrics */
   bool timed;         /* requests' times are of interest */
   bool own_paths;     /* some requests are answered here */
+  bool scraping;      /* own.c: it is looking at the posts */
   atomic_bool reopen; /* cw_server_reopen_logs() was called */
   cw_scheme_t schemes[CW_SCHEMES];
   unsigned n_schemes;

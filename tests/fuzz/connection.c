@@ -58,6 +58,11 @@ static void set_up(void) {
                                      .keepalive = 60000,
                                      .header = 30000,
                                      .send = 60000,
+                                     .request_timeout = 60000,
+                                     .health = "/health",
+                                     .access_log = "/dev/null",
+                                     .access_format = "gcp",
+                                     .forwarder_headers = "SCRIPT_NAME,X_A",
                                      .proxy_mode = CW_PROXY_AUTO,
                                      .trusted = {.all = true},
                                      .proxies = {.all = true}};

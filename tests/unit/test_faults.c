@@ -60,6 +60,10 @@ static void set_up_server(void) {
                                      .keepalive = 60000,
                                      .header = 30000,
                                      .send = 60000,
+                                     .health = "/health",
+                                     .request_timeout = 60000,
+                                     .access_log = "/dev/null",
+                                     .access_format = "%({X-Answer}o)s %({e}e)s %(r)s",
                                      .proxy_mode = CW_PROXY_AUTO,
                                      .trusted = {.all = true},
                                      .proxies = {.all = true}};
@@ -90,6 +94,7 @@ static void run(cw_req_t *req) {
     complete = cw_resp_write(req, content, size, true, &taken) == CW_OK;
   }
 done:
+  cw_req_set_log_environ(req, 0, "value", 5);
   cw_req_finish(req, complete);
 }
 
@@ -200,6 +205,10 @@ static const talk_t talks[] = {
     {.name = "chunks",
      .in = "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n"
            "5\r\nhello\r\n3;a=\"b\"\r\nabc\r\n0\r\nX: y\r\n\r\n" GET,
+     .answers = 2,
+     .body = 2},
+    {.name = "health",
+     .in = "GET /health HTTP/1.1\r\n" HOST "\r\n" GET,
      .answers = 2,
      .body = 2},
     {.name = "refused", .in = "GET / HTTP/1.1\r\nHost : a\r\n\r\n" GET, .answers = 1},
