@@ -107,8 +107,6 @@ static void note_statsd(cw_server_t *srv, int status, int64_t us) {
 void cw_account_request(cw_req_t *req) {
   cw_server_t *srv = req->conn->srv;
   cw_metrics_t *m = srv->metrics;
-  cw_metric_add(&m->requests, 1);
-  if (CW_LIKELY(!srv->timed)) return;
   /* A thread may still be at the response of an expired request: it is not looked at.
    */
   bool by_loop = req->answered != 0;

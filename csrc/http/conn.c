@@ -67,9 +67,11 @@ static void on_closed(uv_handle_t *handle) {
 }
 
 static void account(cw_req_t *req) {
+  const cw_server_t *srv = req->conn->srv;
   if (req->accounted) return;
   req->accounted = true;
-  cw_account_request(req);
+  cw_metric_add(&srv->metrics->requests, 1);
+  if (CW_UNLIKELY(srv->timed)) cw_account_request(req);
 }
 
 static void note_connections(cw_server_t *srv) {
@@ -545,7 +547,7 @@ static void on_done(cw_conn_t *c) {
   cw_req_t *req = c->req;
   assert(c->state == CW_CONN_RUN);
   set_state(c, CW_CONN_FLUSH);
-  cw_timer_stop(&req->deadline);
+  if (c->srv->limits.request_timeout > 0) cw_timer_stop(&req->deadline);
   if (CW_UNLIKELY(cw_req_expired(req))) {
     /* The client has its 504, and must not lose it to a reset. */
     linger(c);

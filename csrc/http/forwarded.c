@@ -118,7 +118,8 @@ static int read_forwarded(said_t *s, cw_span_t list, const cw_networks_t *truste
 static int read_field(said_t *s, const cw_field_t *f, const cw_server_t *srv) {
   const cw_networks_t *trusted = &srv->limits.trusted;
   cw_span_t list = f->value;
-  for (unsigned i = 0; i < srv->n_schemes; i++) {
+  bool maybe = f->name.len < 64 && srv->scheme_lengths >> f->name.len & 1;
+  for (unsigned i = 0; maybe && i < srv->n_schemes; i++) {
     const cw_scheme_t *scheme = &srv->schemes[i];
     if (f->name.len == scheme->name_len && cw_span_is(f->name, scheme->name)) {
       cw_span_t value = f->value;
@@ -230,6 +231,7 @@ int cw_forwarded_init(cw_server_t *srv, char *err, size_t err_len) {
       return -1;
     }
     scheme->name_len = strlen(scheme->name);
+    srv->scheme_lengths |= (uint64_t)1 << scheme->name_len;
     srv->n_schemes++;
     text += n + (text[n] == ',');
   }

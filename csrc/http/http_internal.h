@@ -195,6 +195,7 @@ struct cw_server {
   atomic_bool reopen; /* cw_server_reopen_logs() was called */
   cw_scheme_t schemes[CW_SCHEMES];
   unsigned n_schemes;
+  uint64_t scheme_lengths; /* bit n: a name of n bytes is among them */
   atomic_bool draining;    /* set by the loop, read by threads that end a head */
   bool accept_paused;      /* out of descriptors */
   atomic_bool accept_full; /* at the connection limit, and none is idle */

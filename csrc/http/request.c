@@ -62,7 +62,7 @@ cw_req_t *cw_req_new(cw_conn_t *c) {
 
 void cw_req_free(cw_req_t *req) {
   cw_server_t *srv = req->conn->srv;
-  cw_timer_stop(&req->deadline);
+  if (CW_UNLIKELY(srv->limits.request_timeout > 0)) cw_timer_stop(&req->deadline);
   cw_arena_reset(&req->arena);
   cw_buf_free(&req->body.buf);
   cw_buf_free(&req->out.buf);
