@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "http/reason.h"
 
 enum {
   STATSD_PAUSE = 10,   /* ms between two datagrams, unless one is full */
@@ -104,6 +105,11 @@ static void note_statsd(cw_server_t *srv, int status, int64_t us) {
   t->n++;
 }
 
+/* Bytes of the body of an error that the loop answered with. */
+static int64_t page_length(int status) {
+  return status == CW_STATUS_LEFT ? 0 : (int64_t)strlen(cw_reason(status)) + 1;
+}
+
 void cw_account_request(cw_req_t *req) {
   cw_server_t *srv = req->conn->srv;
   cw_metrics_t *m = srv->metrics;
@@ -130,7 +136,10 @@ void cw_account_request(cw_req_t *req) {
                      .status = status,
                      .received = received,
                      .us = us};
-    if (!by_loop) {
+    if (by_loop) {
+      a.body_sent = page_length(status);
+      a.sent = (uint64_t)a.body_sent;
+    } else {
       a.body_sent = req->resp.body_sent;
       a.sent = req->bytes_sent;
       a.fields = req->log_fields;
@@ -152,6 +161,7 @@ void cw_account_refused(cw_conn_t *c, int status, cw_span_t line) {
     size_t n = 0;
     while (n < line.len && line.p[n] != '\r' && line.p[n] != '\n') n++;
     a.line = (cw_span_t){line.p, n};
+    a.body_sent = page_length(status);
     cw_access_log_put(srv->access, &a);
   }
   if (srv->statsd) note_statsd(srv, status, 0);

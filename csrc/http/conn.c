@@ -754,7 +754,11 @@ void cw_conn_on_drain(cw_conn_t *c) {
     case CW_CONN_PROXY:
     case CW_CONN_HEAD:
       /* Accepted moments ago: its request is on the way. Don't wait long for it. */
-      if (!cw_buf_pending(&c->in)) start_timer(c, CW_TIMER_LINGER);
+      if (cw_buf_pending(&c->in)) break;
+      if (c->listener->metrics)
+        close_conn(c);
+      else
+        start_timer(c, CW_TIMER_LINGER);
       break;
     case CW_CONN_RUN: atomic_store(&c->req->attention, true); break;
     default: break;

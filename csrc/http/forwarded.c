@@ -3,7 +3,6 @@
  * word, and the client is the rightmost address that is no trusted proxy itself. */
 #include "http/forwarded.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -118,9 +117,10 @@ static int read_forwarded(said_t *s, cw_span_t list, const cw_networks_t *truste
 static int read_field(said_t *s, const cw_field_t *f, const cw_server_t *srv) {
   const cw_networks_t *trusted = &srv->limits.trusted;
   cw_span_t list = f->value;
-  bool maybe = f->name.len < 64 && srv->scheme_lengths >> f->name.len & 1;
-  for (unsigned i = 0; maybe && i < srv->n_schemes; i++) {
-    const cw_scheme_t *scheme = &srv->schemes[i];
+  const cw_schemes_t *schemes = &srv->schemes;
+  bool maybe = f->name.len < CW_SCHEME_NAME && schemes->lengths >> f->name.len & 1;
+  for (unsigned i = 0; maybe && i < schemes->n; i++) {
+    const cw_scheme_t *scheme = &schemes->items[i];
     if (f->name.len == scheme->name_len && cw_span_is(f->name, scheme->name)) {
       cw_span_t value = f->value;
       return say_scheme(s, cw_span_is(last_element(&value), scheme->value));
@@ -199,44 +199,6 @@ int cw_forwarded_apply(cw_req_t *req) {
 }
 
 /* ---- settings --------------------------------------------------------------- */
-
-/* Copies `s` in lower case. Returns false where it is empty or has no room. */
-static bool lower(cw_span_t s, char *out, size_t size) {
-  if (s.len == 0 || s.len >= size) return false;
-  for (size_t i = 0; i < s.len; i++) {
-    char c = s.p[i];
-    out[i] = c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
-  }
-  out[s.len] = '\0';
-  return true;
-}
-
-int cw_forwarded_init(cw_server_t *srv, char *err, size_t err_len) {
-  static const char usual[] =
-      "X-FORWARDED-PROTOCOL=ssl,X-FORWARDED-PROTO=https,X-FORWARDED-SSL=on";
-  const char *text = srv->limits.secure_schemes;
-  if (!text) text = usual;
-  while (*text) {
-    size_t n = strcspn(text, ",");
-    const char *eq = memchr(text, '=', n);
-    cw_scheme_t *scheme = &srv->schemes[srv->n_schemes];
-    if (srv->n_schemes == CW_SCHEMES || !eq ||
-        !lower(cw_trim((cw_span_t){text, (size_t)(eq - text)}), scheme->name,
-               sizeof(scheme->name)) ||
-        !lower(cw_trim((cw_span_t){eq + 1, n - (size_t)(eq + 1 - text)}), scheme->value,
-               sizeof(scheme->value))) {
-      snprintf(err, err_len,
-               "secure_scheme_headers: '%.*s' is not NAME=VALUE, or more than %d",
-               (int)CW_MIN(n, 80u), text, CW_SCHEMES);
-      return -1;
-    }
-    scheme->name_len = strlen(scheme->name);
-    srv->scheme_lengths |= (uint64_t)1 << scheme->name_len;
-    srv->n_schemes++;
-    text += n + (text[n] == ',');
-  }
-  return 0;
-}
 
 bool cw_forwarded_allows(const cw_server_t *srv, cw_span_t name) {
   const char *text = srv->limits.forwarder_headers;

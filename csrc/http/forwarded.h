@@ -6,10 +6,6 @@
 
 #include "http/http_internal.h"
 
-/* Reads which fields tell of https (limits.secure_schemes). Returns 0, or -1 with the
- * reason in `err`. */
-CW_MUSTCHECK int cw_forwarded_init(cw_server_t *srv, char *err, size_t err_len);
-
 /* Whether a trusted proxy may send the field `name` although it has an underscore. */
 bool cw_forwarded_allows(const cw_server_t *srv, cw_span_t name);
 

@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/event.h"
 #include "base/list.h"
+#include "base/schemes.h"
 #include "base/statsd.h"
 #include "http/access.h"
 #include "http/app.h"
@@ -34,14 +35,7 @@ enum {
   CW_SKIP_MAX = 1024 * 1024, /* unread body thrown away before it is given up */
   CW_REQ_ARENA = 4 * 1024,
   CW_REQ_POOL = 64, /* requests kept for reuse */
-  CW_SCHEMES = 8,   /* fields that tell of https */
 };
-
-/* A field by which a proxy says that it was reached by https. Both in lower case. */
-typedef struct cw_scheme {
-  char name[64], value[32];
-  size_t name_len;
-} cw_scheme_t;
 
 typedef enum cw_conn_state {
   CW_CONN_PROXY,  /* waits for a PROXY header */
@@ -188,14 +182,12 @@ struct cw_server {
     int status;
     unsigned n; /* 0: this one and those behind it are free */
   } tallies[8];
-  bool counted;       /* somebody may ask for metrics */
-  bool timed;         /* requests' times are of interest */
-  bool own_paths;     /* some requests are answered here */
-  bool scraping;      /* own.c: it is looking at the posts */
-  atomic_bool reopen; /* cw_server_reopen_logs() was called */
-  cw_scheme_t schemes[CW_SCHEMES];
-  unsigned n_schemes;
-  uint64_t scheme_lengths; /* bit n: a name of n bytes is among them */
+  bool counted;            /* somebody may ask for metrics */
+  bool timed;              /* requests' times are of interest */
+  bool own_paths;          /* some requests are answered here */
+  bool scraping;           /* own.c: it is looking at the posts */
+  atomic_bool reopen;      /* cw_server_reopen_logs() was called */
+  cw_schemes_t schemes;    /* fields of trusted proxies that tell of https */
   atomic_bool draining;    /* set by the loop, read by threads that end a head */
   bool accept_paused;      /* out of descriptors */
   atomic_bool accept_full; /* at the connection limit, and none is idle */

@@ -14,7 +14,6 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "http/account.h"
-#include "http/forwarded.h"
 #include "http/parse.h"
 
 enum {
@@ -302,7 +301,7 @@ cw_server_t *cw_server_new(const cw_listener_t *listeners, int n,
     srv->n_acceptors = i + 1;
   }
   if (cw_account_init(srv, why, sizeof(why)) == 0 &&
-      cw_forwarded_init(srv, why, sizeof(why)) == 0)
+      cw_schemes_parse(&srv->schemes, limits->secure_schemes, why, sizeof(why)) == 0)
     return srv;
   rc = 0;
 close_handles:
