@@ -20,3 +20,8 @@ def after_response(function: Callable[_P, object], /, *args: _P.args, **kwargs: 
     """
 
 def _worker(fd: int, slot: int, /) -> int: ...
+def _log(level: str, text: str, /) -> None:
+    """Write a line to the error log and, in the same piece, what follows a line break under it."""
+
+def _changed(path: str, /) -> None:
+    """Reload everything: a file of the app has changed."""

@@ -45,7 +45,7 @@ class Server:
         """
         self._pid = pid
         self.cfg = cfg
-        self.log = Log(cfg.loglevel or "info")
+        self.log = Log(cfg.loglevel or "info", cfg.errorlog)
         self.app = Application(cfg, self.log)
         self.num_workers: int = cfg.workers
         self.WORKERS: dict[int, Worker] = {}
@@ -179,10 +179,10 @@ class Request:
 
     @property
     def remote_addr(self) -> "tuple[str, int] | str":
-        """(address, port) of the peer; a plain text for one on a Unix socket."""
+        """(address, port) of the client; port 0 where only a proxy knows it. "": unknown."""
         host = self._environ.get("REMOTE_ADDR", "")
         port = str(self._environ.get("REMOTE_PORT", ""))
-        return (host, int(port)) if port.isdigit() else host
+        return (host, int(port) if port.isdigit() else 0) if host else ""
 
     peer_addr = remote_addr
 

@@ -1,6 +1,7 @@
 """cwsgi's own log lines from Python, as csrc/base/log.c writes them, without ``logging``.
 
-Each record is one write, so that lines of two processes never mix.
+In workers they go through that very code. Elsewhere each record is one write, so that lines
+of two processes never mix.
 """
 
 import os
@@ -14,18 +15,32 @@ if TYPE_CHECKING:
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
-fd = 2  # where lines go; a worker sets it to the error log's file
+_STDERR = 2
+_LONGEST = 1500  # characters of a line that the C code surely takes
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
-def put(text: str) -> None:
-    """Write `text` to the error log in one piece. A failure has nowhere to be told."""
+def put(text: str, path: "str | None" = None) -> None:
+    """Write `text` to the file at `path`, else to standard error, in one piece.
+
+    The file is opened each time: it may have been renamed, and this is seldom called. A
+    failure has nowhere to be told.
+    """
     data = text.encode("utf-8", "backslashreplace")
+    fd = _STDERR
+    if path and path != "-":
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError:
+            pass
     try:
         while data:
             data = data[os.write(fd, data) :]
     except OSError:
         pass
+    finally:
+        if fd != _STDERR:
+            os.close(fd)
 
 
 def complain(text: str) -> None:
@@ -52,9 +67,15 @@ def name_of(function: "Any") -> str:
 class Log:
     """``worker.log`` and ``server.log``: the methods of gunicorn's logger that hooks use."""
 
-    def __init__(self, level: str = "info") -> None:
-        """Write records of at least `level`, one of LEVELS; anything else means info."""
-        self.loglevel = LEVELS.get(str(level).lower(), LEVELS["info"])
+    def __init__(self, level: str = "debug", path: "str | None" = None) -> None:
+        """Write records of at least `level`.
+
+        Args:
+            level: one of LEVELS. In a worker, --log-level decides as well.
+            path: the file, outside of workers; ``-`` or None is standard error.
+        """
+        self.loglevel = LEVELS[level.lower()]
+        self.path = path
 
     def debug(self, msg: object, *args: object, **kwargs: object) -> None:
         self._record(10, msg, args, kwargs)
@@ -121,11 +142,23 @@ class Log:
                 text %= values
             except (TypeError, ValueError, KeyError) as error:
                 text = f"{text} {args!r} ({type(error).__name__}: {error})"
-        title = next((name.upper() for name, n in LEVELS.items() if n == level), f"LEVEL {level}")
-        stamp = time.strftime("[%Y-%m-%d %H:%M:%S %z]")
-        line = f"{stamp} [{os.getpid()}] [{title}] {text}\n"
+        name = [name for name, least in LEVELS.items() if least <= level or name == "debug"][-1]
         failure = _exception(kwargs.get("exc_info"))
-        put(line if failure is None else line + trace(failure))
+        below = "" if failure is None else trace(failure)
+        write = getattr(sys.modules.get("cwsgi._core"), "_log", None)
+        if write is None:
+            stamp = time.strftime("[%Y-%m-%d %H:%M:%S %z]")
+            put(f"{stamp} [{os.getpid()}] [{name.upper()}] {text}\n{below}", self.path)
+            return
+        # A long line goes on below itself, where nothing is cut off.
+        line = text.partition("\n")[0][:_LONGEST]
+        rest = text[len(line) :].strip("\n")
+        write(name, _plain("\n".join(part for part in (line, rest, below.rstrip()) if part)))
+
+
+def _plain(text: str) -> str:
+    """Return text that C can take as UTF-8: no surrogates, no NUL."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
 
 
 def _exception(exc_info: object) -> "BaseException | None":

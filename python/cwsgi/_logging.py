@@ -7,7 +7,7 @@ import logging.config
 import os
 
 from ._log import Log
-from ._loggers import DATE, FORMAT
+from ._loggers import DATE, FORMAT, install
 from ._settings import Config
 
 TYPE_CHECKING = False
@@ -15,15 +15,16 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def configure(entries: "list[str]", spec: "str | None" = None) -> bool:
+def configure(entries: "list[str]") -> bool:
     """Configure ``logging`` as gunicorn does, and say once that this is not cwsgi's own log.
 
-    The first that is set counts: logconfig_dict, logconfig_json, logconfig. What a dict
-    leaves out is as gunicorn has it: see base().
+    First come gunicorn's loggers, as they are without such a setting. Of the settings the
+    first counts: logconfig_dict, logconfig_json, logconfig. What a dict leaves out is as
+    gunicorn has it: see base().
 
     Args:
-        entries: every setting, as Config takes them.
-        spec: the configuration file, for logconfig_dict; None if there is none.
+        entries: every setting, as Config takes them; ``config=`` names the file that has
+            logconfig_dict.
 
     Returns:
         Whether anything was set.
@@ -32,12 +33,12 @@ def configure(entries: "list[str]", spec: "str | None" = None) -> bool:
         ValueError: naming the setting: a file that is not there, JSON that is none, or what
             ``logging`` says is wrong.
     """
-    file: dict[str, Any] = {}
-    if spec is not None and "logconfig_dict=1" in entries:
+    cfg = Config(entries)
+    if "logconfig_dict=1" in entries:
         from ._config import load
 
-        file = load(spec)
-    cfg = Config(entries, file)
+        cfg = Config(entries, load(cfg.config))
+    install(cfg.loglevel or "info", cfg.errorlog)
     for name in ("logconfig_dict", "logconfig_json", "logconfig"):
         value = getattr(cfg, name)
         if not value:
@@ -48,9 +49,7 @@ def configure(entries: "list[str]", spec: "str | None" = None) -> bool:
             cause = f": {error.__cause__}" if error.__cause__ is not None else ""
             where = "" if isinstance(value, dict) else f" {value}"
             raise ValueError(f"{name}{where} cannot be used: {error}{cause}") from error
-        Log(cfg.loglevel or "info").info(
-            "%s applies to the app's logging; cwsgi's own lines keep their form", name
-        )
+        Log().info("%s applies to the app's logging; cwsgi's own lines keep their form", name)
         return True
     return False
 

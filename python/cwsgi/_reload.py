@@ -34,9 +34,7 @@ CHANGES = (
 EVENT_HEADER = 16
 
 
-def start(
-    engine: str, extra: "list[str]", callback: "Callable[[str], object]", loglevel: str = "info"
-) -> "Watcher":
+def start(engine: str, extra: "list[str]", callback: "Callable[[str], object]") -> "Watcher":
     """Start to watch, in a daemon thread.
 
     Args:
@@ -44,12 +42,11 @@ def start(
         extra: files and folders (with all below them) to watch beside the modules.
         callback: called once, in the thread, with the path of a file that has changed, when
             the change is complete. Then the thread ends.
-        loglevel: least level of the lines written.
 
     Returns:
         The thread; its stop() ends it early.
     """
-    log = Log(loglevel)
+    log = Log()
     inotify = None
     if engine != "poll":
         try:

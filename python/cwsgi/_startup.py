@@ -3,6 +3,7 @@
 Imported only where there are functions of on_startup() or on_shutdown(), or warm-up paths.
 """
 
+import os
 from time import monotonic
 
 from . import _shutdown_functions, _startup_functions
@@ -10,7 +11,7 @@ from ._log import Log, name_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
 
@@ -22,23 +23,24 @@ def prepare(
     app: "Callable[..., Any]",
     warmup: "list[str]",
     environ: "dict[str, Any]",
-    loglevel: str = "info",
+    mounts: "Sequence[tuple[str, Callable[..., Any]]]" = (),
 ) -> None:
     """Run the start-up functions, then request the warm-up paths.
 
     Several functions run in parallel, each in a thread; a single one in the calling thread.
 
     Args:
-        app: the app.
+        app: the app, for paths that no mount is for. $SCRIPT_NAME is its prefix.
         warmup: paths with an optional query, as --warmup has them, requested in this order.
-        environ: what the server would put in for such a GET; the path's keys are set here.
-        loglevel: least level of the lines written.
+        environ: what all requests have in theirs. The rest is made up as for a GET from this
+            machine; a value of None stands for one that is missing.
+        mounts: prefix and app for each --mount.
 
     Raises:
         StartupFailed: caused by the exception, or the first of several (the tracebacks of the
             others are written).
     """
-    log = Log(loglevel)
+    log = Log()
     failures = _run_all(list(_startup_functions))
     if failures:
         for function, error in failures[1:]:
@@ -47,7 +49,8 @@ def prepare(
         raise StartupFailed("on_startup function " + "; ".join(texts)) from failures[0][1]
     for path in warmup:
         began = monotonic()
-        status = _request(app, path, environ)
+        prefix, chosen = _mounted(app, path, mounts)
+        status = _request(chosen, path, _environ_for(path, prefix, environ))
         took = (monotonic() - began) * 1000
         if status.startswith("5"):
             raise StartupFailed(f"warm-up of {path} answered {status}")
@@ -96,25 +99,44 @@ def _unquoted(path: str) -> str:
     return b"".join(parts).decode("latin-1")
 
 
-def _environ_for(path: str, environ: "dict[str, Any]") -> "dict[str, Any]":
+def _mounted(
+    app: "Callable[..., Any]", path: str, mounts: "Sequence[tuple[str, Callable[..., Any]]]"
+) -> "tuple[str, Callable[..., Any]]":
+    """Return the longest prefix of the path that has an app, and that app."""
+    decoded = _unquoted(path.partition("?")[0])
+    apps = [(os.environ.get("SCRIPT_NAME", "").rstrip("/"), app), *mounts]
+    for prefix, chosen in sorted(apps, key=lambda pair: len(pair[0]), reverse=True):
+        if prefix and (decoded == prefix or decoded.startswith(prefix + "/")):
+            return prefix, chosen
+    return "", app
+
+
+def _environ_for(path: str, prefix: str, environ: "dict[str, Any]") -> "dict[str, Any]":
     from io import BytesIO
 
+    target = path.encode("utf-8", "surrogateescape").decode("latin-1")
     path, _, query = path.partition("?")
-    decoded, prefix = _unquoted(path), environ.get("SCRIPT_NAME", "")
-    if prefix and (decoded == prefix or decoded.startswith(prefix + "/")):
-        decoded = decoded[len(prefix) :]
+    given = {key: value for key, value in environ.items() if value is not None}
     return {
-        **environ,
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": os.environ.get("PORT") or "8080",
+        "REMOTE_ADDR": "127.0.0.1",
+        "REMOTE_PORT": "0",
+        "HTTP_HOST": "localhost",
+        "wsgi.early_hints": lambda headers: None,
+        **given,
         "REQUEST_METHOD": "GET",
-        "RAW_URI": f"{path}?{query}" if query else path,
-        "PATH_INFO": decoded,
+        "RAW_URI": target,
+        "SCRIPT_NAME": prefix,
+        "PATH_INFO": _unquoted(path)[len(prefix) :],
         "QUERY_STRING": query.encode("utf-8", "surrogateescape").decode("latin-1"),
         "wsgi.input": BytesIO(),
     }
 
 
 def _request(app: "Callable[..., Any]", path: str, environ: "dict[str, Any]") -> str:
-    """Make one GET as PEP 3333 has it and return the status; the body is thrown away.
+    """Call the app as PEP 3333 has it and return the status; the body is thrown away.
 
     Raises:
         StartupFailed: the app raised, or broke the protocol.
@@ -142,7 +164,7 @@ def _request(app: "Callable[..., Any]", path: str, environ: "dict[str, Any]") ->
         return write
 
     try:
-        result = app(_environ_for(path, environ), start_response)
+        result = app(environ, start_response)
         try:
             for data in result:
                 write(data)
@@ -156,7 +178,7 @@ def _request(app: "Callable[..., Any]", path: str, environ: "dict[str, Any]") ->
     return status[0]
 
 
-def shutdown(timeout: float, loglevel: str = "info") -> None:
+def shutdown(timeout: float) -> None:
     """Run the functions of on_shutdown(), the last registered first, one after another.
 
     They run in a thread of their own: what has not ended in `timeout` seconds is left behind,
@@ -167,7 +189,7 @@ def shutdown(timeout: float, loglevel: str = "info") -> None:
         return
     from threading import Thread
 
-    log = Log(loglevel)
+    log = Log()
     left = list(functions)
 
     def run() -> None:

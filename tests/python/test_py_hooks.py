@@ -3,6 +3,8 @@
 import io
 import os
 import re
+import sys
+import types
 
 import pytest
 from cwsgi._hooks import Request, WorkerHooks
@@ -174,9 +176,10 @@ def test_path_of_target(target, path):
     assert Request({**ENVIRON, "RAW_URI": target}).path == path
 
 
-def test_peer_on_a_unix_socket():
-    environ = {key: value for key, value in ENVIRON.items() if key != "REMOTE_PORT"}
-    assert Request({**environ, "REMOTE_ADDR": ""}).remote_addr == ""
+def test_peer_that_is_not_known_in_full():
+    """On a Unix socket there is none, and a proxy may leave the port out."""
+    assert Request({**ENVIRON, "REMOTE_ADDR": "", "REMOTE_PORT": ""}).remote_addr == ""
+    assert Request({**ENVIRON, "REMOTE_PORT": ""}).remote_addr == ("10.1.2.3", 0)
 
 
 def test_changed_headers_reach_the_app(hooks):
@@ -251,7 +254,7 @@ def test_post_request_without_a_response(hooks):
         (lambda log: log.critical(ValueError("v")), "CRITICAL] v"),
         (lambda log: log.log(30, "x"), "WARNING] x"),
         (lambda log: log.log("error", "x"), "ERROR] x"),
-        (lambda log: log.log(35, "x"), "LEVEL 35] x"),
+        (lambda log: log.log(35, "x"), "WARNING] x"),
         (lambda log: log.info("%d", "no"), "INFO] %d ('no',) (TypeError:"),
         (lambda log: log.info("kw", extra={"a": 1}, stacklevel=2), "INFO] kw"),
     ],
@@ -284,6 +287,41 @@ def test_log_exception(capfd):
     written = logged(capfd)
     assert written.count("ZeroDivisionError: division by zero") == 3
     assert "[ERROR] oh no\nTraceback (most recent call last):\n" in written
+
+
+def test_log_in_a_worker(monkeypatch, capfd):
+    """It is the extension that writes: to the file, to syslog, and counted."""
+    core, written = types.ModuleType("cwsgi._core"), []
+    core._log = lambda level, text: written.append((level, text))
+    monkeypatch.setitem(sys.modules, "cwsgi._core", core)
+    log = Log("info")
+    log.debug("not this")
+    log.info("%s\nsecond\n", "first")
+    log.log(5, "below all")
+    log.critical("a\0b \udcff")
+    log.warning("x" * 4000)
+    try:
+        raise KeyError("k")
+    except KeyError:
+        log.exception("oh")
+    assert logged(capfd) == ""
+    assert written[:2] == [("info", "first\nsecond"), ("critical", "a\\0b \\udcff")]
+    assert written[2][1].splitlines() == ["x" * 1500, "x" * 2500]
+    level, text = written[3]
+    assert level == "error" and text.startswith("oh\nTraceback (most recent call last):\n")
+    assert text.endswith("\nKeyError: 'k'")
+
+
+def test_log_in_a_file(tmp_path, capfd):
+    """Outside of workers; the file may be renamed at any time."""
+    path = tmp_path / "error.log"
+    log = Log("info", str(path))
+    log.info("one")
+    path.rename(tmp_path / "error.log.1")
+    log.info("two")
+    Log("info", str(tmp_path / "no" / "such")).info("three")
+    assert path.read_text().endswith("[INFO] two\n")
+    assert logged(capfd).endswith("[INFO] three\n")
 
 
 def test_log_survives_a_closed_standard_error():

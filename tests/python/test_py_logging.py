@@ -158,7 +158,7 @@ def test_cost_at_start(run):
 
 CONFIGURE = """
 from cwsgi._logging import configure
-assert configure({entries!r}, {spec!r}) is True
+assert configure({entries!r}) is True
 import logging
 logging.getLogger("mine").info("of the app")
 logging.getLogger("gunicorn.error").info("of the server")
@@ -166,15 +166,15 @@ logging.getLogger("gunicorn.error").info("of the server")
 NOTICE = "applies to the app's logging; cwsgi's own lines keep their form\n"
 
 
-def configured(run, *entries, spec=None):
-    return run(CONFIGURE.format(entries=list(entries), spec=spec))
+def configured(run, *entries):
+    return run(CONFIGURE.format(entries=list(entries)))
 
 
 def test_ini_file(run, tmp_path):
     (tmp_path / "log.ini").write_text(
         textwrap.dedent("""
         [loggers]
-        keys=root
+        keys=root,server
         [handlers]
         keys=out
         [formatters]
@@ -182,6 +182,10 @@ def test_ini_file(run, tmp_path):
         [logger_root]
         level=INFO
         handlers=out
+        [logger_server]
+        qualname=gunicorn.error
+        propagate=1
+        handlers=
         [handler_out]
         class=FileHandler
         formatter=short
@@ -216,13 +220,14 @@ def test_dict(run, tmp_path):
         }
         """)
     )
-    done = configured(run, "logconfig_dict=1", "logconfig_json=not.there", spec="conf.py")
+    done = configured(run, "logconfig_dict=1", "logconfig_json=not.there", "config=conf.py")
     assert done.stdout == ""
     lines = done.stderr.splitlines()
     assert lines[0].endswith("[INFO] logconfig_dict " + NOTICE.strip())
     # "loggers" of the file takes the place of gunicorn's own: that logger keeps what it had.
     assert lines[1].endswith("[INFO] of the app")
-    assert len(lines) == 2
+    assert lines[2].endswith("[INFO] of the server")
+    assert len(lines) == 3
 
 
 def test_nothing_set(run):

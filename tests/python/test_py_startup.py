@@ -1,7 +1,9 @@
 """What runs before a worker listens and after its last request."""
 
+import sys
 import threading
 import time
+from wsgiref.validate import validator
 
 import cwsgi
 import pytest
@@ -159,15 +161,38 @@ def test_path_that_is_not_ascii():
     assert app.requests[0]["PATH_INFO"] == "/\xc3\xa9"
 
 
-def test_path_below_the_mount():
+def split(app):
+    return [(request["SCRIPT_NAME"], request["PATH_INFO"]) for request in app.requests]
+
+
+def test_script_name(monkeypatch):
+    monkeypatch.setenv("SCRIPT_NAME", "/api")
     app = Recorder()
-    prepare(app, ["/api/x", "/api", "/apix"], {**TEMPLATE, "SCRIPT_NAME": "/api"})
-    assert [request["PATH_INFO"] for request in app.requests] == ["/x", "", "/apix"]
+    prepare(app, ["/api/x", "/api", "/apix"], TEMPLATE)
+    assert split(app) == [("/api", "/x"), ("/api", ""), ("", "/apix")]
 
 
-def test_log_level(capfd):
-    prepare(ok, ["/"], TEMPLATE, "warning")
-    assert capfd.readouterr().err == ""
+def test_mounts():
+    """The longest prefix has the app, as for requests."""
+    main, outer, inner = Recorder(), Recorder(), Recorder()
+    mounts = [("/a", outer), ("/a/b", inner)]
+    prepare(main, ["/", "/a/x?y", "/a/b", "/a/b/c%20d", "/ab"], TEMPLATE, mounts)
+    assert split(main) == [("", "/"), ("", "/ab")]
+    assert split(outer) == [("/a", "/x")]
+    assert split(inner) == [("/a/b", ""), ("/a/b", "/c d")]
+    assert inner.requests[1]["RAW_URI"] == "/a/b/c%20d"
+
+
+def test_template_with_holes():
+    """The server's own has None where each request has something of its own."""
+    app = Recorder()
+    holes = dict.fromkeys(("HTTP_HOST", "REMOTE_ADDR", "SERVER_NAME", "wsgi.early_hints"))
+    prepare(validator(app), ["/"], {**TEMPLATE, **holes, "wsgi.errors": sys.stderr})
+    (environ,) = app.requests
+    assert environ["HTTP_HOST"] == environ["SERVER_NAME"] == "localhost"
+    assert environ["REMOTE_ADDR"] == "127.0.0.1"
+    environ["wsgi.early_hints"]([])
+    assert None not in environ.values()
 
 
 def test_error_status_that_is_no_servers_fault(capfd):
