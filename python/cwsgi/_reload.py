@@ -40,8 +40,9 @@ def start(engine: str, extra: "list[str]", callback: "Callable[[str], object]") 
     Args:
         engine: ``auto`` or ``inotify``, which poll where inotify cannot be had, or ``poll``.
         extra: files and folders (with all below them) to watch beside the modules.
-        callback: called once, in the thread, with the path of a file that has changed, when
-            the change is complete. Then the thread ends.
+        callback: called in the thread with the path of a file that has changed, once for
+            all files that change together, when the last is written. Watching goes on: a
+            reload that fails leaves this process serving until the next change.
 
     Returns:
         The thread; its stop() ends it early.
@@ -192,10 +193,8 @@ class Watcher(Thread):
     def run(self) -> None:
         while not self.stopped:
             changed = self.wait()
-            if changed is not None and not self.stopped:
-                self.settle(changed)
+            if changed is not None and self.settle(changed):
                 self.callback(changed)
-                break
         if self.inotify is not None:
             self.inotify.close()
 
@@ -238,13 +237,17 @@ class Watcher(Thread):
             self.inotify = None
         return fresh
 
-    def settle(self, path: str) -> None:
-        """Return when the file has stayed the same for a while, or is gone for good."""
-        before, missing = signature(path), 0.0
-        while not self.stopped and missing < GONE:
+    def settle(self, path: str) -> bool:
+        """Wait until all files have stayed the same for a while. Returns False if stopped.
+
+        A file that is missing may be about to come back: `path` is waited for.
+        """
+        missing = 0.0
+        while not self.stopped:
             sleep(SETTLED)
-            now = signature(path)
-            if now == before and now is not None:
-                return
-            missing = missing + SETTLED if now is None else 0.0
-            before = now
+            now = {known: signature(known) for known in self.known}
+            settled, self.known = now == self.known, now
+            missing = missing + SETTLED if now[path] is None else 0.0
+            if settled and (missing == 0.0 or missing >= GONE):
+                return True
+        return False
