@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+LEAST = 0.5  # seconds for on_shutdown functions
+
+
 class StartupFailed(Exception):
     """The worker must not serve. The text says which function or path failed, and how."""
 
@@ -181,8 +184,9 @@ def _request(app: "Callable[..., Any]", path: str, environ: "dict[str, Any]") ->
 def shutdown(timeout: float) -> None:
     """Run the functions of on_shutdown(), the last registered first, one after another.
 
-    They run in a thread of their own: what has not ended in `timeout` seconds is left behind,
-    with a warning that names it. An exception is logged, and the next one runs. Never raises.
+    They run in a thread of their own: what has not ended in `timeout` seconds, or LEAST where
+    requests have used up the time, is left behind with a warning that names it. An exception
+    is logged, and the next one runs. Never raises.
     """
     functions = list(reversed(_shutdown_functions))
     if not functions:
@@ -206,7 +210,8 @@ def shutdown(timeout: float) -> None:
     except RuntimeError as error:
         log.warning("on_shutdown functions cannot run: %s", error)
         return
-    thread.join(max(timeout, 0.0))
+    timeout = max(timeout, LEAST)
+    thread.join(timeout)
     waiting = list(left)
     if waiting:
         log.warning(

@@ -293,7 +293,15 @@ def test_last_comes_first_and_failures_do_not_stop_it(capfd):
     assert "ValueError: second\n" in log and "cwsgi/_startup.py" not in log
 
 
-def test_what_does_not_end_is_left_behind(capfd):
+def test_time_that_requests_have_used_up():
+    done = []
+    cwsgi.on_shutdown(lambda: done.append(1))
+    shutdown(-1)
+    assert done == [1]
+
+
+def test_what_does_not_end_is_left_behind(capfd, monkeypatch):
+    monkeypatch.setattr(_startup, "LEAST", 0.05)
     gate, entered = threading.Event(), threading.Event()
 
     @cwsgi.on_shutdown
@@ -307,7 +315,7 @@ def test_what_does_not_end_is_left_behind(capfd):
 
     began = time.monotonic()
     try:
-        shutdown(0.05)
+        shutdown(0)
         assert entered.is_set()
         assert time.monotonic() - began < LIMIT / 2
         log = capfd.readouterr().err
