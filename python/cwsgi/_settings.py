@@ -72,6 +72,7 @@ HOOKS: "dict[str, tuple[int, ...]]" = {
 
 # gunicorn's other settings and what ``cfg`` says of them: its defaults.
 FOREIGN: "dict[str, Any]" = {
+    "default_proc_name": "gunicorn",
     "worker_tmp_dir": None,
     "tmp_upload_dir": None,
     "spew": False,
@@ -95,6 +96,7 @@ FOREIGN: "dict[str, Any]" = {
     "protocol": "http",
     "uwsgi_allow_ips": ["127.0.0.1", "::1"],
     "http_protocols": ["h1"],
+    "http2_cleartext": "off",
     "http2_max_concurrent_streams": 100,
     "http2_initial_window_size": 65535,
     "http2_max_frame_size": 16384,
