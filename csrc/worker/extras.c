@@ -3,7 +3,6 @@
 #include "worker/extras.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "worker/dump.h"
@@ -91,20 +90,8 @@ static CW_RAISES int make_hooks(const cw_settings_t *s) {
   return 0;
 }
 
-/* Where Python's part of the log goes. */
-static CW_RAISES int set_log_fd(void) {
-  if (cw_log_fd() == STDERR_FILENO) return 0;
-  PyObject *module = PyImport_ImportModule("cwsgi._log");
-  PyObject *fd = module ? PyLong_FromLong(cw_log_fd()) : NULL;
-  int rc = fd ? PyObject_SetAttrString(module, "fd", fd) : -1;
-  Py_XDECREF(fd);
-  Py_XDECREF(module);
-  return rc;
-}
-
 int cw_extras_begin(const cw_settings_t *s) {
   CW_ASSERT_GIL();
-  if (set_log_fd() < 0) return -1;
   return set_up_logging(s) < 0 || make_hooks(s) < 0 ? -1 : 0;
 }
 
@@ -147,10 +134,9 @@ static CW_RAISES int prepare(const cw_settings_t *s, PyObject *app) {
   bool any = functions != NULL;
   Py_XDECREF(functions);
   if (!any && !s->v[CW_OPT_WARMUP].n_items) return 0;
-  return done(
-      call("cwsgi._startup", "prepare",
-           Py_BuildValue("(ONNs)", app, items_of(s, CW_OPT_WARMUP),
-                         cw_wsgi_environ_template(), cw_opt_str(s, CW_OPT_LOGLEVEL))));
+  return done(call("cwsgi._startup", "prepare",
+                   Py_BuildValue("(ONNN)", app, items_of(s, CW_OPT_WARMUP),
+                                 cw_wsgi_environ_template(), cw_wsgi_mounts())));
 }
 
 static CW_RAISES int start_reloader(const cw_settings_t *s) {
@@ -160,9 +146,8 @@ static CW_RAISES int start_reloader(const cw_settings_t *s) {
   Py_XDECREF(core);
   if (!changed) return -1;
   return done(call("cwsgi._reload", "start",
-                   Py_BuildValue("(sNNs)", cw_opt_str(s, CW_OPT_RELOAD_ENGINE),
-                                 items_of(s, CW_OPT_RELOAD_EXTRA_FILES), changed,
-                                 cw_opt_str(s, CW_OPT_LOGLEVEL))));
+                   Py_BuildValue("(sNN)", cw_opt_str(s, CW_OPT_RELOAD_ENGINE),
+                                 items_of(s, CW_OPT_RELOAD_EXTRA_FILES), changed)));
 }
 
 int cw_extras_start(const cw_settings_t *s, PyObject *app) {

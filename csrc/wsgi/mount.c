@@ -54,6 +54,17 @@ const cw_mount_t *cw_mount_find(cw_span_t path) {
   return NULL;
 }
 
+PyObject *cw_wsgi_mounts(void) {
+  CW_ASSERT_GIL();
+  PyObject *list = PyList_New(0);
+  for (unsigned i = 0; list && i < n_mounts; i++) {
+    PyObject *pair = PyTuple_Pack(2, mounts[i].script_name, mounts[i].app);
+    if (!pair || PyList_Append(list, pair) < 0) Py_CLEAR(list);
+    Py_XDECREF(pair);
+  }
+  return list;
+}
+
 void cw_mount_clear(void) {
   for (unsigned i = 0; i < n_mounts; i++) {
     Py_CLEAR(mounts[i].script_name);
