@@ -6,6 +6,7 @@
 #include "base/title.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,23 @@
 extern char **environ;
 
 static char *area, *area_end;
+
+/* Takes the memory over, after moving the environment out of it. */
+static int take_area(char *start, char *env, char *end) {
+  bool ours = strncmp(start, "cwsgi: ", 7) == 0; /* of the launcher, in its child */
+  for (char **e = environ; *e; e++) {
+    if (*e < env || *e >= end) continue;
+    ours = true;
+    char *copy = strdup(*e);
+    if (!copy) return -1;
+    *e = copy;
+  }
+  /* Under valgrind the kernel knows of valgrind's words, not of ours. */
+  if (!ours) return -1;
+  area = start;
+  area_end = end;
+  return 0;
+}
 
 /* Fields 48 to 51 of proc(5)'s stat: arg_start, arg_end, env_start, env_end. */
 static int find_area(void) {
@@ -34,21 +52,10 @@ static int find_area(void) {
     p += strspn(p, " ");
     p += strcspn(p, " ");
   }
-  if (!field[0] || field[1] <= field[0]) return -1;
-  area = (char *)field[0];
-  area_end = (char *)field[1];
-  /* The two are side by side, or the environment is left alone. */
-  if (field[2] == field[1] && field[3] > field[2]) {
-    char *end = (char *)field[3];
-    for (char **e = environ; *e; e++) {
-      if (*e < area || *e >= end) continue;
-      char *copy = strdup(*e);
-      if (!copy) return 0;
-      *e = copy;
-    }
-    area_end = end;
-  }
-  return 0;
+  /* The two are side by side, or this is no memory to write to. */
+  if (!field[0] || field[1] <= field[0] || field[2] != field[1] || field[3] <= field[2])
+    return -1;
+  return take_area((char *)field[0], (char *)field[2], (char *)field[3]);
 }
 
 void cw_title_set(const char *fmt, ...) {
