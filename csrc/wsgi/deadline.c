@@ -7,31 +7,9 @@
 
 PyObject *cw_request_timeout;
 
-/* One for each app thread, linked in at its first request, never freed: threads are
- * few, and live as long as the worker. */
-typedef struct place {
-  pthread_t id;
-  bool known, open, hit;
-  struct place *next;
-} place_t;
-
-static _Thread_local place_t place;
-static place_t *places;
-
-void cw_deadline_open(void) {
-  if (!place.known) {
-    place = (place_t){.id = pthread_self(), .known = true, .next = places};
-    places = &place;
-  }
-  place.open = true;
-}
-
-void cw_deadline_close(void) {
-  place.open = false;
-  if (CW_LIKELY(!place.hit)) return;
-  place.hit = false;
-  /* One that was not delivered yet must not hit the next request. */
-  PyThreadState_SetAsyncExc((unsigned long)place.id, NULL);
+void cw_deadline_clear(cw_here_t *here) {
+  here->hit = false;
+  PyThreadState_SetAsyncExc((unsigned long)here->id, NULL);
 }
 
 /* The stack of a thread as text. */
@@ -56,8 +34,7 @@ static CW_NEW PyObject *stack_of(unsigned long ident) {
 
 void cw_wsgi_interrupt(pthread_t id) {
   CW_ASSERT_GIL();
-  place_t *p = places;
-  while (p && !pthread_equal(p->id, id)) p = p->next;
+  cw_here_t *p = cw_here_of(id);
   if (!p || !p->open) return;
   PyObject *text = stack_of((unsigned long)id);
   PyObject *bytes =

@@ -26,7 +26,6 @@ enum {
   X(url_scheme, "wsgi.url_scheme")      \
   X(http_host, "HTTP_HOST")             \
   X(script_name, "SCRIPT_NAME")         \
-  X(early_hints, "wsgi.early_hints")    \
   X(empty, "")                          \
   X(http_10, "HTTP/1.0")                \
   X(http_11, "HTTP/1.1")                \
@@ -88,6 +87,7 @@ static int fill_template(PyObject *errors, PyObject *file_wrapper, bool multithr
       set_constant(template, "wsgi.run_once", PyBool_FromLong(0)) < 0 ||
       set_constant(template, "wsgi.file_wrapper", Py_NewRef(file_wrapper)) < 0 ||
       set_constant(template, "wsgi.input_terminated", PyBool_FromLong(1)) < 0 ||
+      set_constant(template, "wsgi.early_hints", cw_early_hints_new()) < 0 ||
       set_constant(template, "SERVER_SOFTWARE",
                    PyUnicode_FromString("cwsgi/" CW_VERSION)) < 0 ||
       set_constant(template, "SCRIPT_NAME", Py_NewRef(k_empty)) < 0)
@@ -329,15 +329,13 @@ PyObject *cw_wsgi_environ_template(void) {
   return PyDict_Copy(template);
 }
 
-PyObject *cw_environ_new(const cw_head_t *h, PyObject *input, const cw_mount_t *mount,
-                         PyObject *early_hints) {
+PyObject *cw_environ_new(const cw_head_t *h, PyObject *input, const cw_mount_t *mount) {
   CW_ASSERT_GIL();
   PyObject *env = PyDict_Copy(template);
   if (!env) return NULL;
   bool host = false;
   size_t skip = mount ? mount->len : 0;
   if (PyDict_SetItem(env, k_wsgi_input, input) < 0 ||
-      PyDict_SetItem(env, k_early_hints, early_hints) < 0 ||
       take(env, k_request_method, method(h->method)) < 0 ||
       take(env, k_path_info, latin1(h->path.p + skip, h->path.len - skip)) < 0 ||
       take(env, k_query_string, latin1(h->query.p, h->query.len)) < 0 ||

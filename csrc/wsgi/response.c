@@ -215,25 +215,27 @@ static void run(void *data, cw_req_t *req) {
     cw_req_finish(req, true);
     return;
   }
-  PyObject *env = NULL, *result = NULL, *early = NULL, *request = NULL;
+  cw_here_t *here = cw_here();
+  PyObject *env = NULL, *result = NULL, *request = NULL;
   PyObject *input = cw_input_new(req), *start_response = cw_start_response_new(req);
   bool complete = false;
-  if (start_response) early = cw_early_hints_new(start_response);
-  if (input && early) env = cw_environ_new(cw_req_head(req), input, mount, early);
+  if (input && start_response) env = cw_environ_new(cw_req_head(req), input, mount);
   if (hooks && env) {
     cw_start_response_keep(start_response);
     request = call_pre_request(env);
   }
-  cw_after_begin();
-  cw_deadline_open();
+  here->start_response = start_response;
+  here->open = true;
   if (env) complete = call_app(req, mount->app, env, start_response, &result);
-  cw_deadline_close();
+  here->open = false;
+  if (CW_UNLIKELY(here->hit)) cw_deadline_clear(here);
   if (PyErr_Occurred()) report(req);
   if (request) call_post_request(request, env, start_response);
   /* A file may well be longer than the part that was asked for. */
   if (complete && cw_resp_overrun(req) && !Py_IS_TYPE(result, cw_file_wrapper_type))
     cw_log(CW_LOG_WARNING, "%.*s: the body is longer than its Content-Length; cut off",
            (int)cw_req_head(req)->target.len, cw_req_head(req)->target.p);
+  here->start_response = NULL;
   if (start_response) cw_start_response_detach(start_response);
   if (input) cw_input_detach(input);
   cw_errors_flush();
@@ -242,10 +244,9 @@ static void run(void *data, cw_req_t *req) {
   Py_XDECREF(request);
   Py_XDECREF(result);
   Py_XDECREF(env);
-  Py_XDECREF(early);
   Py_XDECREF(start_response);
   Py_XDECREF(input);
-  cw_after_run();
+  if (CW_UNLIKELY(here->after != NULL)) cw_after_run(here);
 }
 
 void cw_wsgi_set_hooks(PyObject *object) {

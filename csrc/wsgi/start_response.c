@@ -156,8 +156,10 @@ static int hint_text(PyObject *o, cw_span_t *out) {
   return 0;
 }
 
-static PyObject *send_hints(PyObject *obj, PyObject *headers) {
-  start_response_t *self = (start_response_t *)obj;
+static PyObject *send_hints(PyObject *module, PyObject *headers) {
+  (void)module;
+  /* One function for all requests, which costs them nothing: the thread knows which. */
+  start_response_t *self = (start_response_t *)cw_here()->start_response;
   cw_field_t fields[MOST_HINTS];
   unsigned n = 0;
   PyObject *fast = PySequence_Fast(headers, "early hints must be a list of tuples");
@@ -174,7 +176,7 @@ static PyObject *send_hints(PyObject *obj, PyObject *headers) {
       goto fail;
     n++;
   }
-  int rc = self->req ? cw_resp_early_hints(self->req, fields, n) : CW_OK;
+  int rc = self && self->req ? cw_resp_early_hints(self->req, fields, n) : CW_OK;
   Py_DECREF(fast);
   if (rc == CW_BAD) return PyErr_Format(PyExc_ValueError, "invalid early hint");
   if (rc == CW_NOMEM) return PyErr_NoMemory();
@@ -189,8 +191,8 @@ static PyMethodDef hints_def = {
     "early_hints", send_hints, METH_O,
     "early_hints(headers, /)\n--\n\nSends 103 Early Hints (RFC 8297)."};
 
-PyObject *cw_early_hints_new(PyObject *start_response) {
-  return PyCFunction_New(&hints_def, start_response);
+PyObject *cw_early_hints_new(void) {
+  return PyCFunction_New(&hints_def, NULL);
 }
 
 static PyMethodDef write_def = {"write", write_body, METH_O,

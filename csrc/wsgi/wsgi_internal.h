@@ -4,6 +4,8 @@
 #ifndef CW_WSGI_INTERNAL_H
 #define CW_WSGI_INTERNAL_H
 
+#include <pthread.h>
+
 #include "http/app.h"
 #include "wsgi/python.h"
 
@@ -24,19 +26,31 @@ CW_RAISES int cw_environ_init(bool multithread, bool multiprocess);
 void cw_environ_clear(void);
 /* `mount` may be NULL: the app is at the root. */
 CW_NEW PyObject *cw_environ_new(const cw_head_t *head, PyObject *input,
-                                const cw_mount_t *mount, PyObject *early_hints);
+                                const cw_mount_t *mount);
+
+/* here.c: what a thread is doing. Guarded by the GIL; fetched once a request, because
+ * thread-local storage of a shared library costs a call. */
+typedef struct cw_here {
+  pthread_t id;
+  bool known;
+  bool open, hit;           /* deadline.c: may be interrupted; was */
+  PyObject *start_response; /* of the request it runs; borrowed, NULL: none */
+  PyObject *after;          /* after.c: list of what to call then, or NULL; owned */
+  struct cw_here *next;     /* of all threads that ran a request */
+} cw_here_t;
+cw_here_t *cw_here(void);
+/* The one of another thread, or NULL. */
+cw_here_t *cw_here_of(pthread_t id);
 
 /* after.c: cwsgi.after_response() */
 CW_RAISES int cw_after_init(PyObject *module);
-/* This thread's request begins; what it registered runs, once its response is out. */
-void cw_after_begin(void);
-void cw_after_run(void);
+/* Runs what this thread's request has registered. */
+void cw_after_run(cw_here_t *here);
 
 /* deadline.c: RequestTimeout */
 CW_RAISES int cw_deadline_init(PyObject *module);
-/* Between these two the thread can be interrupted. */
-void cw_deadline_open(void);
-void cw_deadline_close(void);
+/* The call that was interrupted is over: the exception must not hit the next one. */
+void cw_deadline_clear(cw_here_t *here);
 
 /* input_type.c */
 CW_RAISES int cw_input_type_init(PyObject *module);
@@ -68,8 +82,8 @@ void cw_start_response_detach(PyObject *start_response);
 void cw_start_response_keep(PyObject *start_response);
 CW_BORROWED PyObject *cw_start_response_status(PyObject *start_response);
 CW_BORROWED PyObject *cw_start_response_headers(PyObject *start_response);
-/* wsgi.early_hints of this request. */
-CW_NEW PyObject *cw_early_hints_new(PyObject *start_response);
+/* wsgi.early_hints: for the request that the calling thread runs. */
+CW_NEW PyObject *cw_early_hints_new(void);
 
 /* response.c: sends bytes-like `item`; `last` says that it ends the body. Waits for a
  * slow client with the GIL released. */
