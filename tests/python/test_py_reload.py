@@ -32,11 +32,13 @@ def app(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def watch(engine):
+def watch(engine, monkeypatch):
     """Starts a watcher; its queue gets the path it calls back with."""
     watchers = []
+    monkeypatch.setattr(_reload, "PERIOD", 0.2)
+    monkeypatch.setattr(_reload, "GONE", 0.3)
 
-    def start(*extra, engine=engine):
+    def start(*extra):
         changes = queue.Queue()
         watcher = _reload.start(engine, [str(path) for path in extra], changes.put)
         watchers.append(watcher)
