@@ -44,6 +44,7 @@ typedef struct cw_heritage {
   uint32_t settings_off; /* packed settings (cw_settings_unpack) */
   uint32_t settings_len;
   cw_listener_t listeners[CW_MAX_LISTENERS];
+  char cwd[4096]; /* where cwsgi was started; "" where that is not known */
 } cw_heritage_t;
 
 #endif

@@ -41,6 +41,10 @@ CW_FOREIGN("protocol", "--protocol", true, true, "the protocol is HTTP")
 CW_FOREIGN("uwsgi_allow_ips", "--uwsgi-allow-from", true, true, "the protocol is HTTP")
 CW_FOREIGN("http_protocols", "--http-protocols", true, true,
            "HTTP/1.1 and 1.0 are served")
+CW_FOREIGN("http2_cleartext", "--http2-cleartext", true, true,
+           "HTTP/2 is not supported yet")
+CW_FOREIGN("websocket_max_message_size", "--websocket-max-message-size", true, true,
+           "ASGI is not supported")
 CW_FOREIGN("http2_max_concurrent_streams", "--http2-max-concurrent-streams", true, true,
            "HTTP/2 is not supported yet")
 CW_FOREIGN("http2_initial_window_size", "--http2-initial-window-size", true, true,

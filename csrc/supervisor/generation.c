@@ -2,6 +2,7 @@
 /* Generations: settings, sockets and what workers inherit. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -30,6 +31,10 @@ int cw_heritage_make(state_t *st, generation_t *gen) {
   h->n_listeners = gen->sockets.n;
   memcpy(h->listeners, gen->sockets.l, sizeof(h->listeners));
   h->n_workers = (int)cw_opt_num(&gen->settings, CW_OPT_WORKERS);
+  char link[64];
+  snprintf(link, sizeof(link), "/proc/self/fd/%d", st->launcher->cwd_fd);
+  ssize_t n = readlink(link, h->cwd, sizeof(h->cwd) - 1);
+  h->cwd[CW_MAX(n, (ssize_t)0)] = '\0';
   h->supervisor = getpid();
   h->zygote_fd = -1;
   h->board_fd = st->board_fd;

@@ -59,6 +59,8 @@ void cw_hooks_start(state_t *st) {
   const cw_settings_t *s = &st->gen->settings;
   int fds[2];
   pid_t parent = getpid();
+  /* The one that runs reads the file again: hooks may keep state on their server. */
+  if (st->hooks.fd >= 0 && wanted(s) && send_settings(st) == 0) return;
   cw_hooks_end(st);
   if (!wanted(s)) return;
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0) {
@@ -75,6 +77,9 @@ void cw_hooks_start(state_t *st) {
     /* What hooks write belongs to the error log, wherever that is. */
     if (cw_log_fd() != STDERR_FILENO) dup2(cw_log_fd(), STDERR_FILENO);
     sigprocmask(SIG_SETMASK, &st->old_mask, NULL);
+    /* A configuration that is a module was found where we were started. */
+    if (strncmp(cw_opt_str(s, CW_OPT_CONFIG), "python:", 7) == 0)
+      setenv("PYTHONPATH", st->gen->h->cwd, 1);
     st->launcher->enter_hooks(st->launcher->data, fds[1], cw_opt_str(s, CW_OPT_CONFIG));
   }
   close(fds[1]);

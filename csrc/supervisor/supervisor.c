@@ -340,6 +340,7 @@ int cw_supervise(const cw_launcher_t *launcher, cw_settings_t *settings) {
   cw_title_set("cwsgi: supervisor [%s]", title_of(s));
   cw_hooks_start(&st);
   cw_hooks_call(&st, "on_starting", "%s", "");
+  cw_hooks_call(&st, "nworkers_changed", "%d ", st.want);
   int code = watch(&st);
   cw_hooks_call(&st, "on_exit", "%s", "");
   cw_hooks_end(&st);

@@ -22,13 +22,22 @@ static int read_networks(const cw_settings_t *s, cw_opt_t id, cw_networks_t *out
   return cw_networks_add(out, cw_opt_str(s, id), &bad);
 }
 
+/* 0 sets no limit of its own, as with gunicorn: that of the whole section is left. */
+static size_t or_most(const cw_settings_t *s, cw_opt_t id) {
+  enum { HEAD_MAX = 64 * 1024 };
+  int64_t n = cw_opt_num(s, id);
+  return n ? (size_t)n : HEAD_MAX;
+}
+
 int cw_limits_read(const cw_settings_t *s, cw_limits_t *l) {
+  enum { MOST_FIELDS = 32768 };
+  int64_t fields = cw_opt_num(s, CW_OPT_LIMIT_REQUEST_FIELDS);
   int64_t connections = cw_opt_num(s, CW_OPT_WORKER_CONNECTIONS);
   const char *metrics = cw_opt_str(s, CW_OPT_METRICS);
   *l = (cw_limits_t){
-      .request_line = (size_t)cw_opt_num(s, CW_OPT_LIMIT_REQUEST_LINE),
-      .field_size = (size_t)cw_opt_num(s, CW_OPT_LIMIT_REQUEST_FIELD_SIZE),
-      .fields = (unsigned)cw_opt_num(s, CW_OPT_LIMIT_REQUEST_FIELDS),
+      .request_line = or_most(s, CW_OPT_LIMIT_REQUEST_LINE),
+      .field_size = or_most(s, CW_OPT_LIMIT_REQUEST_FIELD_SIZE),
+      .fields = (unsigned)(fields ? fields : MOST_FIELDS),
       .body = cw_opt_num(s, CW_OPT_LIMIT_REQUEST_BODY),
       .buffer_body = cw_opt_num(s, CW_OPT_BUFFER_BODY),
       .keepalive = cw_opt_num(s, CW_OPT_KEEPALIVE),

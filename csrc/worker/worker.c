@@ -146,6 +146,11 @@ static int prepend_path(const char *dir, size_t len) {
 
 static int set_paths(const cw_settings_t *s) {
   const char *extra = cw_opt_str(s, CW_OPT_PYTHONPATH);
+  const char *config = cw_opt_str(s, CW_OPT_CONFIG);
+  /* A configuration that is a module was found where we were started. */
+  if (config && strncmp(config, "python:", 7) == 0 && heritage->cwd[0] &&
+      prepend_path(heritage->cwd, strlen(heritage->cwd)) < 0)
+    return -1;
   if (prepend_path(".", 1) < 0) return -1;
   for (const char *p = extra; p && *p;) {
     size_t n = strcspn(p, ",");
@@ -398,6 +403,18 @@ PyObject *cw_worker_log(PyObject *module, PyObject *args) {
   if (!PyArg_ParseTuple(args, "ss", &level, &text)) return NULL;
   int number = cw_log_level_parse(level);
   if (number < 0) return PyErr_Format(PyExc_ValueError, "no level '%s'", level);
-  cw_log((cw_log_level_t)number, "%s", text);
+  /* Further lines, of a traceback, go under the first as they are. */
+  size_t len = strcspn(text, "\n");
+  const char *rest = text[len] ? text + len + 1 : "";
+  size_t n = strlen(rest);
+  if (n && rest[n - 1] != '\n') {
+    PyObject *ended = PyUnicode_FromFormat("%s\n", rest);
+    const char *p = ended ? PyUnicode_AsUTF8(ended) : NULL;
+    if (p) cw_log_text((cw_log_level_t)number, p, n + 1, "%.*s", (int)len, text);
+    Py_XDECREF(ended);
+    if (!p) return NULL;
+  } else {
+    cw_log_text((cw_log_level_t)number, rest, n, "%.*s", (int)len, text);
+  }
   Py_RETURN_NONE;
 }

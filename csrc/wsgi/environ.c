@@ -74,10 +74,10 @@ static PyObject *latin1(const char *p, size_t len) {
  * never grows it. */
 static int fill_template(PyObject *errors, PyObject *file_wrapper, bool multithread,
                          bool multiprocess) {
-  static const char *const own[] = {
-      "wsgi.input",  "REQUEST_METHOD",  "PATH_INFO",   "QUERY_STRING",
-      "RAW_URI",     "SERVER_PROTOCOL", "SERVER_NAME", "SERVER_PORT",
-      "REMOTE_ADDR", "REMOTE_PORT",     "HTTP_HOST",   "wsgi.early_hints"};
+  static const char *const own[] = {"wsgi.input",   "REQUEST_METHOD", "PATH_INFO",
+                                    "QUERY_STRING", "RAW_URI",        "SERVER_PROTOCOL",
+                                    "SERVER_NAME",  "SERVER_PORT",    "REMOTE_ADDR",
+                                    "REMOTE_PORT",  "HTTP_HOST"};
   if (set_constant(template, "wsgi.version", Py_BuildValue("(ii)", 1, 0)) < 0 ||
       set_constant(template, "wsgi.url_scheme", PyUnicode_InternFromString("http")) <
           0 ||

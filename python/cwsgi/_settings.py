@@ -73,6 +73,7 @@ HOOKS: "dict[str, tuple[int, ...]]" = {
 # gunicorn's other settings and what ``cfg`` says of them: its defaults.
 FOREIGN: "dict[str, Any]" = {
     "default_proc_name": "gunicorn",
+    "websocket_max_message_size": 1048576,
     "worker_tmp_dir": None,
     "tmp_upload_dir": None,
     "spew": False,

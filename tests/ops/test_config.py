@@ -287,7 +287,8 @@ def test_relative_paths_count_from_chdir(serve, folder):
     )
     try:
         wait_for((folder / "here.sock").exists, "the socket")
-        wait_for(lambda: "Listening at" in (folder / "e.log").read_text(), "the log")
+        wait_for((folder / "e.log").exists, "the log")
+        wait_for(lambda: "Listening at" in (folder / "e.log").read_text(), "the log's line")
         assert int((folder / "here.pid").read_text()) == process.pid
         process.send_signal(signal.SIGHUP)
         wait_for(lambda: "Reloaded" in (folder / "e.log").read_text(), "the reload")

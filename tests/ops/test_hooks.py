@@ -63,6 +63,7 @@ def test_every_hook_is_called(serve, tmp_path):
     wait_hook(server, "post_request /who /who 200 OK")
     assert hooks(server) == [
         f"on_starting {server.pid} 1",
+        "nworkers_changed 1 None",
         "pre_fork 1",
         f"post_fork 1 {pid}",
         "post_worker_init True 8",
@@ -184,6 +185,40 @@ def test_prometheus_multiprocess(serve, tmp_path):
     )
     text = server.get("/metrics").body.decode()
     assert float(re.search(r"^hits_total (\d+\.\d+)$", text, re.M)[1]) == before
+
+
+def test_hooks_of_a_module(serve, tmp_path):
+    """-c python:MODULE is found where cwsgi was started, whatever --chdir says."""
+    server_folder = tmp_path / "server0"
+    server_folder.mkdir()
+    (server_folder / "my_settings.py").write_text(
+        "def on_starting(server): server.log.info('master %s', server.cfg.threads)\n"
+        "def post_fork(server, worker): worker.log.info('worker %s', worker.cfg.threads)\n"
+        "threads = 5\n"
+    )
+    server = serve("ops:app", "-c", "python:my_settings", threads=None)
+    wait_workers(server, 1)
+    assert "[INFO] master 5" in server.log()
+    assert "[INFO] worker 5" in server.log()
+    server.send_signal(signal.SIGHUP)
+    server.wait_log("Reloaded")
+
+
+def test_reload_keeps_what_hooks_know(serve, tmp_path):
+    """One server object and one helper for the supervisor's life; new functions."""
+    path = conf(
+        tmp_path,
+        "def on_starting(server): server.kept = 'kept'\n"
+        "def on_reload(server): server.log.info('old %s', server.kept)\n",
+    )
+    server = serve("ops:app", "-c", path)
+    wait_workers(server, 1)
+    conf(tmp_path, "def on_reload(server): server.log.info('new %s', server.kept)\n")
+    server.send_signal(signal.SIGHUP)
+    server.wait_log("new kept")
+    conf(tmp_path, "")
+    server.send_signal(signal.SIGHUP)
+    wait_for(lambda: len(server.workers()) == 1, "the helper to end")
 
 
 def test_hooks_write_to_the_error_log(serve, tmp_path):
