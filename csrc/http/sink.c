@@ -46,26 +46,25 @@ static bool put_whole(cw_sink_t *s, const char *p, size_t n, size_t *most) {
 
 static const char digits[] = "0123456789ABCDEF";
 
+/* Puts the bytes from `i` on that need no escape; returns where they end, or SIZE_MAX
+ * where there was no room for all of them. */
+static size_t put_plain(cw_sink_t *s, cw_span_t v, size_t i, size_t *most) {
+  size_t end = i;
+  while (end < v.len && v.p[end] >= 0x20 && v.p[end] < 0x7f && v.p[end] != '"' &&
+         v.p[end] != '\\')
+    end++;
+  size_t n = CW_MIN(end - i, CW_MIN(*most, s->size - s->n));
+  (void)put_whole(s, v.p + i, n, most);
+  return n < end - i ? SIZE_MAX : end;
+}
+
 void cw_sink_escaped(cw_sink_t *s, cw_span_t v, size_t most) {
-  for (size_t i = 0; i < v.len;) {
+  for (size_t i = 0; (i = put_plain(s, v, i, &most)) < v.len; i++) {
     unsigned char c = (unsigned char)v.p[i];
-    if (c == '"' || c == '\\') {
-      if (!put_whole(s, c == '"' ? "\\\"" : "\\\\", 2, &most)) return;
-      i++;
-    } else if (c < 0x20 || c >= 0x7f) {
-      const char hex[] = {'\\', 'x', digits[c >> 4], digits[c & 15]};
-      if (!put_whole(s, hex, 4, &most)) return;
-      i++;
-    } else {
-      size_t run = i;
-      while (run < v.len && v.p[run] >= 0x20 && v.p[run] < 0x7f && v.p[run] != '"' &&
-             v.p[run] != '\\')
-        run++;
-      size_t n = CW_MIN(run - i, CW_MIN(most, s->size - s->n));
-      (void)put_whole(s, v.p + i, n, &most);
-      if (n < run - i) return;
-      i = run;
-    }
+    const char hex[] = {'\\', 'x', digits[c >> 4], digits[c & 15]};
+    const char pair[] = {'\\', (char)c};
+    bool quoted = c == '"' || c == '\\';
+    if (!put_whole(s, quoted ? pair : hex, quoted ? 2 : 4, &most)) return;
   }
 }
 
@@ -98,22 +97,20 @@ static unsigned hidden_control(const unsigned char *p, size_t len) {
 }
 
 void cw_sink_json(cw_sink_t *s, cw_span_t v, size_t most) {
-  for (size_t i = 0; i < v.len;) {
+  for (size_t i = 0; (i = put_plain(s, v, i, &most)) < v.len;) {
     const unsigned char *p = (const unsigned char *)v.p + i;
     size_t n = p[0] < 0x80 ? 1 : utf8_length(p, v.len - i);
-    unsigned escaped = n == 0                        ? p[0]
-                       : n > 1                       ? hidden_control(p, n)
-                       : p[0] < 0x20 || p[0] == 0x7f ? 0x10000u | p[0]
-                                                     : 0;
+    /* What is plain is out already: this is UTF-8, a quote, or has to be a number. */
+    unsigned code = n > 1 ? hidden_control(p, n) : p[0];
     char text[8];
     bool ok;
-    if (escaped) {
-      snprintf(text, sizeof(text), "\\u%04X", escaped & 0xffff);
-      ok = put_whole(s, text, 6, &most);
-    } else if (p[0] == '"' || p[0] == '\\') {
+    if (p[0] == '"' || p[0] == '\\') {
       ok = put_whole(s, p[0] == '"' ? "\\\"" : "\\\\", 2, &most);
-    } else {
+    } else if (n > 1 && code == 0) {
       ok = put_whole(s, v.p + i, n, &most);
+    } else {
+      snprintf(text, sizeof(text), "\\u%04X", code & 0xffff);
+      ok = put_whole(s, text, 6, &most);
     }
     if (!ok) return;
     i += CW_MAX(n, 1u);
