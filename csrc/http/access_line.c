@@ -113,11 +113,14 @@ static void put_rfc3339(cw_sink_t *s, const struct timespec *now) {
                    tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
     text[t.n] = '\0';
   }
-  cw_sink_printf(s, "%s.%06ldZ", text, now->tv_nsec / 1000);
+  cw_sink_text(s, text);
+  cw_sink_micros(s, (unsigned)(now->tv_nsec / 1000));
+  cw_sink_text(s, "Z");
 }
 
 static void put_seconds(cw_sink_t *s, int64_t us) {
-  cw_sink_printf(s, "%lld.%06d", (long long)(us / 1000000), (int)(us % 1000000));
+  cw_sink_number(s, us / 1000000);
+  cw_sink_micros(s, (unsigned)(us % 1000000));
 }
 
 /* ---- %-formats ------------------------------------------------------------ */
@@ -211,14 +214,20 @@ static void put_pair(cw_sink_t *s, const char *key, cw_span_t v, size_t most) {
   cw_sink_text(s, "\"");
 }
 
+static void put_number(cw_sink_t *s, const char *before, int64_t n) {
+  cw_sink_text(s, before);
+  cw_sink_number(s, n);
+}
+
 static void put_json(cw_sink_t *s, const cw_access_t *a) {
   const cw_head_t *h = a->head;
   cw_sink_text(s, "{\"time\":\"");
   put_rfc3339(s, &a->now);
   cw_sink_text(s, "\"");
   put_pair(s, "remote_addr", text_of(a->peer_addr), SHORT_VALUE);
-  cw_sink_printf(s, ",\"status\":%d,\"bytes\":%lld,\"duration\":", a->status,
-                 (long long)a->body_sent);
+  put_number(s, ",\"status\":", a->status);
+  put_number(s, ",\"bytes\":", a->body_sent);
+  cw_sink_text(s, ",\"duration\":");
   put_seconds(s, a->us);
   if (h) {
     put_pair(s, "method", h->method, SHORT_VALUE / 2);
@@ -328,11 +337,12 @@ static void put_gcp(cw_sink_t *s, const cw_access_t *a) {
     cw_sink_text(s, " ");
     cw_sink_json(s, h->target, SHORT_VALUE);
   }
-  cw_sink_printf(s, " %d\",\"httpRequest\":{\"status\":%d", a->status, a->status);
+  put_number(s, " ", a->status);
+  put_number(s, "\",\"httpRequest\":{\"status\":", a->status);
   /* 64-bit numbers are strings in the JSON form of Google's messages. */
-  cw_sink_printf(s, ",\"requestSize\":\"%llu\",\"responseSize\":\"%llu\"",
-                 (unsigned long long)a->received, (unsigned long long)a->sent);
-  cw_sink_text(s, ",\"latency\":\"");
+  put_number(s, ",\"requestSize\":\"", (int64_t)a->received);
+  put_number(s, "\",\"responseSize\":\"", (int64_t)a->sent);
+  cw_sink_text(s, "\",\"latency\":\"");
   put_seconds(s, a->us);
   cw_sink_text(s, "s\"");
   if (a->peer_addr[0]) put_pair(s, "remoteIp", text_of(a->peer_addr), SHORT_VALUE);

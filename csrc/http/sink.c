@@ -35,6 +35,12 @@ void cw_sink_number(cw_sink_t *s, int64_t n) {
   cw_sink_put(s, p, (size_t)(text + sizeof(text) - p));
 }
 
+void cw_sink_micros(cw_sink_t *s, unsigned us) {
+  char text[7] = {'.'};
+  for (int i = 6; i > 0; i--, us /= 10) text[i] = (char)('0' + us % 10);
+  cw_sink_put(s, text, sizeof(text));
+}
+
 /* Puts a piece that must not be cut. Returns false where it does not fit. */
 static bool put_whole(cw_sink_t *s, const char *p, size_t n, size_t *most) {
   if (n > *most || n > s->size - s->n) return false;

@@ -19,6 +19,9 @@ void cw_sink_text(cw_sink_t *s, const char *text);
 void cw_sink_printf(cw_sink_t *s, const char *fmt, ...) CW_PRINTF(2, 3);
 void cw_sink_number(cw_sink_t *s, int64_t n);
 
+/* A dot and six digits: the rest of a second in microseconds. */
+void cw_sink_micros(cw_sink_t *s, unsigned us);
+
 /* At most `most` bytes of output: `\"`, `\\` and \xNN for what is no printable ASCII.
  */
 void cw_sink_escaped(cw_sink_t *s, cw_span_t v, size_t most);
