@@ -118,11 +118,10 @@ void cw_server_reopen_logs(cw_server_t *srv) {
   uv_async_send(&srv->wake);
 }
 
-static void end_timed_turn(cw_server_t *srv) {
-  cw_account_flush(srv);
-  if (atomic_load_explicit(&srv->reopen, memory_order_relaxed) &&
-      atomic_exchange(&srv->reopen, false) && srv->access)
-    cw_access_log_reopen(srv->access);
+static void reopen_logs(cw_server_t *srv) {
+  if (!atomic_exchange(&srv->reopen, false)) return;
+  cw_log_reopen();
+  if (srv->access) cw_access_log_reopen(srv->access);
 }
 
 void cw_server_turn(cw_server_t *srv, bool wait) {
@@ -134,7 +133,9 @@ void cw_server_turn(cw_server_t *srv, bool wait) {
   uv_run(&srv->loop, wait && !srv->gave_request ? UV_RUN_ONCE : UV_RUN_NOWAIT);
   atomic_store(&srv->polling, 0);
   cw_server_take_posts(srv);
-  if (CW_UNLIKELY(srv->timed)) end_timed_turn(srv);
+  if (CW_UNLIKELY(srv->timed)) cw_account_flush(srv);
+  if (CW_UNLIKELY(atomic_load_explicit(&srv->reopen, memory_order_relaxed)))
+    reopen_logs(srv);
 }
 
 /* ---- accepting ---------------------------------------------------------- */

@@ -91,7 +91,7 @@ void cw_server_reopen_logs(cw_server_t *srv);
  * end. */
 void cw_server_drain(cw_server_t *srv);
 
-/* Has the access log's file opened anew at the end of the next turn. Any thread,
+/* Has the files of both logs opened anew at the end of the next turn. Any thread,
  * async-signal-safe. */
 void cw_server_reopen_logs(cw_server_t *srv);
 

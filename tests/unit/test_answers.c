@@ -4,11 +4,14 @@
 #include "unit/unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "http/http_internal.h"
 
 static cw_server_t *srv;
@@ -358,18 +361,21 @@ static void file_is(const char *name, const char *wanted) {
   assert_string_equal(text, wanted);
 }
 
-static void access_logs_are_reopened(void **state) {
+static void logs_are_reopened(void **state) {
   (void)state;
-  char dir[] = "/tmp/cwsgi-unit-XXXXXX", name[64], moved[64];
+  char dir[] = "/tmp/cwsgi-unit-XXXXXX", name[64], moved[64], errors[64], err[100];
   cw_limits_t limits = limits_now();
   assert_non_null(mkdtemp(dir));
   snprintf(name, sizeof(name), "%s/access.log", dir);
   snprintf(moved, sizeof(moved), "%s/access.log.1", dir);
+  snprintf(errors, sizeof(errors), "%s/error.log", dir);
   limits.access_log = name;
   start(&limits);
   ask(&service, GET("/1", ""));
   ask(&service, "nonsense\r\n\r\n");
+  assert_int_equal(cw_log_open(errors, err, sizeof(err)), 0);
   assert_int_equal(rename(name, moved), 0);
+  assert_int_equal(unlink(errors), 0);
   ask(&service, GET("/2", ""));
   cw_server_reopen_logs(srv);
   run_all();
@@ -377,9 +383,109 @@ static void access_logs_are_reopened(void **state) {
   stop();
   file_is(moved, "GET /1 HTTP/1.1 200\nnonsense 400\nGET /2 HTTP/1.1 200\n");
   file_is(name, "GET /3 HTTP/1.1 200\n");
+  assert_int_equal(cw_log_open("-", err, sizeof(err)), 0);
+  assert_int_equal(unlink(errors), 0); /* there again */
   unlink(name);
   unlink(moved);
   rmdir(dir);
+}
+
+static cw_conn_t *newest(void) {
+  return CW_CONTAINER(srv->conns.prev, cw_conn_t, all);
+}
+
+/* Kept-alive connections with one request behind them. */
+static int make_idle(void) {
+  int fd = dial(&service);
+  const char *head = GET("/", "");
+  assert_int_equal(send(fd, head, strlen(head), 0), (ssize_t)strlen(head));
+  run_all();
+  assert_true(begins(answer(fd), "HTTP/1.1 200"));
+  assert_int_equal(newest()->state, CW_CONN_IDLE);
+  return fd;
+}
+
+static void idle_connections_at_drain(void **state) {
+  (void)state;
+  cw_limits_t limits = limits_now();
+  const char *head = GET("/", "");
+  start(&limits);
+  int fresh = make_idle();
+  int old = make_idle();
+  newest()->timer.due -= 6000;
+  int late = make_idle(); /* silent for long, but its request has just come */
+  newest()->timer.due -= 6000;
+  assert_int_equal(send(late, head, strlen(head), 0), (ssize_t)strlen(head));
+  int silent = dial(&scraped);
+  cw_server_drain(srv);
+  cw_server_turn(srv, false);
+  char byte;
+  assert_int_equal(recv(old, &byte, 1, 0), 0);
+  assert_int_equal(recv(silent, &byte, 1, 0), 0);
+  run_all();
+  assert_non_null(strstr(answer(late), "\r\nConnection: close\r\n"));
+  assert_int_equal(recv(fresh, &byte, 1, 0), -1); /* still there, for 500 ms */
+  for (int i = 0; i < 100 && cw_server_connections(srv); i++) {
+    usleep(20 * 1000);
+    cw_server_turn(srv, false);
+  }
+  assert_int_equal(cw_server_connections(srv), 0);
+  close(fresh);
+  close(old);
+  close(late);
+  close(silent);
+  stop();
+}
+
+static void listen_on(cw_listener_t *l, struct sockaddr_in *addr) {
+  socklen_t len = sizeof(*addr);
+  *addr = (struct sockaddr_in){.sin_family = AF_INET,
+                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  l->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+  assert_int_equal(bind(l->fd, (struct sockaddr *)addr, sizeof(*addr)), 0);
+  getsockname(l->fd, (struct sockaddr *)addr, &len);
+}
+
+static int call(const struct sockaddr_in *addr) {
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  assert_int_equal(connect(fd, (const struct sockaddr *)addr, sizeof(*addr)), 0);
+  fcntl(fd, F_SETFL, O_NONBLOCK);
+  return fd;
+}
+
+static void scrapes_get_in_when_the_service_is_full(void **state) {
+  (void)state;
+  cw_listener_t two[2] = {{.host = "127.0.0.1"}, {.host = "127.0.0.1", .metrics = 1}};
+  struct sockaddr_in addr[2];
+  const cw_host_t host = {.ready = on_ready, .blocking = on_blocking};
+  cw_limits_t limits = limits_now();
+  const char *reason, *head = GET("/metrics", "");
+  limits.connections = 1;
+  listen_on(&two[0], &addr[0]);
+  listen_on(&two[1], &addr[1]);
+  srv = cw_server_new(two, 2, &limits, &host, &reason);
+  assert_non_null(srv);
+  board = calloc(1, sizeof(*board));
+  cw_server_set_board(srv, board, 0);
+  assert_int_equal(cw_server_listen(srv, 16), 0);
+  int first = call(&addr[0]), second = call(&addr[0]);
+  for (int i = 0; i < 5; i++) cw_server_turn(srv, false);
+  assert_int_equal(cw_server_connections(srv), 1);
+  for (int i = 0; i < 2; i++) {
+    int scrape = call(&addr[1]);
+    assert_int_equal(send(scrape, head, strlen(head), 0), (ssize_t)strlen(head));
+    for (int k = 0; k < 5; k++) cw_server_turn(srv, false);
+    assert_non_null(strstr(answer(scrape), "cwsgi_connections_accepted_total 1\n"));
+    close(scrape);
+    for (int k = 0; k < 5; k++) cw_server_turn(srv, false);
+  }
+  assert_int_equal(cw_server_connections(srv), 1);
+  close(first);
+  close(second);
+  stop();
+  close(two[0].fd);
+  close(two[1].fd);
+  free(board);
 }
 
 int main(void) {
@@ -393,7 +499,9 @@ int main(void) {
       cmocka_unit_test(bad_scheme_fields_end_the_start),
       cmocka_unit_test(script_names),
       cmocka_unit_test(forwarder_names),
-      cmocka_unit_test(access_logs_are_reopened),
+      cmocka_unit_test(logs_are_reopened),
+      cmocka_unit_test(idle_connections_at_drain),
+      cmocka_unit_test(scrapes_get_in_when_the_service_is_full),
   };
   alarm(60);
   return cmocka_run_group_tests(tests, NULL, NULL);
