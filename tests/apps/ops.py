@@ -66,21 +66,16 @@ def spin(environ, start_response):
         pass
 
 
-@app.route("/stream-then-spin")
-def stream_then_spin(environ, start_response):
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    yield b"first;"
-    mark("spinning")
-    while True:
-        pass
+@app.route("/clean-up")
+def clean_up(environ, start_response):
+    import cwsgi
 
-
-@app.route("/block-in-c")
-def block_in_c(environ, start_response):
-    """In C code, with the GIL held, for as long as the test likes."""
-    mark("blocking")
-    sum(range(100_000_000_000))
-    return text(start_response, "never")
+    try:
+        while True:
+            time.sleep(0.01)
+    except cwsgi.RequestTimeout as error:
+        mark("cleaned-up", f"{type(error).__name__} {isinstance(error, Exception)}")
+        raise
 
 
 @app.route("/grow")

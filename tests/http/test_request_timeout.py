@@ -1,5 +1,6 @@
 """--request-timeout: 504 where nothing was sent, the worker lives."""
 
+import re
 import signal
 import threading
 
@@ -46,16 +47,43 @@ def test_a_queued_request_never_runs(serve):
     assert server.marks("waiting") == ["one"]
 
 
-def test_a_response_that_has_begun_goes_on(serve):
+def test_a_response_that_has_begun_is_cut_off(serve):
+    """The app learns of it as an exception; the client, by the missing end."""
     server = serve("observed:app", "--request-timeout", "0.3")
     client = server.connect()
     client.send(request("/stream"))
     client.read_until(b"first;")
     server.wait_log("GET /stream took longer than 0.3 s")
-    server.open_gate("stream")
-    client.read_until(b"second;")
-    client.read_until(b"0\r\n\r\n")
-    assert client.ask("/").body == b"hello"
+    server.wait_log("raising cwsgi.RequestTimeout")
+    assert b"0\r\n\r\n" not in client.read()
+    assert server.get("/").status == 200
+
+
+@pytest.mark.parametrize("threads", [1, 8])
+def test_the_thread_is_interrupted(serve, threads):
+    """A loop in Python ends by RequestTimeout; its stack is in the log; the thread goes on."""
+    server = serve("ops:app", "--request-timeout", "0.3", threads=threads)
+    pid = server.worker().pid
+    for _ in range(10):
+        with server.connect() as client:
+            client.send(request("/spin"))
+            assert client.response().status == 504
+    wait_for(lambda: server.log().count("raising cwsgi.RequestTimeout") == 10, "all to end")
+    assert re.search(r'File ".*ops\.py", line \d+, in spin', server.log())
+    assert server.get("/who").status == 200
+    assert server.worker().pid == pid
+    assert "Error handling request" not in server.log()
+
+
+def test_the_app_may_clean_up(serve):
+    server = serve("ops:app", "--request-timeout", "0.3")
+    client = server.connect()
+    client.send(request("/clean-up"))
+    assert client.response().status == 504
+    assert server.wait_marks("cleaned-up") == ["RequestTimeout True"]
+    # What came too late for one request does not hit the next ones of its thread.
+    for _ in range(50):
+        assert server.get("/who").status == 200
 
 
 def test_in_time(serve):
