@@ -47,13 +47,12 @@ static void enter_hooks(void *data, int fd, const char *config) {
   cw_door_enter_hooks(&o->python, fd, config);
 }
 
-/* Everything that the words and the file say, and the interpreter for it. Returns 0 or
- * an exit code. */
-static int read_all(cw_origin_t *o, cw_settings_t *s) {
+/* Adds what the configuration file says to the words, and finds the interpreter.
+ * Returns 0 or an exit code; `s` needs no fini then. */
+static int complete(cw_origin_t *o, cw_settings_t *s) {
   char err[MESSAGE];
-  int code = cw_settings_read_words(o, s);
-  if (code != 0) return code;
-  if ((code = cw_settings_add_file(o, s)) != 0) goto fail;
+  int code = cw_settings_add_file(o, s);
+  if (code != 0) goto fail;
   code = EXIT_CONFIG;
   if (cw_find_python(cw_opt_str(s, CW_OPT_PYTHON), &o->python, err, sizeof(err)) != 0) {
     cw_complain("%s", err);
@@ -66,7 +65,7 @@ fail:
 }
 
 static int read_settings(void *data, cw_settings_t *out) {
-  return read_all(data, out) == 0 ? 0 : -1;
+  return cw_settings_read_words(data, out) == 0 && complete(data, out) == 0 ? 0 : -1;
 }
 
 int main(int argc, char **argv) {
@@ -89,8 +88,7 @@ int main(int argc, char **argv) {
     cw_options_markdown(stdout);
     return 0;
   }
-  cw_settings_fini(&settings);
-  if ((code = read_all(&origin, &settings)) != 0) return code;
+  if ((code = complete(&origin, &settings)) != 0) return code;
   cw_launcher_t launcher = {.data = &origin,
                             .argc = argc,
                             .argv = origin.argv,

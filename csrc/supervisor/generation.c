@@ -56,7 +56,7 @@ fail:
 static void free_generation(state_t *st, generation_t *gen) {
   const generation_t *now = st->gen && st->gen != gen ? st->gen : st->fallback;
   bool other = st->upgrade.child || st->upgrade.parent;
-  cw_zygote_end(gen);
+  cw_zygote_end(st, gen);
   cw_sockets_close(&gen->sockets, now && now != gen ? &now->sockets : NULL, !other);
   if (gen->h) munmap(gen->h, gen->h_size);
   if (gen->h_fd >= 0) close(gen->h_fd);

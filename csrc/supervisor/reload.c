@@ -29,13 +29,13 @@ static void drop_unproven(state_t *st) {
   generation_t *failed = st->gen;
   st->gen = st->fallback;
   st->fallback = NULL;
+  cw_zygote_end(st, failed);
   for (int i = 0; i < CW_MAX_WORKERS; i++) {
     worker_t *w = &st->workers[i];
     if (w->gen != failed || !w->pid) continue;
     w->leaving = w->told = true;
     kill(w->pid, SIGKILL);
   }
-  cw_zygote_end(failed);
   cw_generation_unref(st, failed);
 }
 

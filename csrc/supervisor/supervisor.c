@@ -42,7 +42,7 @@ static void stop_now(state_t *st) {
   for (size_t i = 0; i < CW_ARRAY_LEN(all); i++) {
     if (!all[i]) continue;
     cw_sockets_close(&all[i]->sockets, NULL, !others);
-    cw_zygote_end(all[i]);
+    cw_zygote_end(st, all[i]);
   }
   cw_workers_signal(st, st->quick ? SIGQUIT : SIGTERM);
 }
@@ -337,6 +337,10 @@ int cw_supervise(const cw_launcher_t *launcher, cw_settings_t *settings) {
   st.want = (int)cw_opt_num(s, CW_OPT_WORKERS);
   atomic_store(&st.board->workers, st.want);
   cw_log(CW_LOG_INFO, "Starting cwsgi %s", CW_VERSION);
+  if (cw_opt_given(s, CW_OPT_WORKER_CLASS))
+    cw_log(CW_LOG_INFO, "--worker-class %s has no effect: --threads decides (%lld)",
+           cw_opt_str(s, CW_OPT_WORKER_CLASS),
+           (long long)cw_opt_num(s, CW_OPT_THREADS));
   cw_title_set("cwsgi: supervisor [%s]", title_of(s));
   cw_hooks_start(&st);
   cw_hooks_call(&st, "on_starting", "%s", "");

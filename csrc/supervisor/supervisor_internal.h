@@ -140,7 +140,7 @@ int cw_zygote_ask(state_t *st, generation_t *gen, int slot);
 /* Its answer: a worker's id, or that it is ready. */
 void cw_zygote_on_message(state_t *st, generation_t *gen);
 void cw_zygote_on_end(state_t *st, generation_t *gen, int status);
-void cw_zygote_end(generation_t *gen);
+void cw_zygote_end(state_t *st, generation_t *gen);
 /* Calls `fn` for every generation that has one. */
 int cw_zygotes(state_t *st, generation_t **out, int max);
 

@@ -227,6 +227,7 @@ void cw_workers_on_end(state_t *st, int slot, int status, const struct rusage *r
   bool failed = WIFSIGNALED(status) || WEXITSTATUS(status) != 0;
   int64_t served = was_ready ? cw_now_us() - w->ready_at : 0;
   int age = w->age;
+  bool stuck = w->stuck;
   atomic_store(&st->board->slots[slot].state, CW_WORKER_NONE);
   atomic_store(&st->board->slots[slot].pid, 0);
   /* Its own last line has said it all when it was asked to go. */
@@ -235,8 +236,8 @@ void cw_workers_on_end(state_t *st, int slot, int status, const struct rusage *r
   *w = (worker_t){.pid = 0};
   cw_hooks_call(st, "child_exit", "%d %d %d %d", slot, age, (int)pid,
                 WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status));
+  if (failed && (stuck || !told)) atomic_fetch_add(&st->board->restarts, 1);
   if (!st->stopping && (!told || failed)) {
-    if (failed) atomic_fetch_add(&st->board->restarts, 1);
     if (!was_ready && gen == st->gen && !gen->proven && WIFEXITED(status))
       on_failed_start(st, status);
     else if (!told)

@@ -3,6 +3,7 @@
  * become our children, not its own: it forks twice, and this process is a subreaper. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -133,9 +134,24 @@ void cw_zygote_on_end(state_t *st, generation_t *gen, int status) {
   cw_stop(st, true);
 }
 
-void cw_zygote_end(generation_t *gen) {
+/* A worker that was forked but not named yet could not be ended: wait for its name. */
+static void await_answers(state_t *st, generation_t *gen) {
+  enum { PATIENCE_MS = 1000 };
+  for (int i = 0; i < CW_MAX_WORKERS; i++) {
+    struct pollfd p = {.fd = gen->zygote.fd, .events = POLLIN};
+    if (st->workers[i].gen != gen || !st->workers[i].asked) continue;
+    while (st->workers[i].asked && poll(&p, 1, PATIENCE_MS) > 0 &&
+           !(p.revents & (POLLHUP | POLLERR)))
+      cw_zygote_on_message(st, gen);
+    if (st->workers[i].asked) on_forked(st, i, -1);
+  }
+}
+
+void cw_zygote_end(state_t *st, generation_t *gen) {
   zygote_t *z = &gen->zygote;
-  if (z->fd >= 0) close(z->fd);
+  if (z->fd < 0) return;
+  await_answers(st, gen);
+  close(z->fd);
   z->fd = -1;
   /* It ends with its socket; reaped as any child. */
   z->pid = 0;

@@ -197,6 +197,12 @@ def test_gunicorns_command_lines(serve, line):
         assert server.get("/").body == b"Hello, World!\n"
 
 
+def test_what_has_no_meaning_is_accepted_with_a_notice(serve):
+    server = serve("hello:app", "-k", "gthread", "--worker-tmp-dir", "/dev/shm")
+    assert server.log().count("--worker-class gthread has no effect") == 1
+    assert server.log().count("--worker-tmp-dir has no effect") == 1
+
+
 def test_reference_page_is_up_to_date():
     """docs/settings.md is what --help-markdown prints."""
     page = run("--help-markdown").stdout
