@@ -116,20 +116,6 @@ static void put_line(int fd, char *line, size_t n, const char *text, size_t text
   errno = saved;
 }
 
-/* The same lines for syslog, one message each. */
-static void put_syslog(cw_log_level_t level, const char *line, size_t n,
-                       const char *text, size_t text_len) {
-  cw_syslog_send(CW_SYSLOG_ERROR, level, line, n);
-  while (text_len) {
-    const char *lf = memchr(text, '\n', text_len);
-    size_t len = lf ? (size_t)(lf - text) : text_len;
-    if (len) cw_syslog_send(CW_SYSLOG_ERROR, level, text, len);
-    len += lf != NULL;
-    text += len;
-    text_len -= len;
-  }
-}
-
 /* "[time] [pid] [LEVEL] " */
 static size_t put_prefix(char line[LINE], cw_log_level_t level) {
   struct timespec ts;
@@ -149,7 +135,7 @@ static void put(cw_log_level_t level, const char *text, size_t text_len,
   size_t end = CW_MIN(n + (size_t)CW_MAX(m, 0), (size_t)LINE - 1);
   atomic_fetch_add_explicit(&counts[level], 1, memory_order_relaxed);
   put_line(log_fd, line, end, text, text_len);
-  if (cw_syslog_on()) put_syslog(level, line + n, end - n, text, text_len);
+  cw_syslog_send_block(level, line + n, end - n, text, text_len);
 }
 
 void cw_log(cw_log_level_t level, const char *fmt, ...) {

@@ -162,12 +162,8 @@ size_t cw_syslog_format(char *buf, size_t size, int facility, const char *name,
   return (size_t)len + n;
 }
 
-void cw_syslog_send(cw_syslog_source_t source, cw_log_level_t level, const char *text,
-                    size_t n) {
-  if (!cw_syslog_on()) return;
-  char buf[CW_SYSLOG_LINE + 1];
-  n = cw_syslog_format(buf, CW_SYSLOG_LINE, facility_code, program, source, level,
-                       (int)getpid(), text, n);
+/* Sends the `n` bytes of `buf`, which has room for one more. */
+static void send_message(char *buf, size_t n) {
   int saved = errno;
   pthread_mutex_lock(&lock);
   /* A stream needs something between two messages (RFC 6587 section 3.4.2). */
@@ -187,4 +183,43 @@ void cw_syslog_send(cw_syslog_source_t source, cw_log_level_t level, const char 
   }
   pthread_mutex_unlock(&lock);
   errno = saved;
+}
+
+void cw_syslog_send(cw_syslog_source_t source, cw_log_level_t level, const char *text,
+                    size_t n) {
+  if (!cw_syslog_on()) return;
+  char buf[CW_SYSLOG_MESSAGE + 1];
+  send_message(buf, cw_syslog_format(buf, CW_SYSLOG_MESSAGE, facility_code, program,
+                                     source, level, (int)getpid(), text, n));
+}
+
+static void send_lines(cw_log_level_t level, const char *text, size_t n) {
+  while (n) {
+    const char *lf = memchr(text, '\n', n);
+    size_t len = lf ? (size_t)(lf - text) : n;
+    if (len) cw_syslog_send(CW_SYSLOG_ERROR, level, text, len);
+    len += lf != NULL;
+    text += len;
+    n -= len;
+  }
+}
+
+void cw_syslog_send_block(cw_log_level_t level, const char *line, size_t n,
+                          const char *text, size_t text_len) {
+  if (!cw_syslog_on()) return;
+  if (!text_len || dial.type == SOCK_STREAM) {
+    cw_syslog_send(CW_SYSLOG_ERROR, level, line, n);
+    send_lines(level, text, text_len);
+    return;
+  }
+  char buf[CW_SYSLOG_MESSAGE + 1];
+  size_t len = cw_syslog_format(buf, CW_SYSLOG_MESSAGE, facility_code, program,
+                                CW_SYSLOG_ERROR, level, (int)getpid(), line, n);
+  while (text[text_len - 1] == '\n' && text_len > 1) text_len--;
+  text_len = CW_MIN(text_len, CW_SYSLOG_MESSAGE - CW_MIN(len + 1, CW_SYSLOG_MESSAGE));
+  if (text_len) {
+    buf[len++] = '\n';
+    memcpy(buf + len, text, text_len);
+  }
+  send_message(buf, len + text_len);
 }

@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "base/macros.h"
 
-enum { CW_SYSLOG_LINE = 2048 }; /* bytes of one message; the rest is cut off */
+enum { CW_SYSLOG_MESSAGE = 8 * 1024 }; /* bytes; the rest is cut off */
 
 typedef enum cw_syslog_source { CW_SYSLOG_ERROR, CW_SYSLOG_ACCESS } cw_syslog_source_t;
 
@@ -39,6 +39,12 @@ bool cw_syslog_on(void);
 /* Sends one line, without its newline. */
 void cw_syslog_send(cw_syslog_source_t source, cw_log_level_t level, const char *text,
                     size_t n);
+
+/* Sends an error log line with the lines of `text` under it: in one datagram, as Python
+ * does (a Unix socket's queue may hold ten), but one message for each on a stream,
+ * where newlines separate messages. */
+void cw_syslog_send_block(cw_log_level_t level, const char *line, size_t n,
+                          const char *text, size_t text_len);
 
 /* Writes one message to `buf`; returns its length, at most `size`. */
 size_t cw_syslog_format(char *buf, size_t size, int facility, const char *name,

@@ -228,6 +228,8 @@ void cw_access_log_put(cw_access_log_t *log, cw_access_t *a) {
 void cw_access_log_close(cw_access_log_t *log) {
   if (!log) return;
   cw_access_log_flush(log);
+  log->say_at = 0;
+  tell_of_lost(log);
   if (log->own_fd) close(log->fd);
   cw_access_format_free(&log->format);
   free(log->path);

@@ -175,16 +175,16 @@ static int check_reports(const cw_settings_t *s) {
   const char *metrics = cw_opt_str(s, CW_OPT_METRICS);
   if (cw_access_format_check(cw_opt_str(s, CW_OPT_ACCESS_LOG_FORMAT), err,
                              sizeof(err)) != 0) {
-    cw_complain("--access-logformat: %s", err);
+    cw_complain("%s", err);
     return -1;
   }
   if (cw_syslog_check(cw_opt_str(s, CW_OPT_SYSLOG_ADDR),
                       cw_opt_str(s, CW_OPT_SYSLOG_FACILITY), err, sizeof(err)) != 0) {
-    cw_complain("--log-syslog-to, --log-syslog-facility: %s", err);
+    cw_complain("%s", err);
     return -1;
   }
   if (statsd && cw_statsd_check(statsd, err, sizeof(err)) != 0) {
-    cw_complain("--statsd-host: %s", err);
+    cw_complain("%s", err);
     return -1;
   }
   if (metrics && metrics[0] != '/' && !strchr(metrics, ':')) {

@@ -47,6 +47,19 @@ def wait(environ, start_response):
     return text(start_response, "waited")
 
 
+@app.route("/wait-on")
+def wait_on(environ, start_response):
+    """Does not let itself be interrupted."""
+    import cwsgi
+
+    try:
+        wait_gate(environ["QUERY_STRING"])
+    except cwsgi.RequestTimeout:
+        mark("interrupted")
+        wait_gate(environ["QUERY_STRING"])
+    return text(start_response, "waited")
+
+
 @app.route("/stream")
 def stream(environ, start_response):
     """Begins its response, then takes its time."""

@@ -297,15 +297,18 @@ def test_two_workers_never_tear_a_line(serve, tmp_path):
     pipe.start_reading()
     clients = spread(server, 2, 10)
     at_once([threading.Thread(target=ask_many, args=(server, 1000, 50, c)) for c in clients])
-    wait_for(
-        lambda: pipe.data.count(b" GET / ") >= 20000, lambda: f"20000 lines, not {pipe.lines()}"
-    )
     server.stop()
     pipe.thread.join()
     said = [line for line in pipe.data.decode().splitlines() if "/pid" not in line]
-    assert len(said) == 20000
+    # A reader that gets no CPU for long enough costs lines, but never a part of one.
+    assert len(said) + dropped(server) == 20000
+    assert len(said) > 1000
     whole = re.compile(r"<<(\d+)> \[[^]]{26}\] x{150} GET / HTTP/1\.1>")
     assert len({whole.fullmatch(line).group(1) for line in said}) == 2
+
+
+def dropped(server):
+    return sum(map(int, re.findall(r"(\d+) access log lines dropped", server.log())))
 
 
 def test_a_full_pipe_holds_nobody_up(serve, tmp_path):
@@ -326,8 +329,7 @@ def test_a_full_pipe_holds_nobody_up(serve, tmp_path):
     wait_for(lambda: pipe.lines() > before, "a line again")
     server.stop()
     pipe.thread.join()
-    dropped = sum(map(int, re.findall(r"(\d+) access log lines dropped", server.log())))
-    assert dropped + pipe.lines() == 3001
+    assert dropped(server) + pipe.lines() == 3001
     assert all(re.fullmatch(r"GET / HTTP/1\.1x{200}", x) for x in pipe.data.decode().splitlines())
 
 

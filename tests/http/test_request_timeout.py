@@ -25,11 +25,13 @@ def test_a_stuck_request_is_answered(serve):
 def test_what_the_app_still_sends_is_lost(serve):
     server = serve("observed:app", "--request-timeout", "0.3", "--log-level", "debug")
     client = server.connect()
-    client.send(request("/wait?late"))
+    client.send(request("/wait-on?late"))
     assert client.response().status == 504
+    server.wait_marks("interrupted")
     server.open_gate("late")
-    server.wait_log("client left during GET /wait?late")
+    server.wait_log("client left during GET /wait-on?late")
     assert client.at_end()
+    assert server.get("/sleep?s=0.6").status == 504
     assert server.get("/").status == 200
 
 

@@ -109,6 +109,17 @@ static void syslog_survives_its_daemon(void **state) {
   cw_log(CW_LOG_WARNING, "one\ntwo");
   snprintf(wanted, sizeof(wanted), "<12>app.error: [%d] one?two", (int)getpid());
   got(fd, wanted);
+  cw_log_text(CW_LOG_ERROR, "Traceback\n  File\nE\n", 19, "failed");
+  snprintf(wanted, sizeof(wanted), "<11>app.error: [%d] failed\nTraceback\n  File\nE",
+           (int)getpid());
+  got(fd, wanted);
+  static char big[20000];
+  memset(big, 'x', sizeof(big));
+  cw_syslog_send_block(CW_LOG_ERROR, "l", 1, big, sizeof(big));
+  char part[CW_SYSLOG_MESSAGE + 10];
+  assert_int_equal(recv(fd, part, sizeof(part), MSG_DONTWAIT), CW_SYSLOG_MESSAGE);
+  cw_syslog_send_block(CW_LOG_ERROR, big, sizeof(big), "t", 1);
+  assert_int_equal(recv(fd, part, sizeof(part), MSG_DONTWAIT), CW_SYSLOG_MESSAGE);
   /* A full queue: dropped, not waited for. */
   for (int i = 0; i < 5000; i++) cw_syslog_send(CW_SYSLOG_ACCESS, CW_LOG_INFO, "x", 1);
   close(fd);
@@ -138,6 +149,11 @@ static void syslog_over_a_stream(void **state) {
   cw_syslog_send(CW_SYSLOG_ACCESS, CW_LOG_INFO, "2", 1);
   snprintf(wanted, sizeof(wanted), "<30>a.access: [%d] 1\n<30>a.access: [%d] 2\n",
            (int)getpid(), (int)getpid());
+  got(peer, wanted);
+  cw_syslog_send_block(CW_LOG_ERROR, "l", 1, "t1\n\nt2", 6);
+  snprintf(wanted, sizeof(wanted),
+           "<27>a.error: [%d] l\n<27>a.error: [%d] t1\n<27>a.error: [%d] t2\n",
+           (int)getpid(), (int)getpid(), (int)getpid());
   got(peer, wanted);
   for (int i = 0; i < 100000; i++)
     cw_syslog_send(CW_SYSLOG_ACCESS, CW_LOG_INFO, "x", 1);
@@ -221,6 +237,7 @@ static void statsd_over_udp(void **state) {
 static void error_log_files(void **state) {
   (void)state;
   char path[100], moved[100], text[400];
+  (void)cw_log_take_count(CW_LOG_ERROR); /* of other tests */
   snprintf(path, sizeof(path), "%s/error.log", dir);
   snprintf(moved, sizeof(moved), "%s/error.log.1", dir);
   assert_int_equal(cw_log_open("/no/such/folder/x", err, sizeof(err)), -1);
