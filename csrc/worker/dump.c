@@ -35,6 +35,7 @@ enum {
 };
 
 static int out = STDERR_FILENO;
+static bool with_c;
 static PyObject *abort_hook;
 static cw_event_t aborting;
 static atomic_int answers;
@@ -93,7 +94,7 @@ static void dump_c(void) {}
 static void dump(void) {
   put("Python stacks of all threads:\n");
   raise(SIGNAL_PYTHON);
-  dump_c();
+  if (with_c) dump_c();
 }
 
 static void on_dump(int sig) {
@@ -151,7 +152,7 @@ static CW_RAISES int prepare_hook(PyObject *hook) {
   return 0;
 }
 
-int cw_dump_init(int fd, PyObject *hook) {
+int cw_dump_init(int fd, bool c_stacks, PyObject *hook) {
   CW_ASSERT_GIL();
   out = fd;
   if (hook && prepare_hook(hook) < 0) return -1;
@@ -166,10 +167,13 @@ int cw_dump_init(int fd, PyObject *hook) {
   if (!r) return -1;
   Py_DECREF(r);
 #ifdef HAVE_BACKTRACE
-  /* The first call loads a library: not in a signal handler. */
-  void *frames[1];
-  (void)backtrace(frames, 1);
-  handle(SIGNAL_THREAD, on_thread);
+  if (c_stacks) {
+    /* The first call loads a library: not in a signal handler. */
+    void *frames[1];
+    (void)backtrace(frames, 1);
+    handle(SIGNAL_THREAD, on_thread);
+    with_c = true;
+  }
 #endif
   handle(CW_SIGNAL_DUMP, on_dump);
   handle(SIGABRT, on_abort);

@@ -5,11 +5,14 @@
 #ifndef CW_WORKER_DUMP_H
 #define CW_WORKER_DUMP_H
 
+#include <stdbool.h>
+
 #include "wsgi/python.h"
 
-/* Installs the signal handlers; output goes to `fd`. With a callable `hook` (else
+/* Installs the signal handlers; output goes to `fd`. C stacks, which cost every start a
+ * library, are written only with `c_stacks`. With a callable `hook` (else
  * NULL), SIGABRT has it called in a thread of its own before the process ends. Needs
  * the GIL, main thread; takes its own reference. */
-CW_RAISES int cw_dump_init(int fd, PyObject *hook);
+CW_RAISES int cw_dump_init(int fd, bool c_stacks, PyObject *hook);
 
 #endif

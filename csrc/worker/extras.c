@@ -111,7 +111,9 @@ int cw_extras_init_dump(const cw_settings_t *s) {
   PyObject *hook = cw_extras_have(s, "worker_abort")
                        ? PyObject_GetAttrString(hooks, "worker_abort")
                        : NULL;
-  int rc = PyErr_Occurred() ? -1 : cw_dump_init(cw_log_fd(), hook);
+  int rc = PyErr_Occurred()
+               ? -1
+               : cw_dump_init(cw_log_fd(), cw_opt_num(s, CW_OPT_TIMEOUT) > 0, hook);
   Py_XDECREF(hook);
   return rc;
 }
