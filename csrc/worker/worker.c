@@ -352,6 +352,7 @@ static int serve_loaded(const cw_settings_t *s, PyObject *first) {
   if (cw_wsgi_begin(&app, cw_opt_num(s, CW_OPT_THREADS) > 1, heritage->n_workers > 1) <
       0)
     return -1;
+  cw_wsgi_set_sendfile(cw_opt_num(s, CW_OPT_SENDFILE) != 0);
   if (cw_extras_start(s, first) < 0) {
     cw_wsgi_report("The start-up of the app failed");
     return EXIT_BOOT;

@@ -12,6 +12,7 @@ enum {
 PyObject *cw_client_disconnected;
 
 static PyObject *hooks; /* borrowed */
+static bool use_sendfile = true;
 static PyObject *k_close;
 
 /* One attempt to send, with the GIL released where it takes long. */
@@ -73,7 +74,7 @@ static int send_file(cw_req_t *req, PyObject *wrapper) {
   int fd, rc;
   int64_t offset, len, taken;
   /* After write() without a Content-Length the body is in chunks: no raw bytes. */
-  if (cw_resp_sent(req) && cw_resp_length(req) < 0) return 0;
+  if (!use_sendfile || (cw_resp_sent(req) && cw_resp_length(req) < 0)) return 0;
   rc = cw_file_wrapper_file(wrapper, &fd, &offset, &len);
   if (rc <= 0) return rc;
   Py_BEGIN_ALLOW_THREADS rc = cw_resp_write_file(req, fd, offset, len, &taken);
@@ -251,6 +252,10 @@ static void run(void *data, cw_req_t *req) {
 
 void cw_wsgi_set_hooks(PyObject *object) {
   hooks = object;
+}
+
+void cw_wsgi_set_sendfile(bool on) {
+  use_sendfile = on;
 }
 
 void cw_wsgi_report(const char *what) {

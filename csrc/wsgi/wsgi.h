@@ -22,7 +22,10 @@ CW_RAISES int cw_wsgi_begin(cw_app_t *app, bool multithread, bool multiprocess);
  * request. */
 CW_RAISES int cw_wsgi_mount(const char *prefix, PyObject *callable);
 
-/* All of them: a list of (prefix, callable). */
+/* Whether files of wsgi.file_wrapper are sent by sendfile(2); they are at first. */
+void cw_wsgi_set_sendfile(bool on);
+
+/* All mounts: a list of (prefix, callable). */
 CW_NEW PyObject *cw_wsgi_mounts(void);
 
 /* The object whose pre_request() and post_request() are called around each request

@@ -127,3 +127,21 @@ def test_no_early_hints_for_http_10(serve):
     server = serve("ops:app")
     response = server.request("/hints", version="1.0")
     assert (response.status, response.body) == (200, b"final")
+
+
+@pytest.mark.parametrize(
+    "options, env, reads",
+    [
+        ([], {}, False),
+        (["--no-sendfile"], {}, True),
+        ([], {"SENDFILE": "no"}, True),
+        (["--sendfile"], {"SENDFILE": "no"}, False),
+    ],
+)
+def test_no_sendfile(serve, options, env, reads):
+    """Files go by sendfile(2), or are read like any other iterable."""
+    server = serve("ops:app", *options, env=env)
+    with open(os.path.join(os.path.dirname(__file__), "..", "apps", "ops.py"), "rb") as file:
+        assert server.get("/file").body == file.read()
+    (position,) = server.wait_marks("read")
+    assert bool(int(position)) == reads
