@@ -13,6 +13,7 @@
 #include "base/board.h"
 #include "base/log.h"
 #include "base/modes.h"
+#include "base/schemes.h"
 #include "base/statsd.h"
 #include "base/syslog.h"
 #include "supervisor/granted.h"
@@ -173,6 +174,12 @@ static int check_reports(const cw_settings_t *s) {
   char err[256];
   const char *statsd = cw_opt_str(s, CW_OPT_STATSD_HOST);
   const char *metrics = cw_opt_str(s, CW_OPT_METRICS);
+  cw_schemes_t schemes;
+  if (cw_schemes_parse(&schemes, cw_opt_str(s, CW_OPT_SECURE_SCHEME_HEADERS), err,
+                       sizeof(err)) != 0) {
+    cw_complain("%s", err);
+    return -1;
+  }
   if (cw_access_format_check(cw_opt_str(s, CW_OPT_ACCESS_LOG_FORMAT), err,
                              sizeof(err)) != 0) {
     cw_complain("%s", err);

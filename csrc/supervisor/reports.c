@@ -48,7 +48,7 @@ int cw_reports_open(const cw_settings_t *s) {
       make_file(s, CW_OPT_ACCESSLOG, "--access-logfile") != 0)
     return -1;
   if (cw_log_open(cw_opt_str(s, CW_OPT_ERRORLOG), err, sizeof(err)) != 0) {
-    cw_complain("--error-logfile: %s", err);
+    cw_complain("%s", err);
     return -1;
   }
   return open_syslog(s);

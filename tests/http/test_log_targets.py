@@ -139,22 +139,3 @@ def test_statsd_host_that_does_not_exist(serve):
     server = serve("observed:app", "--statsd-host", "no.such.host.invalid:8125")
     assert server.get("/").status == 200
     server.wait_log("no statsd metrics: cannot look up no.such.host.invalid")
-
-
-def test_script_name_of_a_trusted_proxy(serve):
-    server = serve("observed:app", "--forwarded-allow-ips", "127.0.0.1")
-    asked = "/shop/environ?SCRIPT_NAME,PATH_INFO,RAW_URI,HTTP_SCRIPT_NAME,HTTP_PATH_INFO,HTTP_X_Y"
-    headers = [("SCRIPT_NAME", "/shop"), ("PATH_INFO", "/p"), ("X_Y", "1")]
-    said = server.get(asked, headers).body.decode().splitlines()
-    assert said == [
-        *("SCRIPT_NAME=/shop", "PATH_INFO=/environ", f"RAW_URI={asked}"),
-        *("HTTP_SCRIPT_NAME=/shop", "HTTP_PATH_INFO=/p", "HTTP_X_Y=None"),
-    ]
-    assert server.get("/environ?SCRIPT_NAME").body == b"SCRIPT_NAME="
-    assert server.get("/environ", [("SCRIPT_NAME", "/shop")]).status == 500
-
-
-def test_script_name_of_a_stranger(serve):
-    server = serve("observed:app", "--forwarded-allow-ips", "192.0.2.1")
-    said = server.get("/environ?SCRIPT_NAME,HTTP_SCRIPT_NAME", [("SCRIPT_NAME", "/shop")])
-    assert said.body == b"SCRIPT_NAME=\nHTTP_SCRIPT_NAME=None"

@@ -5,8 +5,8 @@ import re
 import signal
 
 import pytest
-from client import SLOW, request, wait_for
-from server import descriptors
+from client import SLOW, Client, request, wait_for
+from server import Port, UnixPath, descriptors
 
 SAMPLE = re.compile(r'([a-z_]+)(\{[a-z]+="[^"]*"\})? (-?[0-9.e+]+)')
 
@@ -54,6 +54,7 @@ def test_requests(serve):
     assert values["cwsgi_bytes_received_total"] > 5 * 30
     assert values["cwsgi_bytes_sent_total"] > 5 * 80
     assert values["cwsgi_workers"] == 1
+    assert values['cwsgi_worker_resident_bytes{worker="1"}'] > 1_000_000
     # The scrapes themselves are not counted.
     assert scrape(server)['cwsgi_requests_total{status="200"}'] == 4
 
@@ -110,6 +111,30 @@ def test_sums_over_workers_and_their_successors(serve):
 
 def total(values):
     return sum(n for name, n in values.items() if name.startswith("cwsgi_requests_total"))
+
+
+@pytest.mark.parametrize("unix", [False, True])
+def test_address_of_their_own(serve, tmp_path, unix):
+    where = UnixPath(tmp_path / "metrics") if unix else Port()
+    server = serve("observed:app", "--metrics", where, workers=2, threads=1)
+    assert server.get("/metrics").status == 404
+    asked = pids_asked(server, 2)
+    busy = server.connect()
+    busy.send(request("/wait?go"))
+    server.wait_marks("waiting")
+
+    def ask(path):
+        with Client(where.connect()) as client:
+            client.send(request(path))
+            return client.response()
+
+    wait_for(lambda: f'{{status="200"}} {asked}\n'.encode() in ask("/metrics").body, "all counted")
+    assert b"cwsgi_threads_busy 1\n" in ask("/metrics").body
+    assert ask("/").status == 404
+    server.open_gate("go")
+    assert busy.response().body == b"waited"
+    server.stop()
+    where.close()
 
 
 def test_access_log_lines_dropped(serve, tmp_path):

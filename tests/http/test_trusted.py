@@ -1,0 +1,39 @@
+"""What a trusted proxy may say beside addresses: its prefix, its fields, its scheme."""
+
+from server import APPS, run
+
+
+def test_script_name_of_a_trusted_proxy(serve):
+    server = serve("observed:app", "--forwarded-allow-ips", "127.0.0.1")
+    asked = "/shop/environ?SCRIPT_NAME,PATH_INFO,RAW_URI,HTTP_SCRIPT_NAME,HTTP_PATH_INFO,HTTP_X_Y"
+    headers = [("SCRIPT_NAME", "/shop"), ("PATH_INFO", "/p"), ("X_Y", "1")]
+    said = server.get(asked, headers).body.decode().splitlines()
+    assert said == [
+        *("SCRIPT_NAME=/shop", "PATH_INFO=/environ", f"RAW_URI={asked}"),
+        *("HTTP_SCRIPT_NAME=/shop", "HTTP_PATH_INFO=/p", "HTTP_X_Y=None"),
+    ]
+    assert server.get("/environ?SCRIPT_NAME").body == b"SCRIPT_NAME="
+    assert server.get("/environ", [("SCRIPT_NAME", "/shop")]).status == 500
+
+
+def test_script_name_of_a_stranger(serve):
+    server = serve("observed:app", "--forwarded-allow-ips", "192.0.2.1")
+    said = server.get("/environ?SCRIPT_NAME,HTTP_SCRIPT_NAME", [("SCRIPT_NAME", "/shop")])
+    assert said.body == b"SCRIPT_NAME=\nHTTP_SCRIPT_NAME=None"
+
+
+def test_chosen_scheme_headers(serve, tmp_path):
+    config = tmp_path / "conf.py"
+    config.write_text('secure_scheme_headers = {"X-SCHEME": "tls"}\n')
+    server = serve("observed:app", "-c", config)
+    asked = "/environ?wsgi.url_scheme"
+    assert server.get(asked, [("X-Scheme", "tls")]).body == b"wsgi.url_scheme=https"
+    assert server.get(asked, [("X-Forwarded-Proto", "https")]).body == b"wsgi.url_scheme=http"
+
+
+def test_wrong_scheme_headers_are_an_error(tmp_path):
+    config = tmp_path / "conf.py"
+    config.write_text('secure_scheme_headers = {"": "https"}\n')
+    done = run("-c", config, "-b", "127.0.0.1:0", "--chdir", APPS, "observed:app")
+    assert done.returncode == 1
+    assert "secure_scheme_headers" in done.stderr
