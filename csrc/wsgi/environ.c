@@ -329,6 +329,16 @@ PyObject *cw_wsgi_environ_template(void) {
   return PyDict_Copy(template);
 }
 
+/* Where the app is: what the proxy cut off, then the mount's prefix. */
+static CW_NEW PyObject *script_name(cw_span_t proxy, const cw_mount_t *mount) {
+  if (!mount) return latin1(proxy.p, proxy.len);
+  if (!proxy.len) return Py_NewRef(mount->script_name);
+  PyObject *first = latin1(proxy.p, proxy.len);
+  PyObject *whole = first ? PyUnicode_Concat(first, mount->script_name) : NULL;
+  Py_XDECREF(first);
+  return whole;
+}
+
 PyObject *cw_environ_new(const cw_head_t *h, PyObject *input, const cw_mount_t *mount) {
   CW_ASSERT_GIL();
   PyObject *env = PyDict_Copy(template);
@@ -346,13 +356,11 @@ PyObject *cw_environ_new(const cw_head_t *h, PyObject *input, const cw_mount_t *
       take(env, k_remote_addr, PyUnicode_FromString(h->peer_addr)) < 0 ||
       take(env, k_remote_port, PyUnicode_FromString(h->peer_port)) < 0)
     goto fail;
-  if (skip && PyDict_SetItem(env, k_script_name, mount->script_name) < 0) goto fail;
+  if ((skip || h->script_name.len) &&
+      take(env, k_script_name, script_name(h->script_name, skip ? mount : NULL)) < 0)
+    goto fail;
   if (h->scheme[4] && PyDict_SetItem(env, k_url_scheme, k_https) < 0) goto fail;
   if (h->proxy_family && add_proxy(env, h) < 0) goto fail;
-  if (h->script_name.len &&
-      set_constant(env, "SCRIPT_NAME", latin1(h->script_name.p, h->script_name.len)) <
-          0)
-    goto fail;
   stamp++;
   for (unsigned i = 0; i < h->n_fields; i++) {
     const cw_field_t *f = &h->fields[i];

@@ -16,6 +16,20 @@ def test_script_name_of_a_trusted_proxy(serve):
     assert server.get("/environ", [("SCRIPT_NAME", "/shop")]).status == 500
 
 
+def test_chosen_forwarder_headers(serve):
+    server = serve("observed:app", "--forwarder-headers", "X_Y")
+    asked = "/environ?SCRIPT_NAME,HTTP_SCRIPT_NAME,HTTP_X_Y"
+    said = server.get(asked, [("SCRIPT_NAME", "/shop"), ("X_Y", "1")])
+    assert said.body == b"SCRIPT_NAME=\nHTTP_SCRIPT_NAME=None\nHTTP_X_Y=1"
+
+
+def test_a_mount_behind_a_proxy_with_a_prefix(serve):
+    server = serve("hello:app", "--mount", "/shop=observed:app")
+    asked = "/base/shop/environ?SCRIPT_NAME,PATH_INFO"
+    said = server.get(asked, [("SCRIPT_NAME", "/base")])
+    assert said.body == b"SCRIPT_NAME=/base/shop\nPATH_INFO=/environ"
+
+
 def test_script_name_of_a_stranger(serve):
     server = serve("observed:app", "--forwarded-allow-ips", "192.0.2.1")
     said = server.get("/environ?SCRIPT_NAME,HTTP_SCRIPT_NAME", [("SCRIPT_NAME", "/shop")])
