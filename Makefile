@@ -13,7 +13,7 @@ PIP := $(BIN)/pip --disable-pip-version-check -q
 # The folders too: a file that was added or removed changes theirs.
 SOURCES := setup.py pyproject.toml tools/native.py $(wildcard csrc/* csrc/*/*.[ch] python/cwsgi/*.py*)
 
-.PHONY: docs crowd soak differential faults run build test test-one test-all lint unit pytest others format asan tsan fuzz bench leak clean
+.PHONY: docs operate crowd soak differential faults run build test test-one test-all lint unit pytest others format asan tsan fuzz bench leak clean
 .NOTPARALLEL:
 
 run: export PORT := $(PORT)
@@ -23,7 +23,7 @@ run: $(VENV)/.installed
 	@exec $(BIN)/cwsgi --chdir examples/flask main:app
 
 # Whatever is compiled for developers is compiled with warnings as errors.
-docs build test lint unit pytest others asan tsan faults fuzz bench leak soak crowd differential: export CWSGI_WERROR := 1
+docs build test lint unit pytest others asan tsan faults fuzz bench leak soak crowd operate differential: export CWSGI_WERROR := 1
 build: $(VENV)/.installed
 
 # make test T=tests/wsgi/test_environ.py::test_path, or T=tests/unit/test_buf.c
@@ -85,6 +85,10 @@ soak: $(VENV)/.installed
 crowd: $(VENV)/.installed
 	@tools/need.sh wrk
 	$(BIN)/python bench/crowd.py
+
+# What clients lose while the server is reloaded and its workers are killed.
+operate: $(VENV)/.tests
+	$(BIN)/python bench/operate.py
 
 # What cwsgi accepts, h11 must accept alike: make differential SECONDS=600
 differential: $(VENV)/.tests

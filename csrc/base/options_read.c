@@ -47,7 +47,7 @@ static bool next_flag(flag_t *f, size_t *row, const char **at) {
 
 /* The flag spelled `word`, or the only one that begins so (as argparse has it). */
 static bool find_flag(const char *word, size_t len, flag_t *out) {
-  flag_t f;
+  flag_t f = {0};
   size_t row = 0;
   unsigned matches = 0;
   for (const char *at = NULL; next_flag(&f, &row, &at);) {
@@ -84,7 +84,7 @@ static unsigned distance(cw_span_t a, cw_span_t b) {
 static void complain_unknown(cw_span_t word, char *err, size_t err_len) {
   cw_span_t best = {NULL, 0};
   unsigned best_distance = 4; /* further off is no help */
-  flag_t f;
+  flag_t f = {0};
   size_t row = 0;
   for (const char *at = NULL; next_flag(&f, &row, &at);) {
     unsigned d = f.id >= 0 && f.text.len > 2 ? distance(word, f.text) : UINT_MAX;
@@ -136,7 +136,7 @@ static int read_option(cw_settings_t *s, int argc, char **argv, int *i,
                        cw_source_t source, char *err, size_t err_len) {
   const char *value = NULL;
   cw_span_t word = {argv[*i], strlen(argv[*i])};
-  flag_t f;
+  flag_t f = {0};
   if (word.p[1] == '-') {
     const char *eq = strchr(word.p, '=');
     if (eq) word.len = (size_t)(eq - word.p), value = eq + 1;
