@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Request bodies as the running thread reads them. The loop's half, which fills the
- * buffer, is in conn.c. */
+/* Request bodies: the loop fills a buffer, the running thread empties it. */
 #include "http/http_internal.h"
 
 #include <string.h>
 #include <sys/socket.h>
+
+/* ---- the thread's half ---------------------------------------------------- */
 
 /* The client waits for this before it sends its body. Small, and nothing else is under
  * way on the socket, so it fits; if not, the client sends after its own time-out. */
@@ -63,4 +64,69 @@ ssize_t cw_body_take(cw_req_t *req, char *buf, size_t n, bool line) {
 int64_t cw_body_left(const cw_req_t *req) {
   if (req->head.content_length >= 0) return req->head.content_length - req->body.taken;
   return req->head.chunked ? -1 : 0;
+}
+
+/* ---- the loop's half ------------------------------------------------------ */
+
+/* Hands body bytes on. Returns false where they cannot be kept. */
+static bool deliver(cw_conn_t *c, cw_span_t data) {
+  cw_body_t *b = &c->req->body;
+  b->received += (int64_t)data.len;
+  c->moved += (uint32_t)data.len;
+  if (c->state == CW_CONN_SKIP) return b->received - b->taken <= CW_SKIP_MAX;
+  pthread_mutex_lock(&c->req->lock);
+  bool ok = cw_buf_append(&b->buf, data.p, data.len) == 0;
+  if (ok && c->state == CW_CONN_RUN && cw_buf_pending(&b->buf) >= CW_BODY_HIGH)
+    b->paused = true;
+  bool wake = ok && c->req->waiting;
+  pthread_mutex_unlock(&c->req->lock);
+  if (wake) cw_event_set(&c->req->event);
+  return ok;
+}
+
+static void complete(cw_req_t *req) {
+  pthread_mutex_lock(&req->lock);
+  req->body.complete = true;
+  bool wake = req->waiting;
+  pthread_mutex_unlock(&req->lock);
+  if (wake) cw_event_set(&req->event);
+}
+
+void cw_body_break(cw_req_t *req, int status) {
+  pthread_mutex_lock(&req->lock);
+  req->body.broken = true;
+  req->body.status = status;
+  bool wake = req->waiting;
+  pthread_mutex_unlock(&req->lock);
+  atomic_store(&req->attention, true);
+  if (wake) cw_event_set(&req->event);
+}
+
+static size_t feed_chunks(cw_conn_t *c, const char *p, size_t n, int *status) {
+  cw_body_t *b = &c->req->body;
+  int64_t limit = c->srv->limits.body;
+  size_t used = 0;
+  while (used < n && !cw_chunked_done(&b->chunked)) {
+    cw_span_t data;
+    ssize_t k = cw_chunked_next(&b->chunked, p + used, n - used, &data);
+    if (k < 0) return *status = 400, n;
+    used += (size_t)k;
+    /* The size line alone can tell. */
+    if (limit && b->received + (int64_t)(data.len + b->chunked.left) > limit)
+      return *status = 413, n;
+    if (data.len == 0) continue;
+    if (!deliver(c, data)) return *status = 503, n;
+  }
+  if (cw_chunked_done(&b->chunked)) complete(c->req);
+  return used;
+}
+
+size_t cw_body_feed(cw_conn_t *c, const char *p, size_t n, int *status) {
+  cw_body_t *b = &c->req->body;
+  if (c->req->head.chunked) return feed_chunks(c, p, n, status);
+  size_t run = (size_t)CW_MIN((int64_t)n, b->left);
+  b->left -= (int64_t)run;
+  if (!deliver(c, (cw_span_t){p, run})) return *status = 503, n;
+  if (b->left == 0) complete(c->req);
+  return run;
 }

@@ -202,22 +202,6 @@ static bool body_open(cw_conn_t *c) {
   return !b->complete && !b->broken;
 }
 
-/* Hands body bytes on. Returns false where they cannot be kept. */
-static bool deliver(cw_conn_t *c, cw_span_t data) {
-  cw_body_t *b = &c->req->body;
-  b->received += (int64_t)data.len;
-  c->moved += (uint32_t)data.len;
-  if (c->state == CW_CONN_SKIP) return b->received - b->taken <= CW_SKIP_MAX;
-  pthread_mutex_lock(&c->req->lock);
-  bool ok = cw_buf_append(&b->buf, data.p, data.len) == 0;
-  if (ok && c->state == CW_CONN_RUN && cw_buf_pending(&b->buf) >= CW_BODY_HIGH)
-    b->paused = true;
-  bool wake = ok && c->req->waiting;
-  pthread_mutex_unlock(&c->req->lock);
-  if (wake) cw_event_set(&c->req->event);
-  return ok;
-}
-
 /* The body cannot go on: the framing is broken (400), it is too long (413) or there is
  * no memory for it (503). */
 static void break_body(cw_conn_t *c, int status) {
@@ -226,49 +210,16 @@ static void break_body(cw_conn_t *c, int status) {
     c->state == CW_CONN_BODY ? refuse(c, status, (cw_span_t){NULL, 0}) : linger(c);
     return;
   }
-  pthread_mutex_lock(&c->req->lock);
-  c->req->body.broken = true;
-  c->req->body.status = status;
-  bool wake = c->req->waiting;
-  pthread_mutex_unlock(&c->req->lock);
-  atomic_store(&c->req->attention, true);
-  if (wake) cw_event_set(&c->req->event);
-}
-
-static void complete_body(cw_conn_t *c) {
-  cw_timer_stop(&c->timer);
-  pthread_mutex_lock(&c->req->lock);
-  c->req->body.complete = true;
-  bool wake = c->req->waiting;
-  pthread_mutex_unlock(&c->req->lock);
-  if (wake) cw_event_set(&c->req->event);
+  cw_body_break(c->req, status);
 }
 
 /* Feeds bytes to the open body. Returns how many were used; fewer than `n` only at the
  * body's end, or where the connection cannot go on (then all of them). */
 static size_t feed_body(cw_conn_t *c, const char *p, size_t n) {
-  cw_body_t *b = &c->req->body;
-  int64_t limit = c->srv->limits.body;
-  if (!c->req->head.chunked) {
-    size_t run = (size_t)CW_MIN((int64_t)n, b->left);
-    b->left -= (int64_t)run;
-    if (!deliver(c, (cw_span_t){p, run})) return break_body(c, 503), n;
-    if (b->left == 0) complete_body(c);
-    return run;
-  }
-  size_t used = 0;
-  while (used < n && !cw_chunked_done(&b->chunked)) {
-    cw_span_t data;
-    ssize_t k = cw_chunked_next(&b->chunked, p + used, n - used, &data);
-    if (k < 0) return break_body(c, 400), n;
-    used += (size_t)k;
-    /* The size line alone can tell. */
-    if (limit && b->received + (int64_t)(data.len + b->chunked.left) > limit)
-      return break_body(c, 413), n;
-    if (data.len == 0) continue;
-    if (!deliver(c, data)) return break_body(c, 503), n;
-  }
-  if (cw_chunked_done(&b->chunked)) complete_body(c);
+  int status = 0;
+  size_t used = cw_body_feed(c, p, n, &status);
+  if (status) return break_body(c, status), n;
+  if (c->req->body.complete) cw_timer_stop(&c->timer);
   return used;
 }
 

@@ -234,6 +234,14 @@ bool cw_peer_address(const struct sockaddr_storage *peer, cw_addr_t *addr,
 /* request.c: whether the calling thread may send the response's first byte. */
 bool cw_req_claim(cw_req_t *req);
 
+/* body.c: feeds received bytes to the open body of the connection's request. Returns
+ * how many were used, fewer than `n` only at the body's end. *status is set where the
+ * body cannot go on: the framing is broken (400), it is too long (413), there is no
+ * memory for it (503). Baton held. */
+size_t cw_body_feed(cw_conn_t *c, const char *p, size_t n, int *status);
+/* body.c: has a running thread learn that the body cannot go on. Baton held. */
+void cw_body_break(cw_req_t *req, int status);
+
 /* request.c */
 CW_MUSTCHECK cw_req_t *cw_req_new(cw_conn_t *c);
 void cw_req_free(cw_req_t *req);
