@@ -190,6 +190,7 @@ struct cw_server {
   cw_schemes_t schemes;    /* fields of trusted proxies that tell of https */
   atomic_bool draining;    /* set by the loop, read by threads that end a head */
   bool accept_paused;      /* out of descriptors */
+  bool accept_held;        /* another worker can take them sooner */
   atomic_bool accept_full; /* at the connection limit, and none is idle */
   bool gave_request;       /* to the host, in this turn */
   unsigned n_conns;

@@ -142,10 +142,16 @@ void cw_server_turn(cw_server_t *srv, bool wait) {
 
 static void poll_acceptors(cw_server_t *srv, bool on);
 
+/* Accepts again, unless there is another reason not to. */
+static void resume_accepting(cw_server_t *srv) {
+  if (!srv->accept_paused && !srv->accept_full && !srv->accept_held && !srv->draining)
+    poll_acceptors(srv, true);
+}
+
 static void on_accept_retry(uv_timer_t *timer) {
   cw_server_t *srv = timer->data;
   srv->accept_paused = false;
-  if (!srv->accept_full) poll_acceptors(srv, true);
+  resume_accepting(srv);
 }
 
 /* Closes the connection that has been idle longest. Returns false where none is idle.
@@ -163,7 +169,16 @@ static bool at_limit(const cw_server_t *srv) {
 void cw_server_made_room(cw_server_t *srv) {
   if (!srv->accept_full) return;
   atomic_store(&srv->accept_full, false);
-  if (!srv->accept_paused && !srv->draining) poll_acceptors(srv, true);
+  resume_accepting(srv);
+}
+
+void cw_server_hold_accept(cw_server_t *srv, bool hold) {
+  if (srv->accept_held == hold) return;
+  srv->accept_held = hold;
+  if (hold)
+    poll_acceptors(srv, false);
+  else
+    resume_accepting(srv);
 }
 
 /* Accepts up to `most` connections. Returns false when none is left. */

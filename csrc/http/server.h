@@ -98,6 +98,9 @@ void cw_server_reopen_logs(cw_server_t *srv);
 /* The calling thread is about to run the request. */
 void cw_req_started(cw_req_t *req);
 
+/* Stops accepting on the service's own addresses, for others to do it, or goes on. */
+void cw_server_hold_accept(cw_server_t *srv, bool hold);
+
 /* The host's own timers. */
 typedef enum cw_host_timer {
   CW_HOST_RETRY,

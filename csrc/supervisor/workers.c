@@ -97,6 +97,7 @@ static void start_worker(state_t *st) {
   atomic_store(&s->state, CW_WORKER_STARTING);
   atomic_store(&s->pid, 0);
   atomic_store(&s->wish, CW_WISH_NONE);
+  atomic_store(&s->busy, 0);
   atomic_store(&s->age, st->n_ages + 1);
   atomic_store(&s->beat, 0);
   atomic_store(&s->oldest, 0);

@@ -22,6 +22,7 @@
 enum {
   TICK_US = 1000,   /* a call longer than one to two of these loses the loop */
   RETRY_MS = 5,     /* how long waiting requests see no progress before a thread more */
+  SHARE_MS = 20,    /* how often a full worker looks for one that is not */
   SUSPECT_US = 200, /* a call this long is worth a look at whether it blocked */
   PROBES = 8,       /* calls that are looked at then */
   SCORE_MAX = 32,
@@ -67,6 +68,7 @@ struct cw_sched {
 
   cw_sched_watch_t watch;
   int64_t n_served;
+  bool busy; /* baton: as watch.busy() was told last */
 
   pthread_t caller; /* tells threads that their request is overdue */
   bool has_caller, calling;
@@ -342,6 +344,18 @@ static void turn(cw_sched_t *s) {
   if (cw_server_connections(s->srv) == 0) finish(s);
 }
 
+/* ---- sharing with other workers ------------------------------------------- */
+
+/* New connections are better off with another worker while all threads here are taken.
+ * Returns whether that has to be looked at again soon. Baton held. */
+static bool share_work(cw_sched_t *s, bool all) {
+  if (!s->watch.busy || (!all && !s->busy)) return false;
+  s->busy = all;
+  bool hold = s->watch.busy(s->watch.data, all) && all;
+  cw_server_hold_accept(s->srv, hold);
+  return all;
+}
+
 /* ---- signs of life -------------------------------------------------------- */
 
 static void on_beat(void *data) {
@@ -388,6 +402,8 @@ static void work(thread_t *t) {
     }
     s->baton = true;
     pthread_mutex_unlock(&s->lock);
+    /* This thread has no call to run: not all are taken, whatever the keeper saw. */
+    if (CW_UNLIKELY(s->busy)) share_work(s, false);
     turn(s);
     pthread_mutex_lock(&s->lock);
     s->baton = false;
@@ -425,6 +441,7 @@ static void keep(cw_sched_t *s) {
      */
     bool give_up = s->score == 0 && (woke || (progressed && s->n_fresh > 0));
     bool retry = s->n_ready && (s->parked || s->n_threads < s->max_threads);
+    bool all = s->n_app == s->max_threads;
     if (s->finished || give_up) {
       s->baton = false;
       if (!s->finished) start_tick_locked(s);
@@ -432,7 +449,12 @@ static void keep(cw_sched_t *s) {
       return;
     }
     pthread_mutex_unlock(&s->lock);
-    cw_server_timer(s->srv, CW_HOST_RETRY, retry ? RETRY_MS : -1, on_retry, s);
+    bool again = share_work(s, all);
+    cw_server_timer(s->srv, CW_HOST_RETRY,
+                    retry   ? RETRY_MS
+                    : again ? SHARE_MS
+                            : -1,
+                    on_retry, s);
     turn(s);
   }
 }

@@ -217,6 +217,20 @@ static void on_served(void *data) {
   wish(CW_WISH_MAX_REQUESTS);
 }
 
+/* Whether another worker accepts and has a thread to spare. */
+static bool on_busy(void *data, bool all) {
+  (void)data;
+  atomic_store(&own->busy, all);
+  int used = atomic_load(&board->used);
+  for (int i = 0; all && i < used; i++) {
+    const cw_slot_t *slot = &board->slots[i];
+    if (slot != own && atomic_load(&slot->state) == CW_WORKER_READY &&
+        !atomic_load(&slot->busy))
+      return true;
+  }
+  return false;
+}
+
 static void on_beat(void *data, int64_t oldest) {
   (void)data;
   atomic_store(&own->beat, atomic_load(&board->watch_ms));
@@ -240,6 +254,7 @@ static void set_watch(cw_sched_t *sched, const cw_settings_t *s) {
   cw_sched_watch_t watch = {.running = own->running,
                             .max_requests = request_limit(s),
                             .served = on_served,
+                            .busy = on_busy,
                             .timeout = timeout};
   if (timeout > 0) {
     watch.time = &board->watch_ms;

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 from client import request, wait_for
+from ops import wait_workers
 from server import run
 
 
@@ -145,3 +146,47 @@ def test_no_sendfile(serve, options, env, reads):
         assert server.get("/file").body == file.read()
     (position,) = server.wait_marks("read")
     assert bool(int(position)) == reads
+
+
+def test_a_full_worker_leaves_connections_to_others(serve):
+    """With every thread of one worker taken, whoever connects is served by the other."""
+    server = serve("ops:app", threads=1, workers=2)
+    wait_workers(server, 2)
+    server.wait_marks("imported", 2)
+    busy = server.connect()
+    busy.send(request("/wait"))
+    (stuck,) = server.wait_marks("waiting")
+    served = set()
+    for _ in range(60):
+        with server.connect() as client:
+            client.send(request("/who"))
+            served.add(str(json.loads(client.response().body)["pid"]))
+    assert served and stuck not in served
+    server.open_gate("wait")
+    assert busy.response().body == b"waited"
+
+    def both():
+        served.add(str(who(server, "/who")["pid"]))
+        return stuck in served
+
+    wait_for(both, "the first to take connections again")
+
+
+def test_with_all_workers_full_connections_are_taken(serve):
+    """Health checks do not need a thread."""
+    server = serve("ops:app", "--health", "/healthz", threads=1, workers=2)
+    wait_workers(server, 2)
+    server.wait_marks("imported", 2)
+    clients = []
+    for count in (1, 2):
+        clients.append(server.connect())
+        clients[-1].send(request("/wait"))
+        server.wait_marks("waiting", count)
+    for _ in range(10):
+        assert server.get("/healthz").status == 200
+    late = server.connect()
+    late.send(request("/who"))
+    server.open_gate("wait")
+    assert late.response().status == 200
+    for client in clients:
+        assert client.response().body == b"waited"
