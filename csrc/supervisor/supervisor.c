@@ -90,14 +90,14 @@ static void keep_stray(state_t *st, pid_t pid, int status, const struct rusage *
 }
 
 static void on_child_end(state_t *st, pid_t pid, int status, const struct rusage *ru) {
-  generation_t *with[4];
-  int n = cw_zygotes(st, with, CW_ARRAY_LEN(with));
-  for (int i = 0; i < n; i++) cw_zygote_on_message(st, with[i]);
+  cw_zygotes_on_message(st);
   for (int i = 0; i < CW_MAX_WORKERS; i++)
     if (st->workers[i].pid == pid) {
       cw_workers_on_end(st, i, status, ru);
       return;
     }
+  generation_t *with[2];
+  int n = cw_zygotes(st, with, CW_ARRAY_LEN(with));
   for (int i = 0; i < n; i++)
     if (with[i]->zygote.pid == pid) {
       cw_zygote_on_end(st, with[i], status);
@@ -227,7 +227,7 @@ static int watch(state_t *st) {
     wait = sooner(sooner(wait, cw_watch(st)), watch_parent(st));
     struct pollfd fds[8] = {{.fd = st->signal_fd, .events = POLLIN},
                             {.fd = st->notify[0], .events = POLLIN}};
-    generation_t *with[4];
+    generation_t *with[2];
     int n = cw_zygotes(st, with, CW_ARRAY_LEN(with));
     for (int i = 0; i < n; i++)
       fds[2 + i] = (struct pollfd){.fd = with[i]->zygote.fd, .events = POLLIN};
@@ -239,8 +239,7 @@ static int watch(state_t *st) {
       cw_stop(st, true);
     }
     /* A worker that became ready and died: be told in this order. */
-    n = cw_zygotes(st, with, CW_ARRAY_LEN(with));
-    for (int i = 0; i < n; i++) cw_zygote_on_message(st, with[i]);
+    cw_zygotes_on_message(st);
     cw_workers_on_notify(st);
     read_signals(st);
     reap(st);

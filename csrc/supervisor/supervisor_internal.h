@@ -137,8 +137,8 @@ bool cw_zygote_wanted(const generation_t *gen);
 /* Starts it if need be; asks a ready one for a worker. Returns 0, or -1 where it has to
  * be waited for. */
 int cw_zygote_ask(state_t *st, generation_t *gen, int slot);
-/* Its answer: a worker's id, or that it is ready. */
-void cw_zygote_on_message(state_t *st, generation_t *gen);
+/* Reads what all of them have to say. May end generations. */
+void cw_zygotes_on_message(state_t *st);
 void cw_zygote_on_end(state_t *st, generation_t *gen, int status);
 void cw_zygote_end(state_t *st, generation_t *gen);
 /* Calls `fn` for every generation that has one. */

@@ -98,7 +98,9 @@ static void on_forked(state_t *st, int slot, pid_t pid) {
   take_stray(st, slot, pid);
 }
 
-void cw_zygote_on_message(state_t *st, generation_t *gen) {
+/* Its answers: workers' ids, and that it is ready. The worker that is named may have
+ * ended already, and its generation with it: `gen` is the caller's to hold. */
+static void read_answers(state_t *st, generation_t *gen) {
   cw_zygote_message_t m;
   while (gen->zygote.fd >= 0 &&
          recv(gen->zygote.fd, &m, sizeof(m), 0) == (ssize_t)sizeof(m)) {
@@ -109,9 +111,16 @@ void cw_zygote_on_message(state_t *st, generation_t *gen) {
   }
 }
 
+void cw_zygotes_on_message(state_t *st) {
+  generation_t *with[2];
+  int n = cw_zygotes(st, with, CW_ARRAY_LEN(with));
+  for (int i = 0; i < n; i++) cw_generation_ref(with[i]);
+  for (int i = 0; i < n; i++) read_answers(st, with[i]);
+  for (int i = 0; i < n; i++) cw_generation_unref(st, with[i]);
+}
+
 void cw_zygote_on_end(state_t *st, generation_t *gen, int status) {
   zygote_t *z = &gen->zygote;
-  cw_zygote_on_message(st, gen);
   close(z->fd);
   z->fd = -1;
   z->pid = 0;
@@ -140,9 +149,10 @@ static void await_answers(state_t *st, generation_t *gen) {
   for (int i = 0; i < CW_MAX_WORKERS; i++) {
     struct pollfd p = {.fd = gen->zygote.fd, .events = POLLIN};
     if (st->workers[i].gen != gen || !st->workers[i].asked) continue;
-    while (st->workers[i].asked && poll(&p, 1, PATIENCE_MS) > 0 &&
-           !(p.revents & (POLLHUP | POLLERR)))
-      cw_zygote_on_message(st, gen);
+    while (st->workers[i].asked && poll(&p, 1, PATIENCE_MS) > 0) {
+      read_answers(st, gen);
+      if (p.revents & (POLLHUP | POLLERR)) break;
+    }
     if (st->workers[i].asked) on_forked(st, i, -1);
   }
 }
