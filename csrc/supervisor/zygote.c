@@ -30,11 +30,10 @@ int cw_zygotes(state_t *st, generation_t **out, int max) {
 static int start(state_t *st, generation_t *gen) {
   zygote_t *z = &gen->zygote;
   int fds[2];
-  if (cw_now_us() < z->next) {
-    st->next = CW_MAX(st->next, z->next);
-    return -1;
-  }
-  z->next = cw_now_us() + RETRY_US;
+  /* Also for when this start fails: nothing else would have it tried again. */
+  st->next = CW_MAX(st->next, z->next);
+  if (cw_now_us() < z->next) return -1;
+  st->next = z->next = cw_now_us() + RETRY_US;
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0) {
     cw_log(CW_LOG_ERROR, "cannot start the preloading process: %s", strerror(errno));
@@ -52,6 +51,7 @@ static int start(state_t *st, generation_t *gen) {
   }
   z->pid = pid;
   z->ready = false;
+  st->next = 0;
   cw_log(CW_LOG_INFO, "Preloading the app in pid: %d", (int)pid);
   return 0;
 }

@@ -1,9 +1,12 @@
 """Where things happen at the wrong moment: deaths, signals and reloads that meet."""
 
+import os
+import resource
 import signal
 
 from client import wait_for
-from ops import wait_workers, worker_pids
+from ops import titled, wait_workers, worker_pids
+from server import descriptors
 
 
 # ---- --preload ----
@@ -21,3 +24,19 @@ def test_a_worker_that_dies_before_it_is_named(serve):
     (server.state / "startup-fails").unlink()
     server.send_signal(signal.SIGHUP)
     wait_workers(server, 1, without=old)
+
+
+def test_no_descriptors_for_the_preloading_process(serve):
+    """It is started again as soon as there are some."""
+    server = serve("ops:app", "--preload")
+    (old,) = wait_workers(server, 1)
+    (zygote,) = titled(server, "preload")
+    used = len(descriptors(server.pid))
+    before = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (used - 1, before[1]))
+    zygote.kill()
+    server.wait_log("the preloading process ended")
+    os.kill(old, signal.SIGKILL)
+    server.wait_log("cannot start the preloading process")
+    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, before)
+    wait_workers(server, 1, without=[old])
