@@ -161,10 +161,11 @@ static int set_paths(const cw_settings_t *s) {
 }
 
 /* Descriptors that the app's own child processes must not get. */
-static void keep_private(const cw_heritage_t *h) {
+static void keep_private(const cw_heritage_t *h, int slot) {
   for (int i = 0; i < h->n_listeners; i++)
     fcntl(h->listeners[i].fd, F_SETFD, FD_CLOEXEC);
   fcntl(h->notify_fd, F_SETFD, FD_CLOEXEC);
+  if (slot == CW_SLOT_ZYGOTE) fcntl(h->zygote_fd, F_SETFD, FD_CLOEXEC);
 }
 
 /* ---- applications --------------------------------------------------------- */
@@ -331,7 +332,7 @@ static void open_logs(const cw_settings_t *s) {
 }
 
 /* What comes before the app's import, in a worker and in a zygote. */
-static CW_RAISES int begin(cw_settings_t *s) {
+static CW_RAISES int begin(cw_settings_t *s, int slot) {
   if (cw_settings_init(s) != 0 ||
       cw_settings_unpack(s, (const char *)heritage + heritage->settings_off,
                          heritage->settings_len) != 0) {
@@ -342,7 +343,7 @@ static CW_RAISES int begin(cw_settings_t *s) {
   open_logs(s);
   grace_ms = cw_opt_num(s, CW_OPT_GRACEFUL_TIMEOUT);
   install_signals();
-  keep_private(heritage);
+  keep_private(heritage, slot);
   mallopt(M_ARENA_MAX, 2);
   if (set_argv(heritage) < 0 || set_paths(s) < 0) return -1;
   return cw_extras_begin(s);
@@ -380,7 +381,7 @@ static int serve_loaded(const cw_settings_t *s, PyObject *first) {
 static int run(int slot) {
   cw_settings_t s;
   PyObject *first = NULL;
-  if (begin(&s) < 0) return -1;
+  if (begin(&s, slot) < 0) return -1;
   if (slot >= 0 && become(&s, slot) < 0) return -1;
   if (slot == CW_SLOT_ZYGOTE) cw_title_set("cwsgi: preloaded app");
   int code = load_all(&s, &first);

@@ -4,6 +4,7 @@ import os
 import resource
 import signal
 
+import pytest
 from client import wait_for
 from ops import titled, wait_workers, worker_pids
 from server import descriptors
@@ -40,3 +41,11 @@ def test_no_descriptors_for_the_preloading_process(serve):
     server.wait_log("cannot start the preloading process")
     resource.prlimit(server.pid, resource.RLIMIT_NOFILE, before)
     wait_workers(server, 1, without=[old])
+
+
+@pytest.mark.parametrize("options", [[], ["--preload"]])
+def test_programs_started_at_import_get_no_descriptors(serve, door, options):
+    env = {"EDGES": "descriptors", "CWSGI_DOOR": door}
+    server = serve("edges:app", *options, env=env)
+    # 3 is the listing's own.
+    assert server.wait_marks("descriptors") == ["0 1 2 3"]
