@@ -378,6 +378,13 @@ static int serve_loaded(const cw_settings_t *s, PyObject *first) {
   return code;
 }
 
+/* Python waits at its end for the app's threads and functions. A worker is killed where
+ * that takes too long; nobody watches a zygote that is done. */
+static void limit_end(void) {
+  signal(SIGALRM, SIG_DFL);
+  alarm((unsigned)CW_MAX(grace_ms / 1000, (int64_t)1));
+}
+
 static int run(int slot) {
   cw_settings_t s;
   PyObject *first = NULL;
@@ -388,7 +395,10 @@ static int run(int slot) {
   if (code == 0 && cw_extras_loaded(first) < 0) return -1;
   if (code == 0 && slot == CW_SLOT_ZYGOTE) {
     slot = cw_zygote_serve(heritage);
-    if (slot == CW_SLOT_ZYGOTE) return 0;
+    if (slot == CW_SLOT_ZYGOTE) {
+      limit_end();
+      return 0;
+    }
     if (slot < 0 || become(&s, slot) < 0) return -1;
   }
   if (code == 0 && slot >= 0) code = serve_loaded(&s, first);

@@ -43,6 +43,16 @@ def test_no_descriptors_for_the_preloading_process(serve):
     wait_workers(server, 1, without=[old])
 
 
+def test_threads_of_the_app_do_not_keep_old_preloading_processes(serve):
+    options = ["--preload", "--graceful-timeout", "1"]
+    server = serve("edges:app", *options, env={"EDGES": "thread"})
+    for _ in range(2):
+        old = wait_workers(server, 1)
+        server.send_signal(signal.SIGHUP)
+        wait_workers(server, 1, without=old)
+    wait_for(lambda: len(titled(server, "preload")) == 1, "the old ones to end")
+
+
 @pytest.mark.parametrize("options", [[], ["--preload"]])
 def test_programs_started_at_import_get_no_descriptors(serve, door, options):
     env = {"EDGES": "descriptors", "CWSGI_DOOR": door}
