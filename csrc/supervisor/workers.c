@@ -242,7 +242,7 @@ void cw_workers_on_end(state_t *st, int slot, int status, const struct rusage *r
     if (!was_ready && gen == st->gen && !gen->proven && WIFEXITED(status))
       on_failed_start(st, status);
     else if (!told)
-      back_off(st, failed && served < STEADY_US);
+      back_off(st, (failed || !was_ready) && served < STEADY_US);
   }
   cw_generation_unref(st, gen);
 }

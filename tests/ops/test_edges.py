@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import time
 
 import pytest
 from client import wait_for
@@ -59,3 +60,19 @@ def test_programs_started_at_import_get_no_descriptors(serve, door, options):
     server = serve("edges:app", *options, env=env)
     # 3 is the listing's own.
     assert server.wait_marks("descriptors") == ["0 1 2 3"]
+
+
+# ---- ends ----
+
+
+def test_workers_that_leave_at_import_are_not_started_in_a_hurry(serve):
+    server = serve("edges:app")
+    (old,) = wait_workers(server, 1)
+    (server.state / "exit-at-import").touch()
+    os.kill(old, signal.SIGKILL)
+    server.wait_marks("imported", 3)
+    time.sleep(1)
+    assert len(server.marks("imported")) < 12
+    (server.state / "exit-at-import").unlink()
+    server.wait_ready()
+    wait_for(lambda: server.get("/who").status == 200, "service")
