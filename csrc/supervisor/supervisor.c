@@ -35,6 +35,7 @@ static const cw_settings_t *settings_of(const state_t *st) {
 
 static void stop_now(state_t *st) {
   int64_t grace = cw_opt_num(settings_of(st), CW_OPT_GRACEFUL_TIMEOUT) * MS;
+  st->stopping = true;
   st->drain_until = 0;
   st->deadline = cw_now_us() + (st->quick ? QUICK_US : grace + KILL_MARGIN_US);
   bool others = st->upgrade.child || st->upgrade.parent;
@@ -47,15 +48,18 @@ static void stop_now(state_t *st) {
   cw_workers_signal(st, st->quick ? SIGQUIT : SIGTERM);
 }
 
+/* During the drain delay nothing has stopped yet: workers that die are replaced. */
+static bool is_ending(const state_t *st) {
+  return st->stopping || st->drain_until;
+}
+
 void cw_stop(state_t *st, bool quick) {
-  if (st->stopping && (st->quick || !quick)) return;
-  bool first = !st->stopping;
+  if (is_ending(st) && (st->quick || !quick)) return;
   int64_t delay = cw_opt_num(settings_of(st), CW_OPT_DRAIN_DELAY) * MS;
-  if (first) {
+  if (!is_ending(st)) {
     cw_log(CW_LOG_INFO, "Shutting down%s", quick ? " quickly" : "");
     cw_sd_notify("STOPPING=1");
   }
-  st->stopping = true;
   st->quick = quick;
   atomic_store(&st->board->draining, 1);
   if (quick || delay == 0 || !st->serving) {
@@ -67,11 +71,16 @@ void cw_stop(state_t *st, bool quick) {
   st->drain_until = cw_now_us() + delay;
 }
 
+/* Ends the drain delay when it is time. Returns us until then, or -1. */
+static int64_t drain_due(state_t *st) {
+  int64_t now = cw_now_us();
+  if (st->drain_until && now >= st->drain_until) stop_now(st);
+  return st->drain_until ? st->drain_until - now : -1;
+}
+
 /* What the stop waits for. Returns us until it wants to be called again, or -1. */
 static int64_t stop_due(state_t *st) {
   int64_t now = cw_now_us();
-  if (st->drain_until && now >= st->drain_until) stop_now(st);
-  if (st->drain_until) return st->drain_until - now;
   if (now >= st->deadline) {
     cw_workers_kill_all(st);
     st->deadline = INT64_MAX;
@@ -167,7 +176,7 @@ static void on_signal(state_t *st, int sig) {
       return;
     default: break;
   }
-  if (st->stopping) return;
+  if (is_ending(st)) return;
   switch (sig) {
     case SIGHUP: cw_reload(st); break;
     case SIGUSR2: cw_upgrade(st); break;
@@ -215,12 +224,13 @@ static int64_t sooner(int64_t a, int64_t b) {
 }
 
 static bool done(const state_t *st) {
-  return st->stopping && !st->drain_until && !cw_workers_alive(st);
+  return st->stopping && !cw_workers_alive(st);
 }
 
 static int watch(state_t *st) {
   for (;;) {
-    int64_t wait = st->stopping ? stop_due(st) : cw_workers_reconcile(st);
+    int64_t wait = drain_due(st);
+    wait = st->stopping ? stop_due(st) : sooner(wait, cw_workers_reconcile(st));
     /* The reconciliation may have found that there is nothing to serve. */
     if (done(st)) return st->exit_code;
     cw_reports_workers(settings_of(st), cw_workers_count(st));

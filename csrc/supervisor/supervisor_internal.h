@@ -80,7 +80,7 @@ typedef struct state {
   int failures;   /* failed starts in a row */
   int64_t next;   /* no worker is started before, us */
   bool stopping, quick;
-  int64_t drain_until; /* of --drain-delay, us; 0: not */
+  int64_t drain_until; /* of --drain-delay, before `stopping`, us; 0: not */
   int64_t deadline;    /* of the stop, us */
   int exit_code;
   sigset_t old_mask;

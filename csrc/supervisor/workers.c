@@ -311,7 +311,7 @@ void cw_workers_on_notify(state_t *st) {
     st->failures = 0;
     if (!w->gen->proven && !st->stopping && w->gen == st->gen) prove(st, w);
   }
-  if (reload && !st->stopping) cw_reload(st);
+  if (reload && !st->stopping && !st->drain_until) cw_reload(st);
 }
 
 /* ---- what is wanted ------------------------------------------------------- */

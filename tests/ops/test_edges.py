@@ -76,3 +76,17 @@ def test_workers_that_leave_at_import_are_not_started_in_a_hurry(serve):
     (server.state / "exit-at-import").unlink()
     server.wait_ready()
     wait_for(lambda: server.get("/who").status == 200, "service")
+
+
+def test_a_worker_that_dies_during_the_drain_delay_is_replaced(serve):
+    """Balancers still send requests."""
+    server = serve("ops:app", "--drain-delay", "60")
+    (old,) = wait_workers(server, 1)
+    server.send_signal(signal.SIGTERM)
+    server.wait_log("Still accepting")
+    os.kill(old, signal.SIGKILL)
+    wait_workers(server, 1, without=[old])
+    assert server.get("/who").status == 200
+    server.send_signal(signal.SIGHUP)  # Too late for that.
+    assert server.stop(signal.SIGINT, timeout=5) == 0
+    assert "Reload" not in server.log()
