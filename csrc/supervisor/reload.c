@@ -24,11 +24,18 @@ static void notify_reloading(void) {
   cw_sd_notify(text);
 }
 
-/* A generation that never served goes without ceremony. */
+/* A generation that never served goes without ceremony: all is as it was before. */
 static void drop_unproven(state_t *st) {
   generation_t *failed = st->gen;
+  int before = st->want;
   st->gen = st->fallback;
   st->fallback = NULL;
+  st->want = st->gen->want;
+  st->automatic = st->gen->automatic;
+  atomic_store(&st->board->workers, st->want);
+  cw_enter_dir(st, &st->gen->settings);
+  if (cw_reports_open(&st->gen->settings) != 0)
+    cw_log(CW_LOG_ERROR, "logs go on where they went");
   cw_zygote_end(st, failed);
   for (int i = 0; i < CW_MAX_WORKERS; i++) {
     worker_t *w = &st->workers[i];
@@ -37,14 +44,13 @@ static void drop_unproven(state_t *st) {
     kill(w->pid, SIGKILL);
   }
   cw_generation_unref(st, failed);
+  if (before != st->want)
+    cw_hooks_call(st, "nworkers_changed", "%d %d", st->want, before);
 }
 
 void cw_reload_failed(state_t *st, const char *why) {
-  cw_log(CW_LOG_ERROR, "Reload failed: %s; the old workers go on serving", why);
   drop_unproven(st);
-  cw_enter_dir(st, &st->gen->settings);
-  st->want = (int)cw_opt_num(&st->gen->settings, CW_OPT_WORKERS);
-  atomic_store(&st->board->workers, st->want);
+  cw_log(CW_LOG_ERROR, "Reload failed: %s; the old workers go on serving", why);
   st->next = 0;
   st->failures = 0;
   cw_sd_notify("READY=1");
@@ -85,7 +91,8 @@ void cw_reload(state_t *st) {
   }
   if (cw_reports_open(&gen->settings) != 0)
     cw_log(CW_LOG_ERROR, "logs go on where they went");
-  int before = st->want;
+  int before = st->gen->want = st->want;
+  st->gen->automatic = st->automatic;
   st->automatic = automatic;
   st->want = (int)cw_opt_num(&gen->settings, CW_OPT_WORKERS);
   atomic_store(&st->board->workers, st->want);

@@ -44,6 +44,8 @@ typedef struct generation {
   int h_fd;
   size_t h_size;
   bool proven; /* a worker of it has been ready */
+  int want;    /* workers, when a reload began; for its failure */
+  bool automatic;
   zygote_t zygote;
 } generation_t;
 

@@ -90,3 +90,53 @@ def test_a_worker_that_dies_during_the_drain_delay_is_replaced(serve):
     server.send_signal(signal.SIGHUP)  # Too late for that.
     assert server.stop(signal.SIGINT, timeout=5) == 0
     assert "Reload" not in server.log()
+
+
+# ---- reloads ----
+
+
+def test_a_failed_reload_keeps_the_number_of_workers(serve):
+    server = serve("ops:app", workers=1)
+    wait_workers(server, 1)
+    server.send_signal(signal.SIGTTIN)
+    old = wait_workers(server, 2)
+    server.wait_marks("imported", 2)
+    (server.state / "version").write_text("broken")
+    server.send_signal(signal.SIGHUP)
+    server.wait_log("Reload failed")
+    time.sleep(0.3)
+    assert worker_pids(server) == old
+
+
+def test_a_reload_given_up_for_a_broken_file(serve, tmp_path):
+    """What the one wanted that never served is forgotten."""
+    conf = tmp_path / "a.conf.py"
+    conf.write_text("workers = 1\n")
+    server = serve("slow_import:app", "-c", conf, workers=None, wait=False)
+    server.open_gate("import")
+    server.wait_ready()
+    old = wait_workers(server, 1)
+    (server.state / "gate-import").unlink()
+    conf.write_text("workers = 3\n")
+    server.send_signal(signal.SIGHUP)
+    wait_for(lambda: len(worker_pids(server)) == 2, "a new worker")
+    conf.write_text("workers = nonsense\n")
+    server.send_signal(signal.SIGHUP)
+    server.wait_log("Reload failed")
+    server.open_gate("import")
+    time.sleep(0.5)
+    assert worker_pids(server) == old
+
+
+def test_a_failed_reload_keeps_the_log(serve, tmp_path):
+    conf, first, second = tmp_path / "a.conf.py", tmp_path / "first", tmp_path / "second"
+    conf.write_text(f"errorlog = {str(first)!r}\n")
+    server = serve("ops:app", "-c", conf)
+    wait_workers(server, 1)
+    conf.write_text(f"errorlog = {str(second)!r}\n")
+    (server.state / "version").write_text("broken")
+    server.send_signal(signal.SIGHUP)
+    wait_for(lambda: "Reload failed" in first.read_text(), "the failure")
+    assert "this version is broken" in second.read_text()
+    server.send_signal(signal.SIGTTIN)
+    wait_for(lambda: "ttin" in first.read_text(), "the old log to go on")
