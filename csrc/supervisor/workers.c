@@ -261,6 +261,7 @@ static void fit_to_memory(state_t *st, pid_t pid) {
          "granted",
          (int)fit, st->want, (long long)(one >> 20), (long long)(limit >> 20));
   st->want = (int)fit;
+  atomic_store(&st->board->workers, st->want);
 }
 
 static void say_ready(state_t *st) {
@@ -272,11 +273,10 @@ static void say_ready(state_t *st) {
 /* A generation has shown that it works. */
 static void prove(state_t *st, worker_t *w) {
   w->gen->proven = true;
+  fit_to_memory(st, w->pid);
   if (!st->serving) {
     st->serving = true;
     cw_say_listening(st);
-    fit_to_memory(st, w->pid);
-    atomic_store(&st->board->workers, st->want);
     cw_hooks_call(st, "when_ready", "%s", "");
     say_ready(st);
   }

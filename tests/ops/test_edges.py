@@ -3,12 +3,13 @@
 import os
 import resource
 import signal
+import subprocess
 import time
 
 import pytest
 from client import wait_for
 from ops import titled, wait_workers, worker_pids
-from server import descriptors
+from server import descriptors, program, run
 
 
 # ---- --preload ----
@@ -140,3 +141,27 @@ def test_a_failed_reload_keeps_the_log(serve, tmp_path):
     assert "this version is broken" in second.read_text()
     server.send_signal(signal.SIGTTIN)
     wait_for(lambda: "ttin" in first.read_text(), "the old log to go on")
+
+
+def test_a_reload_starts_no_more_workers_than_fit(serve, tmp_path):
+    """As at the start: the number was ours to choose."""
+    name = "/sys/fs/cgroup/memory/memory.limit_in_bytes"
+    if not os.path.exists(name):
+        name = "/sys/fs/cgroup/memory.max"
+    limit = tmp_path / "limit"
+    limit.write_text("2000000\n")
+    if not os.path.exists(name) or subprocess.run(["unshare", "-m", "true"]).returncode:
+        pytest.skip("no file that tells of a limit, or no namespace to replace it in")
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs two CPUs")
+    shell = f'mount --bind {limit} {name} && exec "$@"'
+    command = ["unshare", "-m", "sh", "-c", shell, "sh", *program()]
+    server = serve("ops:app", workers=None, command=command)
+    server.wait_log("starting 1 of")
+    old = wait_workers(server, 1)
+    server.send_signal(signal.SIGHUP)
+    server.wait_log("Reloaded")
+    wait_workers(server, 1, without=old)
+    time.sleep(0.3)
+    assert len(server.marks("imported")) == 2
+    assert server.log().count("starting 1 of") == 2
