@@ -137,8 +137,9 @@ static void reap(state_t *st) {
 /* ---- signals -------------------------------------------------------------- */
 
 static void change_workers(state_t *st, int by) {
-  int before = st->want, after = CW_MAX(before + by, 1);
-  after = CW_MIN(after, CW_MAX_WORKERS / 2);
+  /* WINCH may have left none: one less is not one more. */
+  int before = st->want, least = CW_MIN(before, 1);
+  int after = CW_MIN(CW_MAX(before + by, least), CW_MAX_WORKERS / 2);
   if (after == before) return;
   st->want = after;
   atomic_store(&st->board->workers, after);

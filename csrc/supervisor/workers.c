@@ -382,8 +382,9 @@ int64_t cw_workers_reconcile(state_t *st) {
       continue;
     }
     /* Old ones go as new ones are ready, so that never fewer than wanted serve. */
+    bool may_go = st->gen->proven || st->want == 0; /* WINCH: no successor will come */
     worker_t *leaver =
-        st->gen->proven && n.leavers > st->want - n.ready ? oldest(st, false) : NULL;
+        may_go && n.leavers > st->want - n.ready ? oldest(st, false) : NULL;
     if (leaver) {
       cw_worker_retire(st, leaver);
       continue;

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 
+import psutil
 import pytest
 from client import wait_for
 from ops import titled, wait_workers, worker_pids
@@ -165,3 +166,24 @@ def test_a_reload_starts_no_more_workers_than_fit(serve, tmp_path):
     time.sleep(0.3)
     assert len(server.marks("imported")) == 2
     assert server.log().count("starting 1 of") == 2
+
+
+def test_winch_right_after_hup(serve, tmp_path):
+    server = serve("ops:app", workers=1)
+    wait_workers(server, 1)
+    server.send_signal(signal.SIGUSR2)
+    server.wait_log("beside this one")
+    os.kill(server.pid, signal.SIGSTOP)
+    server.send_signal(signal.SIGHUP)
+    server.send_signal(signal.SIGWINCH)
+    os.kill(server.pid, signal.SIGCONT)
+    server.wait_log("Stopping the workers")
+    wait_workers(server, 0)
+    server.send_signal(signal.SIGTTOU)
+    time.sleep(0.3)
+    assert worker_pids(server) == set()  # One less than none is not one.
+    server.send_signal(signal.SIGHUP)
+    wait_workers(server, 1)
+    (new,) = [p for p in psutil.Process(server.pid).children() if p.children()]
+    new.terminate()
+    server.wait_log("has ended; this one goes on")
