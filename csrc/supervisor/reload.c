@@ -109,19 +109,6 @@ void cw_reload(state_t *st) {
 
 /* ---- USR2 ----------------------------------------------------------------- */
 
-/* "PID FD FD ...", and the descriptors stay open across exec. */
-static void set_upgrade_variable(state_t *st, pid_t parent) {
-  char text[16 * (CW_MAX_LISTENERS + 1)];
-  int n = snprintf(text, sizeof(text), "%d", (int)parent);
-  for (int i = 0; i < st->gen->sockets.n; i++) {
-    if (st->gen->sockets.l[i].metrics) continue;
-    int fd = st->gen->sockets.l[i].fd;
-    fcntl(fd, F_SETFD, 0);
-    n += snprintf(text + n, sizeof(text) - (size_t)n, " %d", fd);
-  }
-  setenv(CW_ENV_UPGRADE, text, 1);
-}
-
 void cw_upgrade(state_t *st) {
   if (st->upgrade.child) {
     cw_log(CW_LOG_WARNING, "USR2 ignored: a new cwsgi runs already (pid: %d)",
@@ -135,7 +122,10 @@ void cw_upgrade(state_t *st) {
   cw_hooks_call(st, "pre_exec", "%s", "");
   pid_t parent = getpid(), pid = fork();
   if (pid == 0) {
-    set_upgrade_variable(st, parent);
+    if (cw_sockets_hand_over(&st->gen->sockets, parent) != 0) {
+      cw_complain("cannot hand the sockets over: %s", strerror(errno));
+      _exit(EXIT_CONFIG);
+    }
     sigprocmask(SIG_SETMASK, &st->old_mask, NULL);
     cw_enter_dir(st, NULL);
     execvp(st->launcher->argv[0], st->launcher->argv);

@@ -17,6 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/log.h"
 #include "supervisor/identity.h"
 
@@ -214,32 +215,69 @@ static int add_list(cw_sockets_t *out, const char *list, const cw_sockets_t *old
   return rc;
 }
 
-/* Sockets that somebody else made: $LISTEN_FDS (systemd's sd_listen_fds) or, after an
- * upgrade, those of the cwsgi before us. Returns how many, or -1. */
+/* Sockets that somebody else made: $LISTEN_FDS (systemd's sd_listen_fds). Returns 0 or
+ * -1. */
 static int add_inherited(cw_sockets_t *out, const cw_settings_t *s) {
-  const char *upgrade = getenv(CW_ENV_UPGRADE), *pid = getenv("LISTEN_PID"),
-             *fds = getenv("LISTEN_FDS");
+  const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
   char text[32];
-  if (upgrade) {
-    /* "PID FD FD ..." */
-    char *rest;
-    strtol(upgrade, &rest, 10);
-    while (*rest) {
-      snprintf(text, sizeof(text), "fd://%ld", strtol(rest, &rest, 10));
-      if (add(out, text, NULL, s) != 0) return -1;
-    }
-  } else if (pid && fds && atol(pid) == (long)getpid()) {
-    for (int i = 0; i < atoi(fds); i++) {
-      snprintf(text, sizeof(text), "fd://%d", FIRST_LISTEN_FD + i);
-      if (add(out, text, NULL, s) != 0) return -1;
-    }
+  bool ours = pid && fds && atol(pid) == (long)getpid();
+  for (int i = 0; ours && i < atoi(fds); i++) {
+    snprintf(text, sizeof(text), "fd://%d", FIRST_LISTEN_FD + i);
+    if (add(out, text, NULL, s) != 0) return -1;
   }
-  unsetenv("LISTEN_PID");
-  unsetenv("LISTEN_FDS");
-  unsetenv("LISTEN_FDNAMES");
   out->inherited = out->n > 0;
-  return out->n;
+  return 0;
 }
+
+/* ---- USR2 ----------------------------------------------------------------- */
+
+/* "PID INHERITED", and for each socket "FD METRICS ADDRESS" on a line of its own. */
+int cw_sockets_hand_over(const cw_sockets_t *set, pid_t pid) {
+  cw_buf_t text = {0};
+  char line[64];
+  int n = snprintf(line, sizeof(line), "%d %d", (int)pid, set->inherited);
+  int rc = cw_buf_append(&text, line, (size_t)n);
+  for (int i = 0; rc == 0 && i < set->n; i++) {
+    const cw_listener_t *l = &set->l[i];
+    fcntl(l->fd, F_SETFD, 0);
+    n = snprintf(line, sizeof(line), "\n%d %d ", l->fd, l->metrics);
+    rc = cw_buf_append(&text, line, (size_t)n);
+    if (rc == 0) rc = cw_buf_append(&text, set->text[i], strlen(set->text[i]));
+  }
+  if (rc == 0) rc = cw_buf_append(&text, "", 1);
+  if (rc == 0) rc = setenv(CW_ENV_UPGRADE, text.p, 1);
+  cw_buf_free(&text);
+  return rc;
+}
+
+/* Reads that. Returns 0, or -1 after saying what is wrong. */
+static int take_over(const char *text, cw_sockets_t *out) {
+  char *p, port[8];
+  (void)strtol(text, &p, 10);
+  out->inherited = strtol(p, &p, 10) != 0;
+  while (*p == '\n' && out->n < CW_MAX_LISTENERS) {
+    cw_listener_t *l = &out->l[out->n];
+    *l = (cw_listener_t){.fd = -1};
+    int fd = (int)strtol(p, &p, 10);
+    l->metrics = strtol(p, &p, 10) != 0;
+    p += *p == ' ';
+    size_t len = strcspn(p, "\n");
+    char *address = strndup(p, len);
+    if (!address || describe(fd, l) != 0) {
+      cw_complain("the cwsgi before this one left no socket for '%.*s'", (int)len, p);
+      free(address);
+      return -1;
+    }
+    /* The host as it was written, not as it was bound. */
+    if (!l->is_unix && strncmp(address, "fd://", 5) != 0)
+      (void)split(address, l->host, sizeof(l->host), port, sizeof(port));
+    out->text[out->n++] = address;
+    p += len;
+  }
+  return 0;
+}
+
+/* ---- all of them ---------------------------------------------------------- */
 
 static int open_all(const cw_settings_t *s, const cw_sockets_t *old,
                     cw_sockets_t *out) {
@@ -249,7 +287,7 @@ static int open_all(const cw_settings_t *s, const cw_sockets_t *old,
     out->inherited = true;
     for (int i = 0; i < old->n; i++)
       if (!old->l[i].metrics && add(out, old->text[i], old, s) != 0) return -1;
-  } else if (!old && add_inherited(out, s) < 0) {
+  } else if (!old && add_inherited(out, s) != 0) {
     return -1;
   }
   if (out->n == 0 && v->n_items == 0) {
@@ -270,10 +308,22 @@ static int open_all(const cw_settings_t *s, const cw_sockets_t *old,
 
 int cw_sockets_open(const cw_settings_t *s, const cw_sockets_t *old,
                     cw_sockets_t *out) {
+  const char *upgrade = getenv(CW_ENV_UPGRADE);
+  cw_sockets_t handed = {.n = 0};
+  int rc = 0;
   *out = (cw_sockets_t){.n = 0};
-  if (open_all(s, old, out) == 0) return 0;
-  cw_sockets_close(out, old, true);
-  return -1;
+  if (!old && upgrade) {
+    rc = take_over(upgrade, &handed);
+    old = &handed;
+  }
+  if (rc == 0) rc = open_all(s, old, out);
+  if (rc != 0) cw_sockets_close(out, old, true);
+  cw_sockets_close(&handed, NULL, false);
+  unsetenv(CW_ENV_UPGRADE);
+  unsetenv("LISTEN_PID");
+  unsetenv("LISTEN_FDS");
+  unsetenv("LISTEN_FDNAMES");
+  return rc;
 }
 
 void cw_sockets_close(cw_sockets_t *set, const cw_sockets_t *keep, bool remove) {

@@ -4,12 +4,13 @@
 #define CW_SUPERVISOR_SOCKETS_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "base/heritage.h"
 #include "base/options.h"
 
-/* "PID FD FD ...": the cwsgi that started this one beside itself (USR2), and its
- * listening sockets. */
+/* What cw_sockets_hand_over() writes, for a cwsgi that USR2 starts beside this one. It
+ * begins with the process id of the older one. */
 #define CW_ENV_UPGRADE "CWSGI_UPGRADE"
 
 typedef struct cw_sockets {
@@ -20,11 +21,14 @@ typedef struct cw_sockets {
 } cw_sockets_t;
 
 /* Opens a socket for every address of the settings ($PORT or 8080 where there is none),
- * taking a copy of that of `old` (may be NULL) where it has the same address. Without
- * `old`, sockets that were handed to this process come first: those of systemd or of an
- * upgrade. Returns 0, or -1 after the reason was written to standard error. */
+ * taking a copy of that of `old` (may be NULL: those of the cwsgi before an upgrade)
+ * where it has the same address. Without either, those of systemd come first. Returns 0, or -1 after the reason was written to standard error. */
 CW_MUSTCHECK int cw_sockets_open(const cw_settings_t *s, const cw_sockets_t *old,
                                  cw_sockets_t *out);
+
+/* In a child that is about to execute cwsgi: has it find all of `set` open. `pid` is the
+ * present cwsgi's. Returns 0, or -1 with errno. */
+CW_MUSTCHECK int cw_sockets_hand_over(const cw_sockets_t *set, pid_t pid);
 
 /* Closes the sockets; with `remove` also the files of Unix sockets go, but for those
  * that `keep` (may be NULL) has, too. */

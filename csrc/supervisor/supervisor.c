@@ -327,7 +327,6 @@ int cw_supervise(const cw_launcher_t *launcher, cw_settings_t *settings) {
   if (start(&st, launcher, settings) != 0) return EXIT_CONFIG;
   cw_enter_dir(&st, settings);
   st.gen = cw_generation_new(&st, settings, NULL);
-  unsetenv(CW_ENV_UPGRADE);
   if (!st.gen) return EXIT_CONFIG;
   cw_generation_ref(st.gen);
   if (cw_reports_open(settings_of(&st)) != 0) return EXIT_CONFIG;

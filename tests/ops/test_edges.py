@@ -10,7 +10,7 @@ import psutil
 import pytest
 from client import wait_for
 from ops import titled, wait_workers, worker_pids
-from server import descriptors, program, run
+from server import Port, UnixPath, descriptors, program, run
 
 
 # ---- --preload ----
@@ -187,3 +187,41 @@ def test_winch_right_after_hup(serve, tmp_path):
     (new,) = [p for p in psutil.Process(server.pid).children() if p.children()]
     new.terminate()
     server.wait_log("has ended; this one goes on")
+
+
+def test_upgrade_with_an_address_for_metrics(serve):
+    metrics = Port()
+    server = serve("ops:app", "--metrics", metrics)
+    wait_workers(server, 1)
+    server.send_signal(signal.SIGUSR2)
+    server.wait_marks("imported", 2)
+    assert "has ended; this one goes on" not in server.log()
+    server.send_signal(signal.SIGWINCH)
+    wait_workers(server, 0)
+    (new,) = [p for p in psutil.Process(server.pid).children() if p.children()]
+    server.send_signal(signal.SIGQUIT)
+    server.wait_exit()
+    sock = metrics.connect()
+    sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert b"200 OK" in sock.recv(1000)
+    sock.close()
+    assert server.get("/who").status == 200
+    assert server.get("/metrics").status == 404  # Not on the public port.
+    new.terminate()
+    wait_for(lambda: not server.members(), "the new one to end")
+    metrics.close()
+
+
+def test_upgrade_takes_the_file_of_a_unix_socket_over(serve, tmp_path):
+    path = UnixPath(tmp_path / "app.sock")
+    server = serve("ops:app", binds=[path])
+    wait_workers(server, 1)
+    server.send_signal(signal.SIGUSR2)
+    server.wait_marks("imported", 2)
+    (new,) = [p for p in psutil.Process(server.pid).children() if p.children()]
+    server.stop(signal.SIGTERM)
+    assert server.get("/who").status == 200
+    server.wait_log("The cwsgi before this one has ended")
+    new.terminate()
+    wait_for(lambda: not server.members(), "the new one to end")
+    assert not os.path.exists(path.path)
