@@ -22,12 +22,13 @@ typedef struct cw_sockets {
 
 /* Opens a socket for every address of the settings ($PORT or 8080 where there is none),
  * taking a copy of that of `old` (may be NULL: those of the cwsgi before an upgrade)
- * where it has the same address. Without either, those of systemd come first. Returns 0, or -1 after the reason was written to standard error. */
+ * where it has the same address. Without either, those of systemd come first. Returns
+ * 0, or -1 after the reason was written to standard error. */
 CW_MUSTCHECK int cw_sockets_open(const cw_settings_t *s, const cw_sockets_t *old,
                                  cw_sockets_t *out);
 
-/* In a child that is about to execute cwsgi: has it find all of `set` open. `pid` is the
- * present cwsgi's. Returns 0, or -1 with errno. */
+/* In a child that is about to execute cwsgi: has it find all of `set` open. `pid` is
+ * the present cwsgi's. Returns 0, or -1 with errno. */
 CW_MUSTCHECK int cw_sockets_hand_over(const cw_sockets_t *set, pid_t pid);
 
 /* Closes the sockets; with `remove` also the files of Unix sockets go, but for those

@@ -7,9 +7,8 @@ import threading
 import time
 import traceback
 
-from common import STATE, App, answer_json, mark, query, text, wait_gate
-
 import cwsgi
+from common import STATE, App, answer_json, mark, query, text, wait_gate
 
 ASKED = os.environ.get("EDGES", "").split(",")
 app = App()

@@ -10,8 +10,7 @@ import psutil
 import pytest
 from client import wait_for
 from ops import titled, wait_workers, worker_pids
-from server import Port, UnixPath, descriptors, program, run
-
+from server import Port, UnixPath, descriptors, program
 
 # ---- --preload ----
 

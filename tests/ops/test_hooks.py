@@ -75,6 +75,7 @@ def test_every_hook_is_called(serve, tmp_path):
     server.send_signal(signal.SIGTTIN)
     wait_hook(server, "nworkers_changed 2 1")
     wait_workers(server, 2)
+    wait_hook(server, "post_worker_init .*", 2)
     server.send_signal(signal.SIGHUP)
     wait_hook(server, "on_reload")
     wait_hook(server, f"worker_exit {pid}")
