@@ -61,8 +61,10 @@ static char *read_width(char *p, cw_access_op_t *op) {
     op->left |= *p == '-';
     op->zeros |= *p == '0';
   }
-  for (; *p >= '0' && *p <= '9'; p++) op->width = op->width * 10 + (*p - '0');
-  if (op->width > WIDTH_MAX) return NULL;
+  for (; *p >= '0' && *p <= '9'; p++) {
+    op->width = op->width * 10 + (*p - '0');
+    if (op->width > WIDTH_MAX) return NULL;
+  }
   if (*p == '.')
     for (p++, op->precision = 0; *p >= '0' && *p <= '9'; p++) {
       op->precision = op->precision * 10 + (*p - '0');
