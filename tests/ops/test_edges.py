@@ -1,5 +1,6 @@
 """Where things happen at the wrong moment: deaths, signals and reloads that meet."""
 
+import json
 import os
 import resource
 import signal
@@ -8,7 +9,7 @@ import time
 
 import psutil
 import pytest
-from client import wait_for
+from client import request, wait_for, wait_until_steady
 from ops import titled, wait_workers, worker_pids
 from server import Port, UnixPath, descriptors, program
 
@@ -224,3 +225,61 @@ def test_upgrade_takes_the_file_of_a_unix_socket_over(serve, tmp_path):
     new.terminate()
     wait_for(lambda: not server.members(), "the new one to end")
     assert not os.path.exists(path.path)
+
+
+def test_an_address_that_is_left_closes_before_its_last_request(serve, tmp_path):
+    conf = tmp_path / "a.conf.py"
+    first, second = Port(), Port()
+    conf.write_text(f"bind = '{first}'\n")
+    server = serve("ops:app", "-c", conf, binds=[first], bind_options=False)
+    (old,) = wait_workers(server, 1)
+    client = server.connect()
+    client.send(request("/wait"))
+    server.wait_marks("waiting")
+    conf.write_text(f"bind = '{second}'\n")
+    server.send_signal(signal.SIGHUP)
+    server.wait_log("Reloaded")
+    wait_for(first.refuses, "the old port to close")
+    conf.write_text(f"bind = '{first}'\n")
+    server.send_signal(signal.SIGHUP)
+    wait_for(lambda: server.log().count("Reloaded") == 2, "the old port to open again")
+    server.open_gate("wait")
+    assert client.response().body == b"waited"
+    wait_for(lambda: json.loads(server.get("/who").body)["pid"] != old, "service")
+    second.close()
+
+
+@pytest.mark.parametrize("options", [[], ["--preload"]])
+def test_many_reloads_leave_nothing_behind(serve, tmp_path, options):
+    conf, log = tmp_path / "a.conf.py", tmp_path / "log"
+    ports = [Port(), Port()]
+    path = UnixPath(tmp_path / "app.sock")
+
+    def configure(turn):
+        conf.write_text(
+            f"bind = ['{path}', 'unix:{tmp_path}/other{turn % 2}.sock']\n"
+            f"metrics = '{ports[turn % 2]}'\nerrorlog = '{log}'\naccesslog = '-'\n"
+            f"def when_ready(server): pass\n"
+        )
+
+    configure(0)
+    server = serve("ops:app", "-c", conf, *options, binds=[path], bind_options=False)
+    old = wait_workers(server, 1)
+    seen = []
+    for turn in range(1, 41):
+        configure(turn)
+        server.send_signal(signal.SIGHUP)
+        old = wait_workers(server, 1, without=old)
+        wait_for(lambda: len(server.workers()) == 2 + len(options), "the old ones to end")
+        if turn in (4, 40):
+            process = psutil.Process(server.pid)
+            (worker,) = old
+            assert server.get("/who").status == 200
+            open_here = wait_until_steady(lambda: len(descriptors(server.pid)), "descriptors")
+            open_there = wait_until_steady(lambda w=worker: len(descriptors(w)), "descriptors")
+            seen.append((open_here, open_there, process.memory_info().rss))
+    assert seen[0][:2] == seen[1][:2]
+    assert seen[1][2] - seen[0][2] < 100 * 1024
+    assert sorted(p.name for p in tmp_path.glob("*.sock")) == ["app.sock", "other0.sock"]
+    for port in ports:
+        port.close()
