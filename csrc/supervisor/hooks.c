@@ -14,9 +14,15 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "supervisor/supervisor_internal.h"
 
-enum { ANSWER_MS = 10 * 1000, START_MS = 60 * 1000, LONGEST = 256 };
+enum {
+  ANSWER_MS = 10 * 1000,
+  START_MS = 60 * 1000,
+  LONGEST = 256,
+  STEADY_US = 1000 * MS, /* one that died sooner would do so again */
+};
 
 static const char *const names[] = {"on_starting", "on_reload",        "when_ready",
                                     "pre_fork",    "child_exit",       "pre_exec",
@@ -91,6 +97,7 @@ void cw_hooks_start(state_t *st) {
   }
   st->hooks.pid = pid;
   st->hooks.fd = fds[0];
+  st->hooks.started = cw_now_us();
   if (send_settings(st) != 0) cw_hooks_end(st);
 }
 
@@ -116,4 +123,14 @@ void cw_hooks_call(state_t *st, const char *name, const char *fmt, ...) {
 void cw_hooks_end(state_t *st) {
   if (st->hooks.fd >= 0) close(st->hooks.fd);
   st->hooks.fd = -1;
+  st->hooks.pid = 0;
+}
+
+void cw_hooks_on_end(state_t *st) {
+  bool steady = cw_now_us() - st->hooks.started > STEADY_US;
+  cw_hooks_end(st);
+  if (st->stopping) return;
+  cw_log(CW_LOG_ERROR, "the process that runs hooks ended; %s",
+         steady ? "starting another one" : "going on without it");
+  if (steady) cw_hooks_start(st);
 }

@@ -119,7 +119,7 @@ static void on_child_end(state_t *st, pid_t pid, int status, const struct rusage
     return;
   }
   if (pid == st->hooks.pid) {
-    st->hooks.pid = 0;
+    cw_hooks_on_end(st);
     return;
   }
   keep_stray(st, pid, status, ru);

@@ -90,6 +90,7 @@ typedef struct state {
   struct {
     pid_t pid;
     int fd; /* -1: none */
+    int64_t started; /* us */
   } hooks;
   struct {
     int64_t at, last; /* next and last tick, us */
@@ -151,6 +152,8 @@ int cw_zygotes(state_t *st, generation_t **out, int max);
 void cw_hooks_start(state_t *st);
 void cw_hooks_call(state_t *st, const char *name, const char *fmt, ...) CW_PRINTF(3, 4);
 void cw_hooks_end(state_t *st);
+/* The helper has died: starts another one, unless that is of no use. */
+void cw_hooks_on_end(state_t *st);
 
 /* watch.c: stuck workers, grown workers. Returns us until it wants to be called again,
  * or -1. */

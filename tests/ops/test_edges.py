@@ -283,3 +283,22 @@ def test_many_reloads_leave_nothing_behind(serve, tmp_path, options):
     assert sorted(p.name for p in tmp_path.glob("*.sock")) == ["app.sock", "other0.sock"]
     for port in ports:
         port.close()
+
+
+# ---- hooks ----
+
+
+def test_a_helper_that_died_is_replaced(serve, tmp_path):
+    """Hooks are not lost in silence."""
+    conf = tmp_path / "a.conf.py"
+    conf.write_text(
+        "def child_exit(server, worker): server.log.info('saw the end of %s', worker.pid)\n"
+    )
+    server = serve("ops:app", "-c", conf)
+    (pid,) = wait_workers(server, 1)
+    (helper,) = {p.pid for p in server.workers()} - {pid}
+    time.sleep(1.1)  # One that dies at once is not started again.
+    psutil.Process(helper).kill()
+    server.wait_log("the process that runs hooks ended")
+    os.kill(pid, signal.SIGKILL)
+    server.wait_log(f"saw the end of {pid}")
