@@ -273,26 +273,25 @@ static int set_up_signals(state_t *st) {
   sigset_t mask;
   sigemptyset(&mask);
   for (size_t i = 0; i < CW_ARRAY_LEN(watched); i++) sigaddset(&mask, watched[i]);
-  sigprocmask(SIG_BLOCK, &mask, &st->old_mask);
+  sigprocmask(SIG_BLOCK, &mask, NULL);
   st->signal_fd = signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC);
-  return st->signal_fd < 0 || pipe2(st->notify, O_NONBLOCK | O_CLOEXEC) != 0 ? -1 : 0;
+  if (st->signal_fd >= 0) return 0;
+  cw_complain("cannot watch signals: %s", strerror(errno));
+  return -1;
 }
 
+/* What a check needs, too. */
 static int start(state_t *st, const cw_launcher_t *launcher, cw_settings_t *settings) {
   st->launcher = launcher;
   st->hooks.fd = -1;
   if (cw_settings_work_out(settings, &st->automatic) != 0 ||
       cw_settings_check(settings) != 0)
     return -1;
-  if (!(st->board = make_shared(sizeof(cw_board_t), &st->board_fd))) {
-    cw_complain("cannot set up shared memory: %s", strerror(errno));
-    return -1;
-  }
-  if (set_up_signals(st) != 0) {
-    cw_complain("cannot watch signals: %s", strerror(errno));
-    return -1;
-  }
-  return 0;
+  sigprocmask(SIG_BLOCK, NULL, &st->old_mask);
+  st->board = make_shared(sizeof(cw_board_t), &st->board_fd);
+  if (st->board && pipe2(st->notify, O_NONBLOCK | O_CLOEXEC) == 0) return 0;
+  cw_complain("cannot set up shared memory: %s", strerror(errno));
+  return -1;
 }
 
 static const char *title_of(const cw_settings_t *s) {
@@ -324,7 +323,8 @@ int cw_supervise(const cw_launcher_t *launcher, cw_settings_t *settings) {
   static state_t st; /* large, and there is one supervisor */
   const char *upgrade = getenv(CW_ENV_UPGRADE);
   if (upgrade) st.upgrade.parent = (pid_t)atol(upgrade);
-  if (start(&st, launcher, settings) != 0) return EXIT_CONFIG;
+  if (start(&st, launcher, settings) != 0 || set_up_signals(&st) != 0)
+    return EXIT_CONFIG;
   cw_enter_dir(&st, settings);
   st.gen = cw_generation_new(&st, settings, NULL);
   if (!st.gen) return EXIT_CONFIG;

@@ -342,7 +342,8 @@ static CW_RAISES int begin(cw_settings_t *s, int slot) {
   cw_log_set_level((cw_log_level_t)cw_log_level_parse(cw_opt_str(s, CW_OPT_LOGLEVEL)));
   open_logs(s);
   grace_ms = cw_opt_num(s, CW_OPT_GRACEFUL_TIMEOUT);
-  install_signals();
+  /* A check that is interrupted must not end as if all were well. */
+  if (slot != CW_SLOT_CHECK) install_signals();
   keep_private(heritage, slot);
   mallopt(M_ARENA_MAX, 2);
   if (set_argv(heritage) < 0 || set_paths(s) < 0) return -1;

@@ -302,3 +302,15 @@ def test_a_helper_that_died_is_replaced(serve, tmp_path):
     server.wait_log("the process that runs hooks ended")
     os.kill(pid, signal.SIGKILL)
     server.wait_log(f"saw the end of {pid}")
+
+
+# ---- configuration files ----
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_check_config_that_is_interrupted_is_no_success(serve, number):
+    server = serve("slow_import:app", "--check-config", wait=False)
+    server.expected_exit = {1, -number}
+    server.wait_marks("importing")
+    os.killpg(server.pid, number)
+    assert server.wait_exit(5) in server.expected_exit
