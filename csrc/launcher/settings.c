@@ -6,8 +6,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,6 +23,7 @@ enum {
   EXIT_USAGE = 2,
   MESSAGE = 512,
   LIMIT_US = 60 * 1000 * 1000, /* for a configuration file to be read */
+  LOOK_MS = 100,
 };
 
 int cw_settings_read_words(const cw_origin_t *o, cw_settings_t *out) {
@@ -51,20 +55,30 @@ static const char *config_of(const cw_settings_t *s) {
   return NULL;
 }
 
-/* Reads the pipe to its end, within the time limit. */
-static int read_all(int fd, cw_buf_t *out) {
+/* Whether the supervisor, which blocks these and reads them later, is to stop. */
+static bool stop_pending(void) {
+  static const int stops[] = {SIGTERM, SIGINT, SIGQUIT};
+  sigset_t set;
+  sigpending(&set);
+  for (size_t i = 0; i < CW_ARRAY_LEN(stops); i++)
+    if (sigismember(&set, stops[i]) == 1) return true;
+  return false;
+}
+
+/* Reads the pipe to its end, within the time limit. Returns NULL, or what went wrong. */
+static const char *read_all(int fd, cw_buf_t *out) {
   int64_t end = cw_now_us() + LIMIT_US;
   for (;;) {
     char chunk[4096];
-    int64_t left = (end - cw_now_us()) / 1000;
     struct pollfd p = {.fd = fd, .events = POLLIN};
-    int rc = left > 0 ? poll(&p, 1, (int)left) : 0;
-    if (rc < 0 && errno == EINTR) continue;
-    if (rc <= 0) return -1;
-    ssize_t n = read(fd, chunk, sizeof(chunk));
-    if (n == 0) return 0;
-    if (n < 0 && errno != EINTR) return -1;
-    if (n > 0 && cw_buf_append(out, chunk, (size_t)n) != 0) return -1;
+    int rc = poll(&p, 1, LOOK_MS);
+    if (stop_pending()) return "asked to stop";
+    if (cw_now_us() > end) return "it takes longer than a minute";
+    if (rc == 0 || (rc < 0 && errno == EINTR)) continue;
+    ssize_t n = rc > 0 ? read(fd, chunk, sizeof(chunk)) : -1;
+    if (n == 0) return NULL;
+    if (n < 0 && errno != EINTR) return strerror(errno);
+    if (n > 0 && cw_buf_append(out, chunk, (size_t)n) != 0) return "out of memory";
   }
 }
 
@@ -75,26 +89,24 @@ static int run_reader(const cw_origin_t *o, const char *config, cw_buf_t *out) {
     cw_complain("cannot read %s: %s", config, strerror(errno));
     return -1;
   }
-  pid_t pid = fork();
+  pid_t parent = getpid(), pid = fork();
   if (pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(0);
     fcntl(fds[1], F_SETFD, 0);
     close(fds[0]);
     sigprocmask(SIG_SETMASK, &o->mask, NULL);
     cw_door_enter_config(&o->python, fds[1], config);
   }
   close(fds[1]);
-  int rc = pid > 0 ? read_all(fds[0], out) : -1;
+  const char *wrong = pid > 0 ? read_all(fds[0], out) : strerror(errno);
   close(fds[0]);
-  if (pid > 0 && rc != 0) {
-    kill(pid, SIGKILL);
-    cw_complain("cannot read %s: it did not end within %d s", config,
-                LIMIT_US / 1000000);
-  }
+  if (wrong) cw_complain("cannot read %s: %s", config, wrong);
+  if (wrong && pid > 0) kill(pid, SIGKILL);
   while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
   }
-  if (pid < 0) cw_complain("cannot read %s: %s", config, strerror(errno));
   /* What is wrong with the file, its reader has said. */
-  return rc == 0 && status == 0 ? 0 : -1;
+  return !wrong && status == 0 ? 0 : -1;
 }
 
 int cw_settings_add_file(cw_origin_t *o, cw_settings_t *s) {

@@ -307,6 +307,27 @@ def test_a_helper_that_died_is_replaced(serve, tmp_path):
 # ---- configuration files ----
 
 
+def test_term_while_a_file_is_read_again(serve, tmp_path):
+    """A file that takes long holds up no stop."""
+    conf = tmp_path / "a.conf.py"
+    conf.write_text("")
+    server = serve("ops:app", "-c", conf)
+    wait_workers(server, 1)
+    conf.write_text("import time\nopen('reading', 'w')\ntime.sleep(30)\n")
+    server.send_signal(signal.SIGHUP)
+    wait_for((server.folder / "reading").exists, "the file to be read")
+    assert server.stop(timeout=5) == 0
+
+
+def test_the_reader_of_a_file_ends_with_the_start(serve, tmp_path):
+    conf = tmp_path / "a.conf.py"
+    conf.write_text("import time\nopen('reading', 'w')\ntime.sleep(30)\n")
+    server = serve("ops:app", "-c", conf, wait=False)
+    server.expected_exit = {-signal.SIGTERM}
+    wait_for((server.folder / "reading").exists, "the file to be read")
+    server.stop()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_check_config_that_is_interrupted_is_no_success(serve, number):
     server = serve("slow_import:app", "--check-config", wait=False)
