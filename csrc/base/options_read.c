@@ -304,7 +304,7 @@ static int read_entry(cw_settings_t *s, const char *entry, char *err, size_t err
     snprintf(err, err_len, "%s: a function or class cannot be used here", spelled);
     return -1;
   }
-  if (id < 0 || !cw_options_table[id].group[0]) return 0;
+  if (id < 0 || (!cw_options_table[id].group[0] && id != CW_OPT_ENVIRON)) return 0;
   if (element && cw_options_table[id].type == TEXT)
     return join(s, id, value, err, err_len);
   return cw_option_set(s, (cw_opt_t)id, value, CW_FROM_FILE, spelled, err, err_len);

@@ -204,6 +204,8 @@ CW_OPTION(DAEMON, "daemon", "-D --daemon", NULL, BOOL, "0", NULL, "Identity",
 
 CW_OPTION(HOOKS, "hooks", "", NULL, LIST, NULL, NULL, "",
           "functions of the configuration file that are called")
+CW_OPTION(ENVIRON, "environ", "", NULL, LIST, NULL, NULL, "",
+          "what the configuration file did to os.environ: NAME=VALUE, or NAME: removed")
 CW_OPTION(VERSION, "version", "-v --version", NULL, BOOL, "0", NULL, "Other",
           "print the versions of cwsgi, CPython, libuv and llhttp")
 CW_OPTION(HELP, "help", "-h --help", NULL, BOOL, "0", NULL, "Other", "print this help")

@@ -45,7 +45,7 @@ void cw_close_private(void) {
 static CW_NORETURN void become(state_t *st, generation_t *gen, int slot, pid_t parent) {
   const cw_settings_t *s = &gen->settings;
   const char *dir = cw_opt_str(s, CW_OPT_CHDIR);
-  const cw_value_t *env = &s->v[CW_OPT_RAW_ENV];
+  const cw_value_t *env = &s->v[CW_OPT_RAW_ENV], *file = &s->v[CW_OPT_ENVIRON];
   for (int i = 0; i < gen->sockets.n; i++) fcntl(gen->sockets.l[i].fd, F_SETFD, 0);
   fcntl(gen->h_fd, F_SETFD, 0);
   fcntl(st->board_fd, F_SETFD, 0);
@@ -60,6 +60,8 @@ static CW_NORETURN void become(state_t *st, generation_t *gen, int slot, pid_t p
     _exit(EXIT_CONFIG);
   }
   setenv("SERVER_SOFTWARE", "cwsgi/" CW_VERSION, 1);
+  /* putenv() of a bare name removes it. */
+  for (unsigned i = 0; i < file->n_items; i++) putenv(file->items[i]);
   for (unsigned i = 0; i < env->n_items; i++) putenv(env->items[i]);
   if (cw_identity_assume(s) != 0) _exit(EXIT_CONFIG);
   /* No orphan may keep the port: end when the supervisor does, however it does. A

@@ -32,7 +32,9 @@ def main(fd: int, spec: str) -> int:
         where there is one, then one line.
     """
     try:
-        data = b"".join(_encode(entry) for entry in entries(load(spec)))
+        before = dict(os.environ)
+        found = entries(load(spec))
+        data = b"".join(_encode(entry) for entry in (*found, *_variables(before)))
         while data:
             data = data[os.write(fd, data) :]
     except BaseException as error:
@@ -124,6 +126,16 @@ def entries(names: "dict[str, Any]") -> "list[str]":
         elif name in KINDS and not (name in OWN and callable(value)):
             found += _setting(name, value)
     return found
+
+
+def _variables(before: "dict[str, str]") -> "list[str]":
+    """Return entries for what has changed in os.environ.
+
+    gunicorn executes its file in the process that workers are forked from: they have it, too.
+    """
+    changed = dict(os.environ.items() - before.items())
+    set_now = [f"environ[={name}={value}" for name, value in changed.items()]
+    return set_now + [f"environ[={name}" for name in before.keys() - os.environ.keys()]
 
 
 def _hook(name: str, value: "Any") -> str:

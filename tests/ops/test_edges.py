@@ -328,6 +328,27 @@ def test_the_reader_of_a_file_ends_with_the_start(serve, tmp_path):
     server.stop()
 
 
+def test_variables_that_the_file_sets(serve, tmp_path):
+    """gunicorn executes its file in the very process that workers are forked from."""
+    conf = tmp_path / "a.conf.py"
+    conf.write_text(
+        "import os\n"
+        "os.environ['FROM_FILE'] = 'a=b c'\n"
+        "os.environ['LESS'] = 'from the file'\n"
+        "del os.environ['GONE']\n"
+        "raw_env = ['LESS=from raw_env']\n"
+    )
+    server = serve("edges:app", "-c", conf, env={"GONE": "x", "KEPT": "y"})
+    seen = json.loads(server.get("/environ").body)
+    assert seen["FROM_FILE"] == "a=b c"
+    assert seen["LESS"] == "from raw_env"
+    assert seen["KEPT"] == "y"
+    assert "GONE" not in seen
+    conf.write_text("")
+    server.send_signal(signal.SIGHUP)
+    wait_for(lambda: "FROM_FILE" not in json.loads(server.get("/environ").body), "it to go")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_check_config_that_is_interrupted_is_no_success(serve, number):
     server = serve("slow_import:app", "--check-config", wait=False)
