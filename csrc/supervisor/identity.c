@@ -124,6 +124,8 @@ int cw_daemonize(bool keep_stdio) {
     return -1;
   }
   for (int fd = 0; fd <= (keep_stdio ? 0 : 2); fd++) dup2(null, fd);
+  /* Complaints go to standard error, and this is the place left for them. */
+  if (!keep_stdio && cw_log_fd() != STDERR_FILENO) dup2(cw_log_fd(), STDERR_FILENO);
   if (null > 2) close(null);
   return 0;
 }

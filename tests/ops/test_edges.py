@@ -356,3 +356,11 @@ def test_check_config_that_is_interrupted_is_no_success(serve, number):
     server.wait_marks("importing")
     os.killpg(server.pid, number)
     assert server.wait_exit(5) in server.expected_exit
+
+
+def test_a_failing_app_in_the_background_tells_the_error_log(tmp_path):
+    log = tmp_path / "error.log"
+    options = ["--daemon", "--error-logfile", log, "-b", "127.0.0.1:0"]
+    assert run(*options, "hello:no", cwd=os.path.dirname(__file__) + "/../apps").returncode == 0
+    wait_for(lambda: log.exists() and "Shutting down" in log.read_text(), "the log")
+    assert "'hello' has no attribute 'no'" in log.read_text()
