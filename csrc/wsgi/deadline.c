@@ -36,6 +36,7 @@ void cw_wsgi_interrupt(pthread_t id) {
   CW_ASSERT_GIL();
   cw_here_t *p = cw_here_of(id);
   if (!p || !p->open) return;
+  unsigned call = p->calls;
   PyObject *text = stack_of((unsigned long)id);
   PyObject *bytes =
       text ? PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace") : NULL;
@@ -45,8 +46,8 @@ void cw_wsgi_interrupt(pthread_t id) {
               "REQUEST TIMEOUT: raising cwsgi.RequestTimeout in the thread at");
   Py_XDECREF(bytes);
   Py_XDECREF(text);
-  /* Formatting may have let others run: it may be done by now. */
-  if (!p->open) return;
+  /* Formatting may have let others run: it may be done by now, or at its next one. */
+  if (!p->open || p->calls != call) return;
   p->hit = true;
   PyThreadState_SetAsyncExc((unsigned long)id, cw_request_timeout);
 }

@@ -226,6 +226,7 @@ static void run(void *data, cw_req_t *req) {
     request = call_pre_request(env);
   }
   here->start_response = start_response;
+  here->calls++;
   here->open = true;
   if (env) complete = call_app(req, mount->app, env, start_response, &result);
   here->open = false;

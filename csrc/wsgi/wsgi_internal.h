@@ -34,6 +34,7 @@ typedef struct cw_here {
   pthread_t id;
   bool known;
   bool open, hit;           /* deadline.c: may be interrupted; was */
+  unsigned calls;           /* of apps that it has begun: tells one from the next */
   PyObject *start_response; /* of the request it runs; borrowed, NULL: none */
   PyObject *after;          /* after.c: list of what to call then, or NULL; owned */
   struct cw_here *next;     /* of all threads that ran a request */

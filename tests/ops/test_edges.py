@@ -364,3 +364,23 @@ def test_a_failing_app_in_the_background_tells_the_error_log(tmp_path):
     assert run(*options, "hello:no", cwd=os.path.dirname(__file__) + "/../apps").returncode == 0
     wait_for(lambda: log.exists() and "Shutting down" in log.read_text(), "the log")
     assert "'hello' has no attribute 'no'" in log.read_text()
+
+
+# ---- --request-timeout ----
+
+
+def test_request_timeout_is_not_raised_in_the_next_request(serve):
+    """The one that was late ends while its stack is formatted."""
+    server = serve("edges:app", "--request-timeout", "0.5", threads=1)
+    late = server.connect()
+    late.send(request("/slow-report"))
+    server.wait_marks("formatting")
+    server.open_gate("end")
+    with server.connect() as client:
+        client.send(request("/next"))
+        server.wait_marks("next")
+        server.open_gate("formatted")
+        server.wait_log("REQUEST TIMEOUT")
+        server.open_gate("next")
+        assert client.response().body == b"not to be disturbed"
+    assert server.get("/who").status == 200
