@@ -61,8 +61,8 @@ CW_MUSTCHECK int cw_settings_read_cmd_args(cw_settings_t *s, char *err, size_t e
 
 /* Reads what a configuration file says (python/cwsgi/_config.py wrote it): `len` bytes
  * of NUL-ended "name=value" for plain values, "name[=value" for each element of a
- * sequence and "name()=" for a function; "environ[=" tells of variables. Names that are no settings are passed over.
- * Same results. */
+ * sequence and "name()=" for a function; "environ[=" tells of variables. Names that are
+ * no settings are passed over. Same results. */
 CW_MUSTCHECK int cw_settings_read_file(cw_settings_t *s, const char *data, size_t len,
                                        char *err, size_t err_len);
 

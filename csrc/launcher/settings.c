@@ -65,7 +65,8 @@ static bool stop_pending(void) {
   return false;
 }
 
-/* Reads the pipe to its end, within the time limit. Returns NULL, or what went wrong. */
+/* Reads the pipe to its end, within the time limit. Returns NULL, or what went wrong.
+ */
 static const char *read_all(int fd, cw_buf_t *out) {
   int64_t end = cw_now_us() + LIMIT_US;
   for (;;) {

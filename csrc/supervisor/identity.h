@@ -34,7 +34,8 @@ CW_MUSTCHECK int cw_pidfile_write(const char *path);
 void cw_pidfile_remove(const char *path);
 
 /* Goes to the background: a child in a session of its own lives on, this process ends.
- * Standard error becomes the error log's file where there is one. Returns 0 in the child, or -1 after saying what failed. */
+ * Standard error becomes the error log's file where there is one. Returns 0 in the
+ * child, or -1 after saying what failed. */
 CW_MUSTCHECK int cw_daemonize(bool keep_stdio);
 
 #endif

@@ -89,7 +89,7 @@ typedef struct state {
 
   struct {
     pid_t pid;
-    int fd; /* -1: none */
+    int fd;          /* -1: none */
     int64_t started; /* us */
   } hooks;
   struct {

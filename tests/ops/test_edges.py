@@ -11,7 +11,7 @@ import psutil
 import pytest
 from client import request, wait_for, wait_until_steady
 from ops import titled, wait_workers, worker_pids
-from server import Port, UnixPath, descriptors, program
+from server import Port, UnixPath, descriptors, program, run
 
 # ---- --preload ----
 
