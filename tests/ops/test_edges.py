@@ -11,7 +11,7 @@ import psutil
 import pytest
 from client import request, wait_for, wait_until_steady
 from ops import titled, wait_workers, worker_pids
-from server import Port, UnixPath, descriptors, program, run
+from server import Port, UnixPath, descriptors, program, run, tied_to_this_process
 
 # ---- --preload ----
 
@@ -351,7 +351,12 @@ def test_variables_that_the_file_sets(serve, tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_check_config_that_is_interrupted_is_no_success(serve, number):
-    server = serve("slow_import:app", "--check-config", wait=False)
+
+    def heed_signals():  # A shell has what it starts with & ignore INT.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        tied_to_this_process()
+
+    server = serve("slow_import:app", "--check-config", wait=False, preexec=heed_signals)
     server.expected_exit = {1, -number}
     server.wait_marks("importing")
     os.killpg(server.pid, number)
