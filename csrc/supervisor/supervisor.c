@@ -90,14 +90,6 @@ static int64_t stop_due(state_t *st) {
 
 /* ---- children ------------------------------------------------------------- */
 
-static void keep_stray(state_t *st, pid_t pid, int status, const struct rusage *ru) {
-  if (st->n_strays == CW_ARRAY_LEN(st->strays)) {
-    memmove(&st->strays[0], &st->strays[1], sizeof(st->strays) - sizeof(st->strays[0]));
-    st->n_strays--;
-  }
-  st->strays[st->n_strays++] = (stray_t){pid, status, *ru};
-}
-
 static void on_child_end(state_t *st, pid_t pid, int status, const struct rusage *ru) {
   cw_zygotes_on_message(st);
   for (int i = 0; i < CW_MAX_WORKERS; i++)
@@ -122,7 +114,7 @@ static void on_child_end(state_t *st, pid_t pid, int status, const struct rusage
     cw_hooks_on_end(st);
     return;
   }
-  keep_stray(st, pid, status, ru);
+  cw_zygotes_on_stranger(st, pid, status, ru);
 }
 
 /* Reaps every dead child; as PID 1 also those that are not ours. */

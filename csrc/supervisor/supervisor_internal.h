@@ -140,6 +140,9 @@ bool cw_zygote_wanted(const generation_t *gen);
 /* Starts it if need be; asks a ready one for a worker. Returns 0, or -1 where it has to
  * be waited for. */
 int cw_zygote_ask(state_t *st, generation_t *gen, int slot);
+/* A process that nobody knows has ended: perhaps a worker that is yet to be named. */
+void cw_zygotes_on_stranger(state_t *st, pid_t pid, int status,
+                            const struct rusage *ru);
 /* Reads what all of them have to say. May end generations. */
 void cw_zygotes_on_message(state_t *st);
 void cw_zygote_on_end(state_t *st, generation_t *gen, int status);

@@ -66,18 +66,38 @@ int cw_zygote_ask(state_t *st, generation_t *gen, int slot) {
   return -1;
 }
 
-/* A worker that ended before its zygote had named it. */
-static void take_stray(state_t *st, int slot, pid_t pid) {
-  for (unsigned i = 0; i < st->n_strays; i++) {
-    stray_t *s = &st->strays[i];
-    if (s->pid != pid) continue;
-    int status = s->status;
-    struct rusage ru = s->ru;
-    *s = st->strays[--st->n_strays];
-    cw_workers_on_end(st, slot, status, &ru);
-    return;
-  }
+/* ---- workers that end before their zygote has named them ------------------ */
+
+static bool somebody_is_asked(const state_t *st) {
+  for (int i = 0; i < CW_MAX_WORKERS; i++)
+    if (st->workers[i].asked) return true;
+  return false;
 }
+
+/* Kept no longer than somebody is asked for: a process id may be given again, and that
+ * worker would be taken for dead. */
+void cw_zygotes_on_stranger(state_t *st, pid_t pid, int status,
+                            const struct rusage *ru) {
+  if (!somebody_is_asked(st)) return;
+  if (st->n_strays == CW_ARRAY_LEN(st->strays)) {
+    memmove(&st->strays[0], &st->strays[1], sizeof(st->strays) - sizeof(st->strays[0]));
+    st->n_strays--;
+  }
+  st->strays[st->n_strays++] = (stray_t){pid, status, *ru};
+}
+
+static void take_stray(state_t *st, int slot, pid_t pid) {
+  stray_t found = {.pid = 0};
+  for (unsigned i = 0; i < st->n_strays && !found.pid; i++) {
+    if (st->strays[i].pid != pid) continue;
+    found = st->strays[i];
+    st->strays[i] = st->strays[--st->n_strays];
+  }
+  if (!somebody_is_asked(st)) st->n_strays = 0;
+  if (found.pid) cw_workers_on_end(st, slot, found.status, &found.ru);
+}
+
+/* ---- answers -------------------------------------------------------------- */
 
 static void on_forked(state_t *st, int slot, pid_t pid) {
   worker_t *w = &st->workers[slot];
