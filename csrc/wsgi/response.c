@@ -178,13 +178,15 @@ static void call_post_request(PyObject *request, PyObject *env,
 
 /* Calls the app and sends what it returns, which goes to *result. Returns whether the
  * response is complete; an exception may be set either way. */
-static bool call_app(cw_req_t *req, PyObject *app, PyObject *env,
-                     PyObject *start_response, PyObject **result) {
-  PyObject *args[3] = {NULL, env, start_response};
+static bool call_app(cw_here_t *here, cw_req_t *req, PyObject *app, PyObject *env,
+                     PyObject **result) {
+  PyObject *args[3] = {NULL, env, here->start_response};
   *result =
       PyObject_Vectorcall(app, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
   if (!*result) return false;
   bool complete = send_all(req, *result) == 0;
+  /* RequestTimeout comes too late, and would keep close() from its very first line. */
+  if (CW_UNLIKELY(here->hit)) cw_deadline_clear(here);
   return (close_result(*result) == 0 || cw_resp_sent(req)) && complete;
 }
 
@@ -228,7 +230,7 @@ static void run(void *data, cw_req_t *req) {
   here->start_response = start_response;
   here->calls++;
   here->open = true;
-  if (env) complete = call_app(req, mount->app, env, start_response, &result);
+  if (env) complete = call_app(here, req, mount->app, env, &result);
   here->open = false;
   if (CW_UNLIKELY(here->hit)) cw_deadline_clear(here);
   if (PyErr_Occurred()) report(req);

@@ -10,7 +10,7 @@ import time
 import psutil
 import pytest
 from client import request, wait_for, wait_until_steady
-from ops import titled, wait_workers, worker_pids
+from ops import Load, titled, wait_workers, worker_pids
 from server import Port, UnixPath, descriptors, program, run, tied_to_this_process
 
 # ---- --preload ----
@@ -389,3 +389,25 @@ def test_request_timeout_is_not_raised_in_the_next_request(serve):
         server.open_gate("next")
         assert client.response().body == b"not to be disturbed"
     assert server.get("/who").status == 200
+
+
+
+def test_request_timeout_while_sending_leaves_close_alone(serve):
+    server = serve("edges:app", "--request-timeout", "0.5")
+    client = server.connect()
+    client.send(request("/closed?n=4000000"))
+    server.wait_log("raising cwsgi.RequestTimeout")
+    client.close()
+    server.wait_marks("closed")
+    assert server.get("/who").status == 200
+
+
+def test_many_timeouts_leave_nothing_behind(serve):
+    server = serve("ops:app", "--request-timeout", "0.05", threads=2)
+    (pid,) = wait_workers(server, 1)
+    with Load(server, clients=2, path="/clean-up", keep_alive=False) as load:
+        load.wait_answers(40)
+        before = psutil.Process(pid).memory_info().rss
+        load.wait_answers(150)
+        assert psutil.Process(pid).memory_info().rss - before < 1 << 20
+    assert worker_pids(server) == {pid}
