@@ -391,7 +391,6 @@ def test_request_timeout_is_not_raised_in_the_next_request(serve):
     assert server.get("/who").status == 200
 
 
-
 def test_request_timeout_while_sending_leaves_close_alone(serve):
     server = serve("edges:app", "--request-timeout", "0.5")
     client = server.connect()
