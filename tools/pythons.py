@@ -113,7 +113,8 @@ def sanitized(arguments, name="", **build):
         "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:quarantine_size_mb=1"
         ":detect_stack_use_after_return=0",
         "UBSAN_OPTIONS": "print_stacktrace=1",
-        "TSAN_OPTIONS": f"suppressions={native.ROOT}/tools/tsan.supp:exitcode=66",
+        # --preload forks where threads may run; what it does then is plain C.
+        "TSAN_OPTIONS": f"suppressions={native.ROOT}/tools/tsan.supp:exitcode=66:die_after_fork=0",
     }
     if kind == "address":
         # An interpreter that loads _core needs the runtime from its start.

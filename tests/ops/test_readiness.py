@@ -185,7 +185,7 @@ def test_socket_activation(tmp_path):
             "os.dup2(a, 3), os.dup2(b, 4)\n"
             "os.set_inheritable(3, True), os.set_inheritable(4, True)\n"
             "os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='2')\n"
-            "os.execv(sys.argv[3], sys.argv[3:])\n",
+            "os.execvp(sys.argv[3], sys.argv[3:])\n",
             str(tcp.fileno()),
             str(unix.fileno()),
             *program(),

@@ -78,6 +78,7 @@ def _monotonic():
     return time.monotonic()
 
 
+@pytest.mark.skipif("TSAN_OPTIONS" in os.environ, reason="it holds signals in handlers back")
 @pytest.mark.parametrize("options", [[], ["--timeout", "60"]])
 def test_abort_tells_what_threads_do(serve, options):
     """C stacks, too, where time is watched: they cost every start a library."""
