@@ -19,7 +19,8 @@ static char *area, *area_end;
 
 /* Takes the memory over, after moving the environment out of it. */
 static int take_area(char *start, char *env, char *end) {
-  bool ours = strncmp(start, "cwsgi: ", 7) == 0; /* of the launcher, in its child */
+  /* Of the launcher, in its child; or there is no environment to know it by. */
+  bool ours = strncmp(start, "cwsgi: ", 7) == 0 || env == end;
   for (char **e = environ; *e; e++) {
     if (*e < env || *e >= end) continue;
     ours = true;
@@ -53,7 +54,7 @@ static int find_area(void) {
     p += strcspn(p, " ");
   }
   /* The two are side by side, or this is no memory to write to. */
-  if (!field[0] || field[1] <= field[0] || field[2] != field[1] || field[3] <= field[2])
+  if (!field[0] || field[1] <= field[0] || field[2] != field[1] || field[3] < field[2])
     return -1;
   return take_area((char *)field[0], (char *)field[2], (char *)field[3]);
 }

@@ -179,6 +179,19 @@ def test_titles_with_a_name(serve, door):
     assert argv[0].endswith("cwsgi") and argv[-2:] == ["shop", "ops:app"]
 
 
+def test_titles_without_an_environment(tmp_path):
+    port = Port()
+    command = [*program(), "-b", str(port), "-w", "1", "--chdir", str(APPS), "hello:app"]
+    with subprocess.Popen(command, env={}, cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_for(lambda: not port.refuses(), "the server")
+            (worker,) = psutil.Process(process.pid).children()
+            assert "".join(worker.cmdline()).startswith("cwsgi: worker 1")
+        finally:
+            process.terminate()
+    port.close()
+
+
 def test_daemon(tmp_path):
     port, pidfile = Port(), tmp_path / "pid"
     command = [*program(), "-D", "-p", str(pidfile), "-b", str(port), "--chdir"]
