@@ -54,6 +54,13 @@ int cw_reports_open(const cw_settings_t *s) {
   return open_syslog(s);
 }
 
+void cw_reports_reopen(const cw_settings_t *s) {
+  /* Workers of another user could not make files in a folder of root's. */
+  if (make_file(s, CW_OPT_ERRORLOG, "--error-logfile") == 0)
+    (void)make_file(s, CW_OPT_ACCESSLOG, "--access-logfile");
+  cw_log_reopen();
+}
+
 void cw_reports_workers(const cw_settings_t *s, int workers) {
   static const char *const names[] = {"gunicorn.log.warning", "gunicorn.log.error",
                                       "gunicorn.log.critical"};

@@ -10,6 +10,9 @@
  * user. Returns 0, or -1 after saying what is wrong. */
 CW_MUSTCHECK int cw_reports_open(const cw_settings_t *s);
 
+/* USR1: the files may have been renamed. Makes new ones, for the workers' user, too. */
+void cw_reports_reopen(const cw_settings_t *s);
+
 /* Tells statsd, where there is one, how many workers there are, when that changes. */
 void cw_reports_workers(const cw_settings_t *s, int workers);
 

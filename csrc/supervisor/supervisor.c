@@ -164,7 +164,7 @@ static void on_signal(state_t *st, int sig) {
     case SIGINT:
     case SIGQUIT: cw_stop(st, true); return;
     case SIGUSR1:
-      cw_log_reopen();
+      cw_reports_reopen(settings_of(st));
       cw_workers_signal(st, SIGUSR1);
       return;
     default: break;

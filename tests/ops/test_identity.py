@@ -192,6 +192,27 @@ def test_titles_without_an_environment(tmp_path):
     port.close()
 
 
+def test_rotated_logs_of_another_user(serve, for_nobody, tmp_path):
+    """In a folder of root's, where workers cannot make files."""
+    folder = tmp_path / "log"
+    folder.mkdir()
+    logs = [folder / "error.log", folder / "access.log"]
+    options = ["--error-logfile", logs[0], "--access-logfile", logs[1], "-u", "nobody"]
+    server = serve("ops:app", *options, **for_nobody)
+    wait_workers(server, 1)
+    for log in logs:
+        log.rename(log.with_suffix(".1"))
+    server.send_signal(signal.SIGUSR1)
+    wait_for(lambda: all(log.exists() for log in logs), "new files")
+
+    def answered_there():
+        server.get("/who")
+        return "/who" in logs[1].read_text()
+
+    wait_for(answered_there, "a line in the new file")
+    assert "cannot reopen" not in logs[0].read_text() + logs[0].with_suffix(".1").read_text()
+
+
 def test_daemon(tmp_path):
     port, pidfile = Port(), tmp_path / "pid"
     command = [*program(), "-D", "-p", str(pidfile), "-b", str(port), "--chdir"]
