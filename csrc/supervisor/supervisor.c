@@ -198,6 +198,17 @@ void cw_say_listening(state_t *st) {
   }
 }
 
+/* A reload may name another pid file. */
+void cw_move_pidfile(state_t *st) {
+  const char *path = cw_opt_str(settings_of(st), CW_OPT_PIDFILE);
+  /* Ours is NAME.2 until the cwsgi before this one has ended. */
+  if (st->upgrade.parent) return;
+  if (path && st->pidfile && strcmp(path, st->pidfile) == 0) return;
+  if (st->pidfile) cw_pidfile_remove(st->pidfile);
+  free(st->pidfile);
+  st->pidfile = path && cw_pidfile_write(path) == 0 ? strdup(path) : NULL;
+}
+
 /* The cwsgi that started this one has ended: its place and pid file are ours. */
 static int64_t watch_parent(state_t *st) {
   if (!st->upgrade.parent) return -1;

@@ -170,6 +170,8 @@ void cw_upgrade(state_t *st);
 /* supervisor.c */
 void cw_stop(state_t *st, bool quick);
 void cw_say_listening(state_t *st);
+/* Has the pid file where the settings of `st->gen` want it. */
+void cw_move_pidfile(state_t *st);
 /* Goes to --chdir, or where we were started: paths in settings count from there, as
  * with gunicorn. */
 void cw_enter_dir(state_t *st, const cw_settings_t *s);

@@ -289,6 +289,7 @@ static void prove(state_t *st, worker_t *w) {
     cw_sockets_close(&st->fallback->sockets, &st->gen->sockets, !others);
     cw_generation_unref(st, st->fallback);
     st->fallback = NULL;
+    cw_move_pidfile(st);
     atomic_fetch_add(&st->board->reloads, 1);
     cw_log(CW_LOG_INFO, "Reloaded: new workers take over");
     say_ready(st);

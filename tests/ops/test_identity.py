@@ -158,6 +158,20 @@ def test_stale_pid_file(serve, tmp_path):
     assert pidfile.read_text() == f"{server.pid}\n"
 
 
+def test_pid_file_of_a_reload(serve, tmp_path):
+    conf, first, second = tmp_path / "a.conf.py", tmp_path / "first", tmp_path / "second"
+    conf.write_text(f"pidfile = {str(first)!r}\n")
+    server = serve("hello:app", "-c", conf)
+    wait_workers(server, 1)
+    conf.write_text(f"pidfile = {str(second)!r}\n")
+    server.send_signal(signal.SIGHUP)
+    wait_for(second.exists, "the new file")
+    assert second.read_text() == f"{server.pid}\n"
+    wait_for(lambda: not first.exists(), "the old file to go")
+    server.stop()
+    assert not second.exists()
+
+
 def titles(server):
     return {" ".join(p.cmdline()).strip() for p in titled(server, "worker")}
 
