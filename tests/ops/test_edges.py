@@ -9,7 +9,7 @@ import time
 
 import psutil
 import pytest
-from client import request, wait_for, wait_until_steady
+from client import SLOW, request, wait_for, wait_until_steady
 from ops import Load, titled, wait_workers, worker_pids
 from server import Port, UnixPath, descriptors, program, run, tied_to_this_process
 
@@ -279,7 +279,8 @@ def test_many_reloads_leave_nothing_behind(serve, tmp_path, options):
             open_there = wait_until_steady(lambda w=worker: len(descriptors(w)), "descriptors")
             seen.append((open_here, open_there, process.memory_info().rss))
     assert seen[0][:2] == seen[1][:2]
-    assert seen[1][2] - seen[0][2] < 100 * 1024
+    # Sanitizers keep what was freed.
+    assert SLOW > 1 or seen[1][2] - seen[0][2] < 100 * 1024
     assert sorted(p.name for p in tmp_path.glob("*.sock")) == ["app.sock", "other0.sock"]
     for port in ports:
         port.close()

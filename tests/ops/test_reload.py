@@ -177,6 +177,17 @@ def supervisors(server):
     return sorted(found)
 
 
+def new_cwsgi(server):
+    """The one that USR2 started. It has a child; what is being forked has none."""
+
+    def found():
+        others = set(supervisors(server)) - {server.pid}
+        return [pid for pid in others if psutil.Process(pid).children()]
+
+    (pid,) = wait_for(found, "the new cwsgi")
+    return pid
+
+
 def test_binary_upgrade(serve, tmp_path):
     """USR2 starts a new cwsgi on the same socket, WINCH empties the old, QUIT ends it."""
     server = serve("ops:app", "--pid", tmp_path / "app.pid", workers=2)
@@ -187,8 +198,7 @@ def test_binary_upgrade(serve, tmp_path):
     with Load(server, clients=8) as load:
         load.wait_answers(20)
         server.send_signal(signal.SIGUSR2)
-        wait_for(lambda: len(supervisors(server)) == 2, "the new cwsgi")
-        (new,) = set(supervisors(server)) - {server.pid}
+        new = new_cwsgi(server)
         wait_for((tmp_path / "app.pid.2").exists, "its pid file")
         new_workers = wait_for(
             lambda: (
@@ -220,9 +230,7 @@ def test_upgrade_called_off(serve):
     server = serve("ops:app", workers=1)
     wait_workers(server, 1)
     server.send_signal(signal.SIGUSR2)
-    wait_for(lambda: len(supervisors(server)) == 2, "the new cwsgi")
-    (new,) = set(supervisors(server)) - {server.pid}
-    wait_for(lambda: psutil.Process(new).children(), "its worker")
+    new = new_cwsgi(server)
     server.wait_marks("imported", 2)
     server.send_signal(signal.SIGWINCH)
     wait_workers(server, 0)
