@@ -69,6 +69,15 @@ int cw_log_open(const char *path, char *err, size_t err_len) {
   return 0;
 }
 
+static bool captures;
+
+void cw_log_capture(void) {
+  captures = true;
+  if (log_fd == STDERR_FILENO) return;
+  dup2(log_fd, STDOUT_FILENO);
+  dup2(log_fd, STDERR_FILENO);
+}
+
 void cw_log_reopen(void) {
   if (!log_path) return;
   int fd = cw_log_file(log_path, 0);
@@ -76,6 +85,7 @@ void cw_log_reopen(void) {
   if (fd < 0 || dup3(fd, log_fd, O_CLOEXEC) < 0)
     cw_log(CW_LOG_ERROR, "cannot reopen %s: %s", log_path, strerror(errno));
   if (fd >= 0) close(fd);
+  if (captures) cw_log_capture();
 }
 
 int cw_log_fd(void) {

@@ -29,6 +29,10 @@ CW_MUSTCHECK int cw_log_open(const char *path, char *err, size_t err_len);
  */
 void cw_log_reopen(void);
 
+/* Has standard output and error go where the log goes, now and after it was reopened.
+ */
+void cw_log_capture(void);
+
 /* Where lines go: for others who write whole lines of their own. */
 int cw_log_fd(void);
 

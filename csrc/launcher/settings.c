@@ -65,6 +65,15 @@ static bool stop_pending(void) {
   return false;
 }
 
+/* Whether the reader has said that this is all: what the file started may hold the pipe
+ * open for longer. */
+static bool is_complete(const cw_buf_t *b) {
+  static const char end[] = "="; /* with its NUL */
+  return b->len >= sizeof(end) &&
+         memcmp(b->p + b->len - sizeof(end), end, sizeof(end)) == 0 &&
+         (b->len == sizeof(end) || b->p[b->len - sizeof(end) - 1] == '\0');
+}
+
 /* Reads the pipe to its end, within the time limit. Returns NULL, or what went wrong.
  */
 static const char *read_all(int fd, cw_buf_t *out) {
@@ -80,6 +89,7 @@ static const char *read_all(int fd, cw_buf_t *out) {
     if (n == 0) return NULL;
     if (n < 0 && errno != EINTR) return strerror(errno);
     if (n > 0 && cw_buf_append(out, chunk, (size_t)n) != 0) return "out of memory";
+    if (is_complete(out)) return NULL;
   }
 }
 
@@ -106,7 +116,11 @@ static int run_reader(const cw_origin_t *o, const char *config, cw_buf_t *out) {
   if (wrong && pid > 0) kill(pid, SIGKILL);
   while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
   }
-  /* What is wrong with the file, its reader has said. */
+  /* What is wrong with the file, its reader has said, unless that was ended by it. */
+  if (!wrong && status == 0 && !is_complete(out)) {
+    cw_complain("cannot read %s: it ends the process that reads it", config);
+    return -1;
+  }
   return !wrong && status == 0 ? 0 : -1;
 }
 

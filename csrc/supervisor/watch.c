@@ -13,7 +13,7 @@
 enum {
   TICK_MS = 1000,
   LEAST_TICK_MS = 50,
-  ABORT_MS = 1000, /* from SIGABRT, which lets it say what it did, to SIGKILL */
+  ABORT_MS = 2000, /* from SIGABRT, which lets it say what it did, to SIGKILL */
   NEAR_PERCENT = 95,
 };
 

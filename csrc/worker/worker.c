@@ -322,6 +322,7 @@ static void open_logs(const cw_settings_t *s) {
   char err[256], program[128];
   if (cw_log_open(cw_opt_str(s, CW_OPT_ERRORLOG), err, sizeof(err)) != 0)
     cw_log(CW_LOG_ERROR, "%s", err);
+  if (cw_opt_num(s, CW_OPT_CAPTURE_OUTPUT)) cw_log_capture();
   if (!cw_opt_num(s, CW_OPT_SYSLOG)) return;
   if (!name) name = app_name(s);
   cw_syslog_name(program, sizeof(program), prefix, name);

@@ -19,12 +19,15 @@ _MODULE = "__config__"
 _loaded: "dict[str, dict[str, Any]]" = {}
 
 
+END = b"=\0"  # without it, the file ended this process half-way
+
+
 def main(fd: int, spec: str) -> int:
     """Write the settings of a configuration to `fd` and return the exit status.
 
     Args:
         fd: where NUL-ended entries go: ``name=value``, ``name[=value`` per element of a list,
-            ``name()=`` for a function.
+            ``name()=`` for a function, ``=`` at the end.
         spec: a path, ``file:PATH`` or ``python:MODULE``.
 
     Returns:
@@ -34,7 +37,7 @@ def main(fd: int, spec: str) -> int:
     try:
         before = dict(os.environ)
         found = entries(load(spec))
-        data = b"".join(_encode(entry) for entry in (*found, *_variables(before)))
+        data = b"".join(_encode(entry) for entry in (*found, *_variables(before))) + END
         while data:
             data = data[os.write(fd, data) :]
     except BaseException as error:

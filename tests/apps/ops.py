@@ -116,6 +116,13 @@ def hints(environ, start_response):
     return text(start_response, "final")
 
 
+@app.route("/print")
+def prints(environ, start_response):
+    print("printed", environ["QUERY_STRING"])
+    print("complained", environ["QUERY_STRING"], file=sys.stderr)
+    return text(start_response, "printed")
+
+
 @app.route("/file")
 def file(environ, start_response):
     """Tells afterwards how far the file was read: sendfile(2) leaves its position alone."""

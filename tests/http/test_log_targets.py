@@ -1,6 +1,7 @@
 """Error log files, syslog and statsd, as a running server uses them."""
 
 import re
+import signal
 import socket
 
 import pytest
@@ -139,3 +140,22 @@ def test_statsd_host_that_does_not_exist(serve):
     server = serve("observed:app", "--statsd-host", "no.such.host.invalid:8125")
     assert server.get("/").status == 200
     server.wait_log("no statsd metrics: cannot look up no.such.host.invalid")
+
+
+def test_captured_output(serve, tmp_path):
+    """What the app prints goes to the error log, also after that was rotated."""
+    path = tmp_path / "error.log"
+    server = serve("ops:app", "--capture-output", "--error-logfile", path)
+    server.get("/print?one")
+    path.rename(tmp_path / "error.log.1")
+    server.send_signal(signal.SIGUSR1)
+    wait_for(path.exists, "the new log")
+
+    def printed():
+        server.get("/print?two")
+        return "printed two" in path.read_text() and "complained two" in path.read_text()
+
+    wait_for(printed, "output in the new log")
+    old = (tmp_path / "error.log.1").read_text()
+    assert "printed one" in old and "complained one" in old
+    assert server.log() == "" and server.stdout() == ""

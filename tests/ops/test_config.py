@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from client import wait_for
 from ops import titled, wait_workers
-from server import APPS, clean_env, program, run
+from server import APPS, clean_env, program, run, timed
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -92,6 +92,8 @@ def test_the_app_may_stand_in_the_file(folder, serve):
         ("keyfile = 'key.pem'\n", "keyfile cannot be used: TLS"),
         ("worker_class = 'gevent'\n", "gevent"),
         ("def logger_class(): pass\n", "logger_class cannot be used"),
+        ("import os\nos._exit(0)\n", "it ends the process that reads it"),
+        ("raise SystemExit(0)\n", "SystemExit"),
     ],
 )
 def test_broken_files(folder, text, said):
@@ -100,6 +102,23 @@ def test_broken_files(folder, text, said):
     assert result.returncode == 1
     assert said in result.stderr
     assert run("-b", "127.0.0.1:0", "hello:app", cwd=folder).returncode == 1
+
+
+def test_a_file_that_leaves_a_process_behind(folder):
+    """It holds the pipe; the settings are known all the same."""
+    write(
+        folder,
+        """
+        import subprocess
+
+        quiet = subprocess.DEVNULL
+        subprocess.Popen(["sleep", "20"], close_fds=False, stdout=quiet, stderr=quiet)
+        threads = 3
+        """,
+    )
+    found, seconds = timed(settings, "hello:app", cwd=folder)
+    assert found["threads"][0] == "3"
+    assert seconds < 15
 
 
 def test_missing_file(folder):

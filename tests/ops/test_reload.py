@@ -101,7 +101,8 @@ def test_a_running_request_outlives_the_reload(serve):
     server.send_signal(signal.SIGHUP)
     wait_for(lambda: worker_pids(server) - {old}, "a new worker")
     server.wait_log("Reloaded")
-    assert json.loads(server.get("/who").body)["pid"] != old
+    # Being told to go and no longer accepting are two things.
+    wait_for(lambda: json.loads(server.get("/who").body)["pid"] != old, "the new one to serve")
     server.open_gate("wait")
     response = client.response()
     assert response.body == b"waited" and response.closes

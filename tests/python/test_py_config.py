@@ -18,8 +18,10 @@ class Answer:
     @property
     def entries(self):
         assert self.status == 0, self.log
-        assert not self.data or self.data.endswith(b"\0")
-        return self.data.decode("utf-8", "surrogateescape").split("\0")[:-1]
+        assert self.data.endswith(b"=\0")  # the mark of the end
+        *entries, end, nothing = self.data.decode("utf-8", "surrogateescape").split("\0")
+        assert (end, nothing) == ("=", "")
+        return entries
 
 
 def read(spec, cwd, **env):
@@ -234,7 +236,7 @@ def test_forms_of_the_name(tmp_path):
 
 def test_bytes_that_are_no_text(config):
     answer = config(r'errorlog = "/log/\udcff"')
-    assert answer.data == b"errorlog=/log/\xff\0"
+    assert answer.data == b"errorlog=/log/\xff\0=\0"
 
 
 @pytest.mark.parametrize(
