@@ -255,7 +255,8 @@ static void set_watch(cw_sched_t *sched, const cw_settings_t *s) {
   cw_sched_watch_t watch = {.running = own->running,
                             .max_requests = request_limit(s),
                             .served = on_served,
-                            .busy = on_busy,
+                            /* One worker alone need not look for others. */
+                            .busy = heritage->n_workers > 1 ? on_busy : NULL,
                             .timeout = timeout};
   if (timeout > 0) {
     watch.time = &board->watch_ms;
