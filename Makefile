@@ -56,7 +56,8 @@ pytest: $(VENV)/.tests
 	$(BIN)/python -m pytest $(PYTEST) tests
 
 others: $(VENV)/.tests
-	$(BIN)/python tools/pythons.py others $(PYTEST) -m 'not slow' tests/wsgi
+	$(BIN)/python tools/pythons.py others $(PYTEST) -m 'not slow' tests/wsgi \
+	  tests/ops/test_preload.py tests/ops/test_apps.py tests/http/test_request_timeout.py
 
 asan: $(VENV)/.tests
 	$(BIN)/python tools/pythons.py sanitized address,undefined $(PYTEST) $(or $(T),tests)
