@@ -322,6 +322,27 @@ static int listen_early(state_t *st) {
   return 0;
 }
 
+/* Everything between the sockets and the first worker. Returns 0, or -1 after saying
+ * what is wrong. */
+static int set_up(state_t *st) {
+  const cw_settings_t *s = settings_of(st);
+  const char *pidfile = cw_opt_str(s, CW_OPT_PIDFILE);
+  if (cw_reports_open(s) != 0 || listen_early(st) != 0) return -1;
+  /* The process that goes to the background is another one. */
+  st->daemon = cw_opt_num(s, CW_OPT_DAEMON) != 0;
+  if (st->daemon && cw_daemonize(cw_opt_num(s, CW_OPT_ENABLE_STDIO_INHERITANCE)) != 0)
+    return -1;
+  st->gen->h->supervisor = getpid();
+  /* Beside a running one, as gunicorn: NAME.2 until that has gone. */
+  if (pidfile &&
+      (asprintf(&st->pidfile, "%s%s", pidfile, st->upgrade.parent ? ".2" : "") < 0 ||
+       cw_pidfile_write(st->pidfile) != 0))
+    return -1;
+  st->want = (int)cw_opt_num(s, CW_OPT_WORKERS);
+  atomic_store(&st->board->workers, st->want);
+  return 0;
+}
+
 int cw_supervise(const cw_launcher_t *launcher, cw_settings_t *settings) {
   static state_t st; /* large, and there is one supervisor */
   const char *upgrade = getenv(CW_ENV_UPGRADE);
@@ -332,22 +353,12 @@ int cw_supervise(const cw_launcher_t *launcher, cw_settings_t *settings) {
   st.gen = cw_generation_new(&st, settings, NULL);
   if (!st.gen) return EXIT_CONFIG;
   cw_generation_ref(st.gen);
-  if (cw_reports_open(settings_of(&st)) != 0) return EXIT_CONFIG;
-  if (listen_early(&st) != 0) return EXIT_CONFIG;
   const cw_settings_t *s = settings_of(&st);
-  /* The process that goes to the background is another one. */
-  st.daemon = cw_opt_num(s, CW_OPT_DAEMON) != 0;
-  if (st.daemon && cw_daemonize(cw_opt_num(s, CW_OPT_ENABLE_STDIO_INHERITANCE)) != 0)
+  if (set_up(&st) != 0) {
+    /* No Unix socket's file stays behind. */
+    cw_generation_unref(&st, st.gen);
     return EXIT_CONFIG;
-  st.gen->h->supervisor = getpid();
-  const char *pidfile = cw_opt_str(s, CW_OPT_PIDFILE);
-  /* Beside a running one, as gunicorn: NAME.2 until that has gone. */
-  if (pidfile &&
-      (asprintf(&st.pidfile, "%s%s", pidfile, st.upgrade.parent ? ".2" : "") < 0 ||
-       cw_pidfile_write(st.pidfile) != 0))
-    return EXIT_CONFIG;
-  st.want = (int)cw_opt_num(s, CW_OPT_WORKERS);
-  atomic_store(&st.board->workers, st.want);
+  }
   cw_log(CW_LOG_INFO, "Starting cwsgi %s", CW_VERSION);
   if (cw_opt_given(s, CW_OPT_WORKER_CLASS))
     cw_log(CW_LOG_INFO, "--worker-class %s has no effect: --threads decides (%lld)",

@@ -149,6 +149,18 @@ def test_pid_file(serve, tmp_path):
     assert not pidfile.exists()
 
 
+def test_a_start_that_fails_leaves_no_socket_behind(serve, tmp_path):
+    pidfile, path = tmp_path / "pid", tmp_path / "sock"
+    serve("hello:app", "-p", pidfile)
+    result = run("-p", pidfile, "-b", f"unix:{path}", "hello:app")
+    assert result.returncode == 1
+    assert not path.exists()
+    result = run("--error-logfile", tmp_path / "no/such", "-b", f"unix:{path}", "hello:app")
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert not path.exists()
+
+
 def test_stale_pid_file(serve, tmp_path):
     pidfile = tmp_path / "pid"
     gone = subprocess.Popen([sys.executable, "-c", ""])
