@@ -215,6 +215,14 @@ bool cw_opt_has(const cw_settings_t *s, cw_opt_t id, const char *item) {
   return false;
 }
 
+const char *cw_settings_name(const cw_settings_t *s) {
+  static const cw_opt_t sources[] = {CW_OPT_PROC_NAME, CW_OPT_WSGI_APP, CW_OPT_MOUNT};
+  const char *name = NULL;
+  for (size_t i = 0; !name && i < CW_ARRAY_LEN(sources); i++)
+    name = cw_opt_str(s, sources[i]);
+  return name ? name : "";
+}
+
 int cw_mode_parse(const char *text) {
   bool octal = text[0] == '0' && (text[1] == 'o' || text[1] == 'O');
   const char *p = octal ? text + 2 : text;

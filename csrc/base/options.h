@@ -89,6 +89,9 @@ bool cw_opt_given(const cw_settings_t *s, cw_opt_t id);
 /* Whether --hooks' list, filled by the configuration file, has `name`. */
 bool cw_opt_has(const cw_settings_t *s, cw_opt_t id, const char *item);
 
+/* What the service is called: --name, else the app, else the first mount. Borrowed. */
+const char *cw_settings_name(const cw_settings_t *s);
+
 /* A mode in gunicorn's spelling: 18, 022, 0o22 or 0x12. Returns it, or -1. */
 int cw_mode_parse(const char *text);
 

@@ -27,12 +27,10 @@ static int make_file(const cw_settings_t *s, cw_opt_t id, const char *flag) {
 }
 
 static int open_syslog(const cw_settings_t *s) {
-  const char *name = cw_opt_str(s, CW_OPT_PROC_NAME);
   char err[256], program[128];
   if (!cw_opt_num(s, CW_OPT_SYSLOG)) return 0;
-  if (!name) name = cw_opt_str(s, CW_OPT_WSGI_APP);
   cw_syslog_name(program, sizeof(program), cw_opt_str(s, CW_OPT_SYSLOG_PREFIX),
-                 name ? name : "mounts");
+                 cw_settings_name(s));
   if (cw_syslog_open(cw_opt_str(s, CW_OPT_SYSLOG_ADDR),
                      cw_opt_str(s, CW_OPT_SYSLOG_FACILITY), program, err,
                      sizeof(err)) == 0)
@@ -83,7 +81,5 @@ void cw_reports_workers(const cw_settings_t *s, int workers) {
 }
 
 void cw_reports_capture(const cw_settings_t *s) {
-  if (!cw_opt_num(s, CW_OPT_CAPTURE_OUTPUT) || cw_log_fd() == STDERR_FILENO) return;
-  dup2(cw_log_fd(), STDOUT_FILENO);
-  dup2(cw_log_fd(), STDERR_FILENO);
+  if (cw_opt_num(s, CW_OPT_CAPTURE_OUTPUT)) cw_log_capture();
 }

@@ -297,12 +297,6 @@ static int start(state_t *st, const cw_launcher_t *launcher, cw_settings_t *sett
   return -1;
 }
 
-static const char *title_of(const cw_settings_t *s) {
-  const char *name = cw_opt_str(s, CW_OPT_PROC_NAME),
-             *app = cw_opt_str(s, CW_OPT_WSGI_APP);
-  return name ? name : app ? app : s->v[CW_OPT_MOUNT].items[0];
-}
-
 void cw_enter_dir(state_t *st, const cw_settings_t *s) {
   const char *dir = s ? cw_opt_str(s, CW_OPT_CHDIR) : NULL;
   if (dir ? chdir(dir) != 0 : fchdir(st->launcher->cwd_fd) != 0)
@@ -364,7 +358,7 @@ int cw_supervise(const cw_launcher_t *launcher, cw_settings_t *settings) {
     cw_log(CW_LOG_INFO, "--worker-class %s has no effect: --threads decides (%lld)",
            cw_opt_str(s, CW_OPT_WORKER_CLASS),
            (long long)cw_opt_num(s, CW_OPT_THREADS));
-  cw_title_set("cwsgi: supervisor [%s]", title_of(s));
+  cw_title_set("cwsgi: supervisor [%s]", cw_settings_name(s));
   cw_hooks_start(&st);
   cw_hooks_call(&st, "on_starting", "%s", "");
   cw_hooks_call(&st, "nworkers_changed", "%d ", st.want);

@@ -311,22 +311,15 @@ done:
 
 /* ---- a worker's life ------------------------------------------------------ */
 
-static const char *app_name(const cw_settings_t *s) {
-  const char *app = cw_opt_str(s, CW_OPT_WSGI_APP);
-  return app ? app : s->v[CW_OPT_MOUNT].items[0];
-}
-
 /* What cannot be opened is told of and done without: the supervisor has checked it. */
 static void open_logs(const cw_settings_t *s) {
-  const char *name = cw_opt_str(s, CW_OPT_PROC_NAME),
-             *prefix = cw_opt_str(s, CW_OPT_SYSLOG_PREFIX);
   char err[256], program[128];
   if (cw_log_open(cw_opt_str(s, CW_OPT_ERRORLOG), err, sizeof(err)) != 0)
     cw_log(CW_LOG_ERROR, "%s", err);
   if (cw_opt_num(s, CW_OPT_CAPTURE_OUTPUT)) cw_log_capture();
   if (!cw_opt_num(s, CW_OPT_SYSLOG)) return;
-  if (!name) name = app_name(s);
-  cw_syslog_name(program, sizeof(program), prefix, name);
+  cw_syslog_name(program, sizeof(program), cw_opt_str(s, CW_OPT_SYSLOG_PREFIX),
+                 cw_settings_name(s));
   if (cw_syslog_open(cw_opt_str(s, CW_OPT_SYSLOG_ADDR),
                      cw_opt_str(s, CW_OPT_SYSLOG_FACILITY), program, err,
                      sizeof(err)) != 0)
@@ -354,10 +347,8 @@ static CW_RAISES int begin(cw_settings_t *s, int slot) {
 
 /* In a worker's own process, before (or, preloaded, after) the app's import. */
 static CW_RAISES int become(const cw_settings_t *s, int slot) {
-  const char *name = cw_opt_str(s, CW_OPT_PROC_NAME);
-  if (!name) name = app_name(s);
   own = &board->slots[slot];
-  cw_title_set("cwsgi: worker %d [%s]", slot + 1, name);
+  cw_title_set("cwsgi: worker %d [%s]", slot + 1, cw_settings_name(s));
   return cw_extras_forked(atomic_load(&own->age), heritage->supervisor);
 }
 

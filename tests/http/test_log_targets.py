@@ -159,3 +159,13 @@ def test_captured_output(serve, tmp_path):
     old = (tmp_path / "error.log.1").read_text()
     assert "printed one" in old and "complained one" in old
     assert server.log() == "" and server.stdout() == ""
+
+
+def test_mounts_alone_have_one_name_in_syslog(serve, daemon):
+    """Supervisor and workers call the service alike, by its first mount."""
+    to = syslog_url(daemon)
+    server = serve(None, "--log-syslog", "--log-syslog-to", to, "--mount", "/a=observed:app")
+    server.get("/a/fail")
+    daemon.wait(r"error: .*Error handling request")
+    names = {re.match(r"<\d+>(.*?)\.(error|access): ", line)[1] for line in daemon.got}
+    assert names == {"cwsgi./a=observed.app"}
