@@ -182,7 +182,7 @@ static void count_log_lines(cw_statsd_t *s) {
 }
 
 static void on_statsd_time(uv_timer_t *timer) {
-  (void)timer; /* what was collected is sent at the end of this turn */
+  cw_server_end_turn(timer); /* what was collected is sent then */
 }
 
 /* Few datagrams, none late: what comes within a moment goes together. */

@@ -228,6 +228,10 @@ void cw_server_made_room(cw_server_t *srv);
 /* server.c: sees to it that the timer queues are looked at in time. */
 void cw_server_schedule_tick(cw_server_t *srv);
 
+/* Ends the turn after the timer's callback. Every timer does so: libuv before 1.45 runs
+ * what is due before it waits for I/O, and would then sleep on what that changed. */
+void cw_server_end_turn(uv_timer_t *timer);
+
 /* server.c: the address of a peer, as text and as bytes. False for one without. */
 bool cw_peer_address(const struct sockaddr_storage *peer, cw_addr_t *addr,
                      char text[46], char port[6]);

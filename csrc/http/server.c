@@ -29,6 +29,10 @@ enum {
 
 static void on_tick(uv_timer_t *timer);
 
+void cw_server_end_turn(uv_timer_t *timer) {
+  uv_stop(timer->loop);
+}
+
 void cw_server_schedule_tick(cw_server_t *srv) {
   uint64_t next = cw_timeqs_next(&srv->timers), now = uv_now(&srv->loop);
   srv->tick_due = next;
@@ -49,12 +53,14 @@ static void on_tick(uv_timer_t *timer) {
       cw_conn_on_timer(CW_CONTAINER(t, cw_conn_t, timer));
   }
   cw_server_schedule_tick(srv);
+  cw_server_end_turn(timer);
 }
 
 static void on_host_timer(uv_timer_t *timer) {
   struct cw_host_timer_slot *slot =
       CW_CONTAINER(timer, struct cw_host_timer_slot, timer);
   slot->fn(slot->data);
+  cw_server_end_turn(timer);
 }
 
 void cw_server_timer(cw_server_t *srv, cw_host_timer_t which, int64_t ms,
@@ -152,6 +158,7 @@ static void on_accept_retry(uv_timer_t *timer) {
   cw_server_t *srv = timer->data;
   srv->accept_paused = false;
   resume_accepting(srv);
+  cw_server_end_turn(timer);
 }
 
 /* Closes the connection that has been idle longest. Returns false where none is idle.

@@ -84,9 +84,6 @@ void cw_server_turn(cw_server_t *srv, bool wait);
 /* Ends a waiting turn. Any thread, async-signal-safe. */
 void cw_server_wake(cw_server_t *srv);
 
-/* Has the access log opened again. Any thread, async-signal-safe. */
-void cw_server_reopen_logs(cw_server_t *srv);
-
 /* Stops accepting, closes the listeners and idle connections and lets running requests
  * end. */
 void cw_server_drain(cw_server_t *srv);
@@ -109,8 +106,8 @@ typedef enum cw_host_timer {
   CW_HOST_TIMERS
 } cw_host_timer_t;
 
-/* Runs `fn(data)` in the loop after `ms` milliseconds, once; a second call moves the
- * time. `ms` < 0 cancels. */
+/* Runs `fn(data)` in the loop after `ms` milliseconds, once, and ends the turn; a
+ * second call moves the time. `ms` < 0 cancels. */
 void cw_server_timer(cw_server_t *srv, cw_host_timer_t which, int64_t ms,
                      void (*fn)(void *), void *data);
 

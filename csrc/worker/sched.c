@@ -301,7 +301,7 @@ static void park_locked(thread_t *t) {
 /* ---- the loop ------------------------------------------------------------- */
 
 static void on_retry(void *data) {
-  (void)data; /* ends the turn; the keeper then looks at the queue */
+  (void)data; /* its work is to end the turn: the keeper then looks at the queue */
 }
 
 /* The grace is over: what still runs will not end. */

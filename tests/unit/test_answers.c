@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "http/http_internal.h"
 
@@ -488,8 +489,30 @@ static void scrapes_get_in_when_the_service_is_full(void **state) {
   free(board);
 }
 
+static void count(void *n) {
+  ++*(int *)n;
+}
+
+/* What a timer changed is to be looked at, even where it was due before the wait. */
+static void a_timer_ends_the_turn(void **state) {
+  (void)state;
+  int due = 0, late = 0;
+  cw_limits_t limits = limits_now();
+  start(&limits);
+  cw_server_turn(srv, false);
+  int64_t then = cw_now_us();
+  while (cw_now_us() - then < 20 * 1000) usleep(1000);
+  cw_server_timer(srv, CW_HOST_RETRY, 5, count, &due);
+  cw_server_timer(srv, CW_HOST_DEADLINE, 10 * 1000, count, &late);
+  cw_server_turn(srv, true);
+  assert_int_equal(due, 1);
+  assert_int_equal(late, 0);
+  stop();
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_timer_ends_the_turn),
       cmocka_unit_test(listeners_of_metrics_serve_nothing_else),
       cmocka_unit_test(health_knows_of_the_drain_delay),
       cmocka_unit_test(expired_in_the_queue),
