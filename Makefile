@@ -64,7 +64,7 @@ asan: $(VENV)/.tests
 
 tsan: $(VENV)/.tests
 	$(if $(T),,$(BIN)/python tools/ctests.py unit --sanitize thread)
-	$(BIN)/python tools/pythons.py sanitized thread $(PYTEST) $(or $(T),tests/wsgi tests/http tests/ops tests/hostile)
+	$(BIN)/python tools/pythons.py sanitized thread $(PYTEST) $(or $(T),tests)
 
 # Every allocation of a request fails once, in C and in Python.
 faults: $(VENV)/.tests

@@ -1,14 +1,10 @@
 """100,000 requests over every kind of route: memory, objects and references stay flat."""
 
-import os
-
 import psutil
 import pytest
 from client import chunked, request, wait_for
-from server import descriptors
+from server import FLAT, descriptors
 
-# A sanitizer's quarantine and shadow are no growth of ours.
-MIB = (12 << 20) if os.environ.get("CWSGI_SANITIZE") else 1 << 20
 BATCH = 50
 
 ROUTES = {
@@ -134,7 +130,7 @@ def test_100000_requests(serve, threads):
     assert_flat(before, after, total // len(ROUTES) // 2)
     wait_for(lambda: len(descriptors(server.worker().pid)) <= sockets, "descriptors to be closed")
     growth = after["rss"] - before["rss"]
-    assert growth < MIB, f"{growth / MIB:.2f} MiB more after {total} requests"
+    assert growth < FLAT, f"{growth / (1 << 20):.2f} MiB more after {total} requests"
 
 
 @pytest.mark.timeout(300)
@@ -153,7 +149,7 @@ def test_large_bodies_leave_nothing(serve):
     # gets which body; what leaks grows in every round.
     turn(20)
     sizes = [server.worker().memory_info().rss]
-    while len(sizes) < 2 or sizes[-1] - sizes[-2] >= 3 * MIB:
+    while len(sizes) < 2 or sizes[-1] - sizes[-2] >= 3 * FLAT:
         assert len(sizes) < 12, sizes
         turn(60)
         sizes.append(server.worker().memory_info().rss)
@@ -178,5 +174,5 @@ def test_connections_leave_nothing(serve):
     worker = psutil.Process(server.worker().pid)
     before, sockets = worker.memory_info().rss, len(descriptors(worker.pid))
     turn(200)
-    assert worker.memory_info().rss - before < MIB
+    assert worker.memory_info().rss - before < FLAT
     assert len(descriptors(worker.pid)) <= sockets
