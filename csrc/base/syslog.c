@@ -135,6 +135,15 @@ void cw_syslog_name(char *out, size_t size, const char *prefix, const char *app)
     if (*p == ':' || *p == ' ') *p = '.';
 }
 
+int cw_syslog_start(const cw_settings_t *s, char *err, size_t err_len) {
+  char program[128];
+  if (!cw_opt_num(s, CW_OPT_SYSLOG)) return 0;
+  cw_syslog_name(program, sizeof(program), cw_opt_str(s, CW_OPT_SYSLOG_PREFIX),
+                 cw_settings_name(s));
+  return cw_syslog_open(cw_opt_str(s, CW_OPT_SYSLOG_ADDR),
+                        cw_opt_str(s, CW_OPT_SYSLOG_FACILITY), program, err, err_len);
+}
+
 void cw_syslog_close(void) {
   atomic_store(&on, false);
   pthread_mutex_lock(&lock);

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/macros.h"
+#include "base/options.h"
 
 enum { CW_SYSLOG_MESSAGE = 8 * 1024 }; /* bytes; the rest is cut off */
 
@@ -28,6 +29,9 @@ CW_MUSTCHECK int cw_syslog_check(const char *to, const char *facility, char *err
 CW_MUSTCHECK int cw_syslog_open(const char *to, const char *facility, const char *name,
                                 char *err, size_t err_len);
 void cw_syslog_close(void);
+
+/* Opens it as the settings say, where they want it. Same results. */
+CW_MUSTCHECK int cw_syslog_start(const cw_settings_t *s, char *err, size_t err_len);
 
 /* The program's name as gunicorn gives it: "gunicorn.PREFIX" where there is a prefix,
  * else "cwsgi.APP", with dots for colons. */

@@ -27,14 +27,8 @@ static int make_file(const cw_settings_t *s, cw_opt_t id, const char *flag) {
 }
 
 static int open_syslog(const cw_settings_t *s) {
-  char err[256], program[128];
-  if (!cw_opt_num(s, CW_OPT_SYSLOG)) return 0;
-  cw_syslog_name(program, sizeof(program), cw_opt_str(s, CW_OPT_SYSLOG_PREFIX),
-                 cw_settings_name(s));
-  if (cw_syslog_open(cw_opt_str(s, CW_OPT_SYSLOG_ADDR),
-                     cw_opt_str(s, CW_OPT_SYSLOG_FACILITY), program, err,
-                     sizeof(err)) == 0)
-    return 0;
+  char err[256];
+  if (cw_syslog_start(s, err, sizeof(err)) == 0) return 0;
   cw_complain("--log-syslog-to: %s", err);
   return -1;
 }

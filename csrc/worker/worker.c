@@ -313,16 +313,11 @@ done:
 
 /* What cannot be opened is told of and done without: the supervisor has checked it. */
 static void open_logs(const cw_settings_t *s) {
-  char err[256], program[128];
+  char err[256];
   if (cw_log_open(cw_opt_str(s, CW_OPT_ERRORLOG), err, sizeof(err)) != 0)
     cw_log(CW_LOG_ERROR, "%s", err);
   if (cw_opt_num(s, CW_OPT_CAPTURE_OUTPUT)) cw_log_capture();
-  if (!cw_opt_num(s, CW_OPT_SYSLOG)) return;
-  cw_syslog_name(program, sizeof(program), cw_opt_str(s, CW_OPT_SYSLOG_PREFIX),
-                 cw_settings_name(s));
-  if (cw_syslog_open(cw_opt_str(s, CW_OPT_SYSLOG_ADDR),
-                     cw_opt_str(s, CW_OPT_SYSLOG_FACILITY), program, err,
-                     sizeof(err)) != 0)
+  if (cw_syslog_start(s, err, sizeof(err)) != 0)
     cw_log(CW_LOG_WARNING, "no syslog: %s", err);
 }
 
