@@ -371,6 +371,8 @@ static void on_beat(void *data) {
   }
   bool only_overdue = s->n_app > 0 && s->n_app == overdue && s->n_ready == 0;
   pthread_mutex_unlock(&s->lock);
+  /* Others may be sending a request, or be sent a response. */
+  if (cw_server_connections(s->srv) > (unsigned)overdue) only_overdue = false;
   w->beat(w->data, oldest);
   if (s->grace >= 0 && only_overdue) {
     cw_log(CW_LOG_WARNING, "%d requests that ran too long cut off", overdue);

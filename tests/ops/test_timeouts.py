@@ -6,7 +6,7 @@ import re
 import signal
 
 import pytest
-from client import request, wait_for
+from client import request, wait_for, wait_until_steady
 from ops import Load, wait_workers, worker_pids
 
 
@@ -15,13 +15,16 @@ def test_a_request_beyond_the_timeout(serve):
     server = serve("ops:app", "--timeout", "1", workers=1)
     (old,) = wait_workers(server, 1)
     stuck, other = server.connect(), server.connect()
-    other.send(request("/wait"))
-    server.wait_marks("waiting")
+    head = request("/wait")
+    other.send(head[:20])
     stuck.send(request("/spin"))
     server.wait_marks("spinning")
     wait_for(lambda: worker_pids(server) - {old}, "a successor", 20)
     wait_for(lambda: json.loads(server.get("/who").body)["pid"] != old, "it to serve")
+    # It stays for who is about to ask. What is asked late is not overdue itself.
+    assert old in wait_until_steady(lambda: worker_pids(server), "the workers to be the same", 0.6)
     server.open_gate("wait")
+    other.send(head[20:])
     assert other.response().body == b"waited"
     wait_workers(server, 1, without=[old])
     assert stuck.read() == b""
