@@ -53,11 +53,15 @@ fail:
   return -1;
 }
 
+void cw_generation_unlisten(state_t *st, generation_t *gen, const generation_t *kept) {
+  bool others = st->upgrade.child || st->upgrade.parent;
+  cw_sockets_close(&gen->sockets, kept ? &kept->sockets : NULL, !others);
+}
+
 static void free_generation(state_t *st, generation_t *gen) {
   const generation_t *now = st->gen && st->gen != gen ? st->gen : st->fallback;
-  bool other = st->upgrade.child || st->upgrade.parent;
   cw_zygote_end(st, gen);
-  cw_sockets_close(&gen->sockets, now && now != gen ? &now->sockets : NULL, !other);
+  cw_generation_unlisten(st, gen, now != gen ? now : NULL);
   if (gen->h) munmap(gen->h, gen->h_size);
   if (gen->h_fd >= 0) close(gen->h_fd);
   cw_settings_fini(&gen->settings);

@@ -38,11 +38,10 @@ static void stop_now(state_t *st) {
   st->stopping = true;
   st->drain_until = 0;
   st->deadline = cw_now_us() + (st->quick ? QUICK_US : grace + KILL_MARGIN_US);
-  bool others = st->upgrade.child || st->upgrade.parent;
   generation_t *all[] = {st->gen, st->fallback};
   for (size_t i = 0; i < CW_ARRAY_LEN(all); i++) {
     if (!all[i]) continue;
-    cw_sockets_close(&all[i]->sockets, NULL, !others);
+    cw_generation_unlisten(st, all[i], NULL);
     cw_zygote_end(st, all[i]);
   }
   cw_workers_signal(st, st->quick ? SIGQUIT : SIGTERM);

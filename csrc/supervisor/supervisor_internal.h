@@ -114,6 +114,9 @@ generation_t *cw_generation_new(state_t *st, cw_settings_t *settings,
  */
 int cw_heritage_make(state_t *st, generation_t *gen);
 void cw_generation_ref(generation_t *gen);
+/* Closes its sockets. The files of Unix sockets go with them, but for those that `kept`
+ * (or NULL) has, too, and unless another cwsgi of an upgrade listens there. */
+void cw_generation_unlisten(state_t *st, generation_t *gen, const generation_t *kept);
 void cw_generation_unref(state_t *st, generation_t *gen);
 
 /* workers.c */

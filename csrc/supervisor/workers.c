@@ -283,10 +283,9 @@ static void prove(state_t *st, worker_t *w) {
     say_ready(st);
   }
   if (st->fallback) {
-    bool others = st->upgrade.child || st->upgrade.parent;
     /* Its workers have their own. Ours would go on listening until the last of them has
      * ended, for clients that nobody answers. */
-    cw_sockets_close(&st->fallback->sockets, &st->gen->sockets, !others);
+    cw_generation_unlisten(st, st->fallback, st->gen);
     cw_generation_unref(st, st->fallback);
     st->fallback = NULL;
     cw_move_pidfile(st);
