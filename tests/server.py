@@ -37,8 +37,11 @@ DROPPED_PREFIXES = ("PYTHON", "GUNICORN_", "LISTEN_", "NOTIFY_")
 
 LIVE = []
 
+SANITIZE = os.environ.get("CWSGI_SANITIZE", "")
+TSAN = SANITIZE == "thread"
+
 # Growth in bytes that is none; a sanitizer's quarantine and shadow are not ours.
-FLAT = (12 << 20) if os.environ.get("CWSGI_SANITIZE") else 1 << 20
+FLAT = (12 << 20) if SANITIZE else 1 << 20
 
 LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
@@ -388,7 +391,7 @@ def descriptors(pid):
 
 
 def rss(process):
-    """Private and shared memory in use, in bytes, after it has settled."""
+    """Private and shared memory in use, in bytes."""
     return psutil.Process(getattr(process, "pid", process)).memory_info().rss
 
 

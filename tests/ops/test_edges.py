@@ -275,12 +275,11 @@ def test_many_reloads_leave_nothing_behind(serve, tmp_path, options):
         old = wait_workers(server, 1, without=old)
         wait_for(lambda: len(server.workers()) == 2 + len(options), "the old ones to end")
         if turn in (4, 40):
-            process = psutil.Process(server.pid)
             (worker,) = old
             assert server.get("/who").status == 200
             open_here = wait_until_steady(lambda: len(descriptors(server.pid)), "descriptors")
             open_there = wait_until_steady(lambda w=worker: len(descriptors(w)), "descriptors")
-            seen.append((open_here, open_there, process.memory_info().rss))
+            seen.append((open_here, open_there, rss(server)))
     assert seen[0][:2] == seen[1][:2]
     # Sanitizers keep what was freed.
     assert SLOW > 1 or seen[1][2] - seen[0][2] < 100 * 1024

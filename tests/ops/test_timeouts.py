@@ -8,6 +8,7 @@ import signal
 import pytest
 from client import request, wait_for, wait_until_steady
 from ops import Load, wait_workers, worker_pids
+from server import TSAN
 
 
 def test_a_request_beyond_the_timeout(serve):
@@ -81,7 +82,7 @@ def _monotonic():
     return time.monotonic()
 
 
-@pytest.mark.skipif("TSAN_OPTIONS" in os.environ, reason="it holds signals in handlers back")
+@pytest.mark.skipif(TSAN, reason="it holds signals in handlers back")
 @pytest.mark.parametrize("options", [[], ["--timeout", "60"]])
 def test_abort_tells_what_threads_do(serve, options):
     """C stacks, too, where time is watched: they cost every start a library."""

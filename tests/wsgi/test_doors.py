@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from server import APPS, clean_env, program, run
+from server import APPS, TSAN, clean_env, program, run
 
 
 def interpreter():
@@ -95,7 +95,7 @@ def test_argv(serve, door):
 
 def test_python_m(serve, door):
     """`python -m cwsgi` takes the same options and is the same inside."""
-    if door == "exec" and os.environ.get("CWSGI_SANITIZE") == "thread":
+    if door == "exec" and TSAN:
         pytest.skip("ThreadSanitizer cannot be loaded by a program that runs already")
     env = {"CWSGI_DOOR": door, "PYTHONHASHSEED": "7"}
     python = interpreter()

@@ -11,6 +11,7 @@ import pytest
 from client import chunked, request, wait_for
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from server import rss
 
 KI = 1024
 SIZES = [0, 1, 2, 1000, 64 * KI - 1, 64 * KI, 64 * KI + 1, 1024 * KI, 10 * 1024 * KI]
@@ -369,7 +370,7 @@ def test_unread_upload_is_bounded(serve):
     client = server.connect()
     client.send(request("/late", "POST", [("Content-Length", str(100 << 20))]))
     server.wait_marks("started")
-    before = server.worker().memory_info().rss
+    before = rss(server.worker())
     client.sock.setblocking(False)
     sent, piece = 0, b"x" * (1 << 20)
 
@@ -383,6 +384,6 @@ def test_unread_upload_is_bounded(serve):
 
     wait_for(lambda: stuck() and stuck() and stuck(), "the upload to be held back", step=0.05)
     assert sent < 32 << 20
-    assert server.worker().memory_info().rss - before < 4 << 20
+    assert rss(server.worker()) - before < 4 << 20
     client.close()
     server.open_gate("read")

@@ -1,9 +1,8 @@
 """100,000 requests over every kind of route: memory, objects and references stay flat."""
 
-import psutil
 import pytest
 from client import chunked, request, wait_for
-from server import FLAT, descriptors
+from server import FLAT, descriptors, rss
 
 BATCH = 50
 
@@ -73,7 +72,7 @@ def measure(server):
     with server.connect() as client:
         client.ask("/stats")
         stats = client.ask("/stats").json()
-    stats["rss"] = server.worker().memory_info().rss
+    stats["rss"] = rss(server.worker())
     return stats
 
 
@@ -148,11 +147,11 @@ def test_large_bodies_leave_nothing(serve):
     # The allocator's heaps reach their size sooner or later, depending on which thread
     # gets which body; what leaks grows in every round.
     turn(20)
-    sizes = [server.worker().memory_info().rss]
+    sizes = [rss(server.worker())]
     while len(sizes) < 2 or sizes[-1] - sizes[-2] >= 3 * FLAT:
         assert len(sizes) < 12, sizes
         turn(60)
-        sizes.append(server.worker().memory_info().rss)
+        sizes.append(rss(server.worker()))
 
 
 @pytest.mark.timeout(300)
@@ -171,8 +170,8 @@ def test_connections_leave_nothing(serve):
         wait_for(lambda: not server.lingering(), "the connections to end")
 
     turn(20)
-    worker = psutil.Process(server.worker().pid)
-    before, sockets = worker.memory_info().rss, len(descriptors(worker.pid))
+    worker = server.worker()
+    before, sockets = rss(worker), len(descriptors(worker.pid))
     turn(200)
-    assert worker.memory_info().rss - before < FLAT
+    assert rss(worker) - before < FLAT
     assert len(descriptors(worker.pid)) <= sockets

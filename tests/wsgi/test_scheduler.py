@@ -1,13 +1,13 @@
 """Threads: handlers in parallel, made on demand, and a loop that never waits for them."""
 
-import os
 import threading
 
 import pytest
 from client import request, wait_for
+from server import TSAN
 
 # ThreadSanitizer runs a thread of its own in every process.
-SANITIZERS_OWN = os.environ.get("CWSGI_SANITIZE") == "thread"
+SANITIZERS_OWN = int(TSAN)
 
 
 def socket_state(server, client):
