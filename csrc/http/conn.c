@@ -483,10 +483,6 @@ static void end_request(cw_conn_t *c) {
   if (end_response(c)) next_request(c);
 }
 
-static bool has_output(cw_req_t *req) {
-  return cw_buf_pending(&req->out.buf) || req->out.file_fd >= 0;
-}
-
 /* Whether the client can tell the end of the response's body. If not, only the end of
  * the connection marks it, and FIN after a part of it would look like success. */
 static bool is_framed(const cw_req_t *req) {
@@ -510,7 +506,7 @@ static void on_done(cw_conn_t *c) {
     reset_conn(c);
   } else if (atomic_load(&req->lost) || (req->failed && !req->resp.sent)) {
     close_conn(c);
-  } else if (has_output(req)) {
+  } else if (cw_out_pending(req)) {
     req->done_at = 0; /* not yet */
     c->want_write = true;
     start_window(c, CW_TIMER_STALL);
@@ -564,9 +560,9 @@ static void on_readable(cw_conn_t *c) {
 static void on_writable(cw_conn_t *c) {
   cw_req_t *req = c->req;
   pthread_mutex_lock(&req->lock);
-  int64_t before = (int64_t)cw_buf_pending(&req->out.buf) + req->out.file_left;
+  int64_t before = cw_out_pending(req);
   int rc = cw_out_flush_locked(req);
-  int64_t after = (int64_t)cw_buf_pending(&req->out.buf) + req->out.file_left;
+  int64_t after = cw_out_pending(req);
   bool wake = rc == CW_OK && req->waiting;
   pthread_mutex_unlock(&req->lock);
   if (rc == CW_LOST) {

@@ -121,7 +121,7 @@ struct cw_req {
   bool posted; /* under srv->post_lock: on the post list */
   int posts;   /* under srv->post_lock: CW_POST_* */
 
-  pthread_mutex_t lock;
+  pthread_mutex_t lock; /* taken before srv->post_lock, where both are needed */
   cw_event_t event;
   bool waiting; /* under lock: the thread waits for `event` */
   cw_body_t body;
@@ -251,6 +251,10 @@ void cw_body_break(cw_req_t *req, int status);
 CW_MUSTCHECK cw_req_t *cw_req_new(cw_conn_t *c);
 void cw_req_free(cw_req_t *req);
 void cw_req_mark_lost(cw_req_t *req);
+
+/* out.c: bytes of the response that wait for the loop to send them; under req->lock,
+ * or where no thread runs the request. */
+int64_t cw_out_pending(const cw_req_t *req);
 
 /* out.c: sends what `out` holds; under req->lock. 0: all gone, CW_WAIT, CW_LOST. */
 CW_MUSTCHECK int cw_out_flush_locked(cw_req_t *req);

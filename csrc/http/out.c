@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 enum { FILE_SLICE = 1024 * 1024 }; /* one sendfile(2), so that no one hogs the loop */
 
@@ -29,9 +30,9 @@ static ssize_t send_parts(cw_req_t *req, struct iovec *iov, int n, int flags) {
   }
 }
 
-/* Whether the loop still has bytes of ours. */
-static bool backlog_locked(const cw_req_t *req) {
-  return cw_buf_pending(&req->out.buf) || req->out.file_fd >= 0;
+int64_t cw_out_pending(const cw_req_t *req) {
+  return (int64_t)cw_buf_pending(&req->out.buf) +
+         (req->out.file_fd >= 0 ? req->out.file_left : 0);
 }
 
 /* What is left of `s` behind `n` bytes. */
@@ -76,34 +77,51 @@ static int keep_locked(cw_req_t *req, const cw_parts_t *parts, size_t sent,
   return CW_OK;
 }
 
+/* Keeps what is left of the parts behind `sent` bytes, and has the loop send it. The
+ * client may be lost by now: whoever noticed found nobody waiting, and nobody would
+ * come again. Under req->lock. */
+static int leave_locked(cw_req_t *req, const cw_parts_t *parts, size_t sent,
+                        size_t *taken) {
+  if (atomic_load(&req->lost)) return CW_LOST;
+  /* What the loop has already it polls for, or was told to. */
+  bool told = cw_out_pending(req) > 0;
+  int rc = keep_locked(req, parts, sent, taken);
+  if (rc == CW_NOMEM) return give_up(req);
+  /* Under the lock, so that nobody sees output that nothing will send. */
+  if (!told) cw_server_post(req, CW_POST_WRITE, true);
+  return rc;
+}
+
+/* Sends the parts from the thread, while the loop has nothing to send. Returns the
+ * bytes sent or CW_LOST. */
+static ssize_t send_all_parts(cw_req_t *req, const cw_parts_t *parts) {
+  struct iovec iov[3];
+  int n = 0;
+  const cw_span_t *all[] = {&parts->before, &parts->body, &parts->after};
+  for (int i = 0; i < 3; i++)
+    if (all[i]->len) iov[n++] = (struct iovec){(void *)all[i]->p, all[i]->len};
+  return n ? send_parts(req, iov, n, 0) : 0;
+}
+
 int cw_out_write(cw_req_t *req, const cw_parts_t *parts, size_t *taken) {
   size_t total = parts->before.len + parts->body.len + parts->after.len;
+  ssize_t sent = 0;
   *taken = 0;
   if (atomic_load_explicit(&req->lost, memory_order_relaxed)) return CW_LOST;
   pthread_mutex_lock(&req->lock);
-  bool backlog = backlog_locked(req);
-  pthread_mutex_unlock(&req->lock);
-  ssize_t sent = 0;
-  if (!backlog) {
-    struct iovec iov[3];
-    int n = 0;
-    const cw_span_t *all[] = {&parts->before, &parts->body, &parts->after};
-    for (int i = 0; i < 3; i++)
-      if (all[i]->len) iov[n++] = (struct iovec){(void *)all[i]->p, all[i]->len};
-    if (n == 0) return CW_OK;
-    sent = send_parts(req, iov, n, 0);
+  if (!cw_out_pending(req)) {
+    /* It stays so: only this thread adds to it. */
+    pthread_mutex_unlock(&req->lock);
+    sent = send_all_parts(req, parts);
     if (sent < 0) return CW_LOST;
     if ((size_t)sent == total) {
       *taken = parts->body.len;
       return CW_OK;
     }
+    pthread_mutex_lock(&req->lock);
   }
-  pthread_mutex_lock(&req->lock);
-  int rc = keep_locked(req, parts, (size_t)sent, taken);
+  int rc = leave_locked(req, parts, (size_t)sent, taken);
   pthread_mutex_unlock(&req->lock);
-  if (rc == CW_NOMEM) return give_up(req);
-  /* With a backlog the loop polls already, unless this is where it began. */
-  if (!backlog || rc == CW_WAIT) cw_server_post(req, CW_POST_WRITE, true);
   return rc;
 }
 
@@ -131,7 +149,7 @@ int cw_out_write_file(cw_req_t *req, cw_span_t before, int fd, int64_t off, int6
   *taken = 0;
   if (atomic_load_explicit(&req->lost, memory_order_relaxed)) return CW_LOST;
   pthread_mutex_lock(&req->lock);
-  bool backlog = backlog_locked(req);
+  bool backlog = cw_out_pending(req) > 0;
   pthread_mutex_unlock(&req->lock);
   size_t head_sent = 0;
   int64_t left = len;
@@ -161,6 +179,7 @@ int cw_out_write_file(cw_req_t *req, cw_span_t before, int fd, int64_t off, int6
     req->out.file_fd = copy;
     req->out.file_off = off;
     req->out.file_left = left;
+    cw_server_post(req, CW_POST_WRITE, true);
   }
   pthread_mutex_unlock(&req->lock);
   if (rc != 0) {
@@ -168,7 +187,6 @@ int cw_out_write_file(cw_req_t *req, cw_span_t before, int fd, int64_t off, int6
     return give_up(req);
   }
   *taken = len;
-  cw_server_post(req, CW_POST_WRITE, true);
   return CW_OK;
 }
 

@@ -133,8 +133,8 @@ void cw_req_finish(cw_req_t *req, bool complete) {
   }
   req->failed = !complete || !r->ended;
   pthread_mutex_lock(&req->lock);
-  bool urgent = cw_buf_pending(&req->out.buf) || req->out.file_fd >= 0 ||
-                !req->body.complete || cw_buf_pending(&req->body.buf);
+  bool urgent =
+      cw_out_pending(req) || !req->body.complete || cw_buf_pending(&req->body.buf);
   pthread_mutex_unlock(&req->lock);
   urgent |= req->failed || r->close;
   if (srv->timed) {

@@ -14,17 +14,23 @@ void cw_timeqs_init(cw_timeqs_t *qs, const uint64_t duration[CW_TIMER_KINDS]) {
 void cw_timer_init(cw_timer_t *t) {
   cw_list_init(&t->node);
   t->due = 0;
+  t->kind = CW_TIMER_KINDS;
 }
 
 void cw_timer_start(cw_timeqs_t *qs, cw_timer_t *t, cw_timer_kind_t kind,
                     uint64_t now) {
   cw_list_remove(&t->node);
   t->due = now + qs->duration[kind];
+  t->kind = kind;
   cw_list_push(&qs->queue[kind], &t->node);
 }
 
 void cw_timer_stop(cw_timer_t *t) {
   cw_list_remove(&t->node);
+}
+
+bool cw_timer_runs(const cw_timer_t *t, cw_timer_kind_t kind) {
+  return t->kind == kind && !cw_list_empty(&t->node);
 }
 
 static cw_timer_t *first(const cw_list_t *queue) {

@@ -5,6 +5,7 @@
 #ifndef CW_HTTP_TIMEQ_H
 #define CW_HTTP_TIMEQ_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/list.h"
@@ -23,6 +24,7 @@ typedef enum cw_timer_kind {
 typedef struct cw_timer {
   cw_list_t node;
   uint64_t due; /* loop time, ms */
+  cw_timer_kind_t kind;
 } cw_timer_t;
 
 typedef struct cw_timeqs {
@@ -36,6 +38,9 @@ void cw_timer_init(cw_timer_t *t);
 /* (Re)starts `t` as a timer of this kind, counted from `now` (ms). */
 void cw_timer_start(cw_timeqs_t *qs, cw_timer_t *t, cw_timer_kind_t kind, uint64_t now);
 void cw_timer_stop(cw_timer_t *t);
+
+/* Whether `t` runs, as a timer of this kind. */
+bool cw_timer_runs(const cw_timer_t *t, cw_timer_kind_t kind);
 
 /* Takes one timer that is due at `now` off its queue and says of which kind it is, or
  * returns NULL. */

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/* Responses that are larger than what the socket takes. What the loop's thread does in
+ * between two steps of the writing thread is called from the unlocking of a mutex and
+ * after a send. */
+#include "unit/unit.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "http/http_internal.h"
+
+static void (*meanwhile)(void), (*after_send)(void);
+
+static int unlock_and_go_on(pthread_mutex_t *lock) {
+  int rc = pthread_mutex_unlock(lock);
+  void (*fn)(void) = meanwhile;
+  meanwhile = NULL;
+  if (fn) fn();
+  return rc;
+}
+
+static ssize_t send_and_go_on(int fd, const struct msghdr *msg, int flags) {
+  ssize_t n = sendmsg(fd, msg, flags);
+  void (*fn)(void) = after_send;
+  after_send = NULL;
+  if (fn) fn();
+  return n;
+}
+
+#define pthread_mutex_unlock unlock_and_go_on
+#define sendmsg send_and_go_on
+#include "../../csrc/http/out.c"
+#undef pthread_mutex_unlock
+#undef sendmsg
+
+static cw_server_t *srv;
+static cw_req_t *running;
+static int client;
+static size_t received;
+static bool stood_by; /* the thread would wait */
+static cw_listener_t service = {.fd = -1, .is_unix = 1, .host = "unit"};
+
+static void on_ready(void *data, cw_req_t *req) {
+  (void)data;
+  running = req;
+}
+static void on_blocking(void *data) {
+  (void)data;
+  stood_by = true;
+}
+
+static void start(void) {
+  static const cw_limits_t limits = {.request_line = 512,
+                                     .field_size = 512,
+                                     .fields = 40,
+                                     .buffer_body = 256,
+                                     .keepalive = 60000,
+                                     .header = 30000,
+                                     .send = 60000};
+  const cw_host_t host = {.ready = on_ready, .blocking = on_blocking};
+  struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
+  static const char head[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+  const char *reason = "?";
+  int fds[2];
+  srv = cw_server_new(&service, 0, &limits, &host, &reason);
+  if (!srv) fail_msg("%s", reason);
+  assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+  cw_conn_accept(srv, &service, fds[0], &peer);
+  client = fds[1];
+  running = NULL;
+  received = 0;
+  stood_by = false;
+  assert_int_equal(send(client, head, sizeof(head) - 1, 0), sizeof(head) - 1);
+  cw_server_turn(srv, false);
+  assert_non_null(running);
+  assert_int_equal(cw_resp_start(running, "200 OK", 6), CW_OK);
+}
+
+/* The client reads what there is, the loop sends more, until nothing moves. */
+static void drain(void) {
+  static char sink[64 * 1024];
+  for (bool moved = true; moved;) {
+    moved = false;
+    for (ssize_t n; (n = recv(client, sink, sizeof(sink), MSG_DONTWAIT)) > 0;) {
+      received += (size_t)n;
+      moved = true;
+    }
+    cw_server_turn(srv, false);
+  }
+}
+
+static void leave(void) {
+  close(client);
+  cw_server_turn(srv, false);
+  cw_server_turn(srv, false);
+}
+
+/* A piece that the socket does not take whole, within the high-water mark. */
+static char piece[CW_OUT_HIGH + 200 * 1024];
+
+static void fill(void) {
+  size_t taken;
+  assert_int_equal(cw_resp_write(running, piece, 300 * 1024, false, &taken), CW_OK);
+  assert_true(cw_out_pending(running) > 0);
+  cw_server_turn(srv, false);
+  assert_true(running->conn->want_write);
+}
+
+static void end(void) {
+  cw_req_finish(running, true);
+  cw_server_turn(srv, false);
+  cw_server_free(srv);
+}
+
+/* The loop has sent the backlog by the time the thread adds to it. */
+static void what_is_added_to_a_backlog_is_sent(void **state) {
+  size_t taken;
+  (void)state;
+  start();
+  fill();
+  meanwhile = drain;
+  assert_int_equal(cw_resp_write(running, "event", 5, false, &taken), CW_OK);
+  assert_null(meanwhile);
+  drain();
+  size_t before = received;
+  assert_int_equal(cw_out_pending(running), 0);
+  assert_int_equal(cw_resp_write(running, "event", 5, true, &taken), CW_OK);
+  drain();
+  assert_true(received > before);
+  assert_int_equal(cw_out_pending(running), 0);
+  end();
+  close(client);
+}
+
+/* The client leaves while the thread is between sending and waiting. */
+static void nobody_waits_for_who_has_left(void **state) {
+  size_t taken;
+  (void)state;
+  start();
+  after_send = leave;
+  int rc = cw_resp_write(running, piece, sizeof(piece), false, &taken);
+  if (rc == CW_WAIT) {
+    cw_req_wait_nogil(running); /* ends by the time limit of this program, or not */
+    rc = cw_resp_write(running, piece + taken, sizeof(piece) - taken, false, &taken);
+  }
+  assert_int_equal(rc, CW_LOST);
+  end();
+}
+
+/* The same where a backlog is there already. */
+static void nobody_waits_behind_a_backlog(void **state) {
+  size_t taken;
+  (void)state;
+  start();
+  fill();
+  meanwhile = leave;
+  int rc = cw_resp_write(running, piece, sizeof(piece), false, &taken);
+  if (rc == CW_WAIT) {
+    cw_req_wait_nogil(running);
+    rc = cw_resp_write(running, piece + taken, sizeof(piece) - taken, false, &taken);
+  }
+  assert_int_equal(rc, CW_LOST);
+  end();
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(what_is_added_to_a_backlog_is_sent),
+      cmocka_unit_test(nobody_waits_for_who_has_left),
+      cmocka_unit_test(nobody_waits_behind_a_backlog),
+  };
+  alarm(30); /* who waits for ever fails */
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
