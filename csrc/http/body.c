@@ -72,7 +72,8 @@ int64_t cw_body_left(const cw_req_t *req) {
 static bool deliver(cw_conn_t *c, cw_span_t data) {
   cw_body_t *b = &c->req->body;
   b->received += (int64_t)data.len;
-  c->moved += (uint32_t)data.len;
+  /* While a response stalls the window is for its bytes alone. */
+  if (!c->want_write) c->moved += (uint32_t)data.len;
   if (c->state == CW_CONN_SKIP) return b->received - b->taken <= CW_SKIP_MAX;
   pthread_mutex_lock(&c->req->lock);
   bool ok = cw_buf_append(&b->buf, data.p, data.len) == 0;

@@ -20,12 +20,55 @@
 #include "http/reason.h"
 
 static void feed(cw_conn_t *c, const char *p, size_t n);
+static bool wants_read(cw_conn_t *c);
 static void on_event(uv_poll_t *poll, int status, int events);
 static bool end_response(cw_conn_t *c);
 
+#define TO(state) (1u << CW_CONN_##state)
+
+/* Where each state may go. Nothing leads out of CLOSED. */
+static const unsigned moves[CW_CONN_STATES] = {
+    [CW_CONN_PROXY] = TO(HEAD) | TO(CLOSED),
+    [CW_CONN_HEAD] = TO(BODY) | TO(RUN) | TO(FLUSH) | TO(LINGER) | TO(CLOSED),
+    [CW_CONN_IDLE] = TO(HEAD) | TO(CLOSED),
+    [CW_CONN_BODY] = TO(RUN) | TO(LINGER) | TO(CLOSED),
+    [CW_CONN_RUN] = TO(FLUSH),
+    [CW_CONN_FLUSH] = TO(IDLE) | TO(SKIP) | TO(LINGER) | TO(CLOSED),
+    [CW_CONN_SKIP] = TO(IDLE) | TO(LINGER) | TO(CLOSED),
+    [CW_CONN_LINGER] = TO(CLOSED),
+};
+
 static void set_state(cw_conn_t *c, cw_conn_state_t state) {
-  assert(c->state != CW_CONN_CLOSED);
+  assert(moves[c->state] & 1u << state);
   c->state = (uint8_t)state;
+}
+
+/* Ends every event: what must hold of a connection then, asserted in debug builds. */
+static void check_conn(cw_conn_t *c) {
+#ifdef NDEBUG
+  (void)c;
+#else
+  if (c->state == CW_CONN_CLOSED) {
+    assert(!c->req && !c->want_write && cw_list_empty(&c->timer.node));
+    return;
+  }
+  /* Whoever is polled for writing may not be so for ever. */
+  assert(!c->want_write || cw_timer_runs(&c->timer, CW_TIMER_STALL));
+  assert(!(c->events & UV_WRITABLE) == !c->want_write);
+  bool running = c->state == CW_CONN_RUN;
+  assert(c->req || !(running || c->state == CW_CONN_FLUSH));
+  /* A running thread may be about to post that it has room again. */
+  assert(running || !(c->events & UV_READABLE) == !wants_read(c));
+  if (!c->req) return;
+  /* What is left to send is polled for, or somebody was told. */
+  pthread_mutex_lock(&c->req->lock);
+  bool output = cw_out_pending(c->req) && !atomic_load(&c->req->lost);
+  pthread_mutex_lock(&c->srv->post_lock);
+  bool told = c->req->posted;
+  pthread_mutex_unlock(&c->srv->post_lock);
+  pthread_mutex_unlock(&c->req->lock);
+  assert(!output || c->want_write || told);
+#endif
 }
 
 static void start_timer(cw_conn_t *c, cw_timer_kind_t kind) {
@@ -80,12 +123,39 @@ static void note_connections(cw_server_t *srv) {
                           memory_order_relaxed);
 }
 
-/* The one way a connection ends. Never while a thread runs its request. */
-static void close_conn(cw_conn_t *c) {
+static const struct {
+  cw_log_level_t level;
+  const char *text;
+} ends[CW_ENDS] = {
+    [CW_END_DONE] = {CW_LOG_DEBUG, "the response is sent"},
+    [CW_END_CLIENT] = {CW_LOG_DEBUG, "the client closed it"},
+    [CW_END_SOCKET] = {CW_LOG_DEBUG, "the client is gone"},
+    [CW_END_IDLE] = {CW_LOG_DEBUG, "idle"},
+    [CW_END_EVICTED] = {CW_LOG_DEBUG, "idle, and others need its place"},
+    [CW_END_DRAIN] = {CW_LOG_DEBUG, "the worker stops"},
+    [CW_END_ABORTED] = {CW_LOG_DEBUG, "the worker has stopped"},
+    [CW_END_REFUSED] = {CW_LOG_DEBUG, "its request was refused"},
+    [CW_END_SILENT] = {CW_LOG_DEBUG, "no request came"},
+    [CW_END_SLOW_BODY] = {CW_LOG_DEBUG, "the request's body came too slowly"},
+    [CW_END_BAD_BODY] = {CW_LOG_DEBUG, "the request's body cannot be read"},
+    [CW_END_STALLED] = {CW_LOG_INFO, "the client does not read its response"},
+    [CW_END_FAILED] = {CW_LOG_DEBUG, "the response cannot be completed"},
+    [CW_END_DEADLINE] = {CW_LOG_DEBUG, "the request took too long"},
+    [CW_END_NO_MEMORY] = {CW_LOG_ERROR, "out of memory"},
+    [CW_END_BAD_PROXY] = {CW_LOG_WARNING, "bad PROXY header"},
+    [CW_END_NO_PROXY] = {CW_LOG_WARNING, "not in --proxy-allow-from"},
+};
+
+/* The one way a connection ends, told of once. Never while a thread runs its request.
+ * One that lingered ends for the reason it lingered for. */
+static void close_conn(cw_conn_t *c, cw_end_t why) {
   if (c->state == CW_CONN_CLOSED) return;
-  assert(c->state != CW_CONN_RUN);
+  if (c->why != CW_END_NONE) why = (cw_end_t)c->why;
+  cw_log(ends[why].level, "%s:%s: closed: %s", c->peer_addr[0] ? c->peer_addr : "unix",
+         c->peer_port, ends[why].text);
   set_state(c, CW_CONN_CLOSED);
   cw_timer_stop(&c->timer);
+  c->want_write = false;
   cw_list_remove(&c->all);
   c->srv->n_conns--;
   note_connections(c->srv);
@@ -103,23 +173,24 @@ static void close_conn(cw_conn_t *c) {
 
 /* Ends the connection so that the client sees an error even where the end of the
  * connection would have been the end of the body. */
-static void reset_conn(cw_conn_t *c) {
+static void reset_conn(cw_conn_t *c, cw_end_t why) {
   struct linger hard = {.l_onoff = 1, .l_linger = 0};
   (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
-  close_conn(c);
+  close_conn(c, why);
 }
 
 /* Says goodbye after a response: closing at once with unread input would reset the
  * connection under the response (RFC 9112 section 9.6). */
-static void linger(cw_conn_t *c) {
+static void linger(cw_conn_t *c, cw_end_t why) {
   char byte;
   /* While draining nobody waits for clients that just keep their side open. */
   bool quiet = c->srv->draining && recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
                errno == EAGAIN;
   if (c->eof || quiet || shutdown(c->fd, SHUT_WR) != 0) {
-    close_conn(c);
+    close_conn(c, why);
     return;
   }
+  c->why = (uint8_t)why;
   if (c->req) cw_req_free(c->req);
   c->req = NULL;
   cw_buf_free(&c->in);
@@ -129,12 +200,13 @@ static void linger(cw_conn_t *c) {
   update_poll(c);
 }
 
-/* The client is gone, or the socket failed. */
-static void lose(cw_conn_t *c) {
+/* Nothing more can be read or sent. What its thread still does is for nobody. */
+static void lose(cw_conn_t *c, cw_end_t why) {
   if (c->state != CW_CONN_RUN) {
-    close_conn(c);
+    close_conn(c, why);
     return;
   }
+  c->why = (uint8_t)why;
   c->eof = true;
   c->want_write = false;
   cw_timer_stop(&c->timer);
@@ -189,9 +261,9 @@ static void refuse(cw_conn_t *c, int status, cw_span_t line) {
   cw_log(CW_LOG_DEBUG, "%s:%s: refused with %d %s", c->peer_addr, c->peer_port, status,
          cw_reason(status));
   if (send_error(c, status))
-    linger(c);
+    linger(c, CW_END_REFUSED);
   else
-    close_conn(c);
+    close_conn(c, CW_END_REFUSED);
 }
 
 /* ---- request bodies ----------------------------------------------------- */
@@ -207,7 +279,10 @@ static bool body_open(cw_conn_t *c) {
 static void break_body(cw_conn_t *c, int status) {
   if (c->state != CW_CONN_RUN) {
     /* SKIP: the response is out, and must not be reset under way. */
-    c->state == CW_CONN_BODY ? refuse(c, status, (cw_span_t){NULL, 0}) : linger(c);
+    if (c->state == CW_CONN_BODY)
+      refuse(c, status, (cw_span_t){NULL, 0});
+    else
+      linger(c, status == 408 ? CW_END_SLOW_BODY : CW_END_BAD_BODY);
     return;
   }
   cw_body_break(c->req, status);
@@ -219,7 +294,8 @@ static size_t feed_body(cw_conn_t *c, const char *p, size_t n) {
   int status = 0;
   size_t used = cw_body_feed(c, p, n, &status);
   if (status) return break_body(c, status), n;
-  if (c->req->body.complete) cw_timer_stop(&c->timer);
+  /* A response under way has the timer for itself. */
+  if (c->req->body.complete && !c->want_write) cw_timer_stop(&c->timer);
   return used;
 }
 
@@ -263,7 +339,7 @@ static void respond(cw_conn_t *c, const cw_own_t *own) {
                    cw_http_date());
   if (own->status == 0 || cw_buf_append(&req->out.buf, head, (size_t)n) != 0 ||
       cw_buf_append(&req->out.buf, own->body.p, is_head ? 0 : len) != 0) {
-    close_conn(c);
+    close_conn(c, CW_END_NO_MEMORY);
     return;
   }
   set_state(c, CW_CONN_FLUSH);
@@ -273,7 +349,7 @@ static void respond(cw_conn_t *c, const cw_own_t *own) {
   int rc = cw_out_flush_locked(req);
   pthread_mutex_unlock(&req->lock);
   if (rc == CW_LOST) {
-    close_conn(c);
+    close_conn(c, CW_END_SOCKET);
   } else if (rc == CW_WAIT) {
     c->want_write = true;
     start_window(c, CW_TIMER_STALL);
@@ -353,14 +429,13 @@ static size_t read_proxy_header(cw_conn_t *c, const char *p, size_t n) {
   ssize_t len = cw_proxy_header_parse(p, n, c->srv->limits.proxy_mode, &info);
   if (len == CW_PROXY_BAD) {
     /* Whoever this is, it does not speak what it should: nothing to answer. */
-    cw_log(CW_LOG_WARNING, "%s:%s: bad PROXY header", c->peer_addr, c->peer_port);
-    close_conn(c);
+    close_conn(c, CW_END_BAD_PROXY);
     return 0;
   }
   if (len > 0 && info.family[0]) {
     c->proxy = cw_malloc(sizeof(info));
     if (!c->proxy) {
-      close_conn(c);
+      close_conn(c, CW_END_NO_MEMORY);
       return 0;
     }
     *c->proxy = info;
@@ -412,7 +487,7 @@ static void feed(cw_conn_t *c, const char *p, size_t n) {
   bool kept = cw_buf_pending(&c->in) > 0;
   if (kept) {
     if (cw_buf_append(&c->in, p, n) != 0) {
-      lose(c);
+      lose(c, CW_END_NO_MEMORY);
       return;
     }
     p = c->in.p + c->in.off;
@@ -426,7 +501,7 @@ static void feed(cw_conn_t *c, const char *p, size_t n) {
     cw_buf_consume(&c->in, used);
     if (!cw_buf_pending(&c->in)) cw_buf_free(&c->in);
   } else if (cw_buf_append(&c->in, p + used, n - used) != 0) {
-    lose(c);
+    lose(c, CW_END_NO_MEMORY);
     return;
   }
   /* Bytes of a later request wait for this one: its end must wake the loop. */
@@ -456,14 +531,14 @@ static bool end_response(cw_conn_t *c) {
   if (req->resp.close) {
     /* A client that asked for the end sends nothing more: no need to wait for it. */
     if (!req->keep_alive && req->body.complete && !cw_buf_pending(&c->in))
-      close_conn(c);
+      close_conn(c, CW_END_DONE);
     else
-      linger(c);
+      linger(c, CW_END_DONE);
     return false;
   }
   if (!req->body.complete) {
     if (c->eof || req->body.broken) {
-      linger(c);
+      linger(c, CW_END_BAD_BODY);
       return false;
     }
     cw_buf_free(&req->body.buf);
@@ -497,15 +572,17 @@ static void on_done(cw_conn_t *c) {
   if (c->srv->limits.request_timeout > 0) cw_timer_stop(&req->deadline);
   if (CW_UNLIKELY(cw_req_expired(req))) {
     /* The client has its 504, and must not lose it to a reset. */
-    linger(c);
+    linger(c, CW_END_DEADLINE);
     return;
   }
   /* The client of a framed body notices that it was cut short. */
   req->resp.close |= req->failed;
   if (req->failed && req->resp.sent && !is_framed(req)) {
-    reset_conn(c);
-  } else if (atomic_load(&req->lost) || (req->failed && !req->resp.sent)) {
-    close_conn(c);
+    reset_conn(c, CW_END_FAILED);
+  } else if (atomic_load(&req->lost)) {
+    close_conn(c, CW_END_SOCKET);
+  } else if (req->failed && !req->resp.sent) {
+    close_conn(c, CW_END_FAILED);
   } else if (cw_out_pending(req)) {
     req->done_at = 0; /* not yet */
     c->want_write = true;
@@ -516,17 +593,23 @@ static void on_done(cw_conn_t *c) {
   }
 }
 
-void cw_conn_on_post(cw_conn_t *c, int posts) {
-  if (posts & CW_POST_DONE) {
-    on_done(c);
-    return;
-  }
+/* The thread has something for the loop, and goes on. */
+static void on_notice(cw_conn_t *c, int posts) {
   if ((posts & CW_POST_WRITE) && !c->want_write && !atomic_load(&c->req->lost)) {
     c->want_write = true;
     start_window(c, CW_TIMER_STALL);
   }
-  if ((posts & CW_POST_RESUME) && !c->want_write) start_window(c, CW_TIMER_BODY);
+  if ((posts & CW_POST_RESUME) && !c->want_write && body_open(c))
+    start_window(c, CW_TIMER_BODY);
   update_poll(c);
+}
+
+void cw_conn_on_post(cw_conn_t *c, int posts) {
+  if (posts & CW_POST_DONE)
+    on_done(c);
+  else
+    on_notice(c, posts);
+  check_conn(c);
 }
 
 /* ---- events ------------------------------------------------------------- */
@@ -534,7 +617,7 @@ void cw_conn_on_post(cw_conn_t *c, int posts) {
 static void on_eof(cw_conn_t *c) {
   c->eof = true;
   if (c->state != CW_CONN_RUN && c->state != CW_CONN_FLUSH) {
-    close_conn(c);
+    close_conn(c, CW_END_CLIENT);
     return;
   }
   if (c->state == CW_CONN_RUN) {
@@ -553,7 +636,7 @@ static void on_readable(cw_conn_t *c) {
   } else if (n == 0) {
     on_eof(c);
   } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
-    lose(c);
+    lose(c, CW_END_SOCKET);
   }
 }
 
@@ -566,7 +649,7 @@ static void on_writable(cw_conn_t *c) {
   bool wake = rc == CW_OK && req->waiting;
   pthread_mutex_unlock(&req->lock);
   if (rc == CW_LOST) {
-    lose(c);
+    lose(c, CW_END_SOCKET);
     return;
   }
   c->moved += (uint32_t)(before - after);
@@ -590,14 +673,15 @@ static void on_event(uv_poll_t *poll, int status, int events) {
   if (status < 0) {
     /* libuv has stopped polling. */
     c->events = 0;
-    lose(c);
-    return;
+    lose(c, CW_END_SOCKET);
   }
-  /* Its thread may have ended the request since: then these bytes are the next one. */
+  /* Its thread may have ended the request since: then these bytes are the next one, or
+   * this was the last one of the connection. */
   if (c->state == CW_CONN_RUN) cw_server_take_posts(c->srv);
   if ((events & UV_WRITABLE) && c->want_write) on_writable(c);
   if ((events & UV_READABLE) && c->state != CW_CONN_CLOSED && (c->events & UV_READABLE))
     on_readable(c);
+  check_conn(c);
 }
 
 /* A window of a running request ended. */
@@ -610,9 +694,8 @@ static void on_window_end(cw_conn_t *c) {
     start_window(c, kind);
     return;
   }
-  cw_log(CW_LOG_DEBUG, "%s:%s: too slow, given up", c->peer_addr, c->peer_port);
   if (kind == CW_TIMER_STALL)
-    lose(c);
+    lose(c, CW_END_STALLED);
   else if (body_open(c))
     break_body(c, 408);
   update_poll(c);
@@ -629,7 +712,7 @@ void cw_conn_on_timer(cw_conn_t *c) {
       if (cw_buf_pending(&c->in))
         refuse(c, 408, (cw_span_t){c->in.p + c->in.off, cw_buf_pending(&c->in)});
       else
-        close_conn(c);
+        close_conn(c, c->srv->draining ? CW_END_DRAIN : CW_END_SILENT);
       break;
     case CW_CONN_BODY:
     case CW_CONN_SKIP:
@@ -641,8 +724,10 @@ void cw_conn_on_timer(cw_conn_t *c) {
     case CW_CONN_FLUSH:
       if (kept_pace(c, CW_TIMER_STALL))
         start_window(c, CW_TIMER_STALL);
+      else if (is_framed(c->req))
+        close_conn(c, CW_END_STALLED);
       else
-        is_framed(c->req) ? close_conn(c) : reset_conn(c);
+        reset_conn(c, CW_END_STALLED);
       break;
     case CW_CONN_RUN: on_window_end(c); break;
     case CW_CONN_IDLE:
@@ -650,10 +735,11 @@ void cw_conn_on_timer(cw_conn_t *c) {
       if (has_unread(c))
         start_timer(c, CW_TIMER_DRAIN);
       else
-        close_conn(c);
+        close_conn(c, c->srv->draining ? CW_END_DRAIN : CW_END_IDLE);
       break;
-    default: close_conn(c); break;
+    default: close_conn(c, CW_END_SILENT); break;
   }
+  check_conn(c);
 }
 
 /* The request's time is up. Where no byte of a response has left, the client gets its
@@ -681,6 +767,7 @@ void cw_conn_on_deadline(cw_conn_t *c) {
     update_poll(c);
   }
   if (srv->host.expired) srv->host.expired(srv->host.data, req);
+  check_conn(c);
 }
 
 /* How long an idle connection has been so, ms. */
@@ -694,7 +781,7 @@ void cw_conn_on_drain(cw_conn_t *c) {
   switch (c->state) {
     case CW_CONN_IDLE:
       if (idle_for(c) > LONG_IDLE && !has_unread(c))
-        close_conn(c);
+        close_conn(c, CW_END_DRAIN);
       else
         start_timer(c, CW_TIMER_DRAIN);
       break;
@@ -703,23 +790,24 @@ void cw_conn_on_drain(cw_conn_t *c) {
       /* Accepted moments ago: its request is on the way. Don't wait long for it. */
       if (cw_buf_pending(&c->in)) break;
       if (c->listener->metrics)
-        close_conn(c);
+        close_conn(c, CW_END_DRAIN);
       else
         start_timer(c, CW_TIMER_LINGER);
       break;
     case CW_CONN_RUN: atomic_store(&c->req->attention, true); break;
     default: break;
   }
+  check_conn(c);
 }
 
 void cw_conn_evict(cw_conn_t *c) {
   assert(c->state == CW_CONN_IDLE);
-  close_conn(c);
+  close_conn(c, CW_END_EVICTED);
 }
 
 void cw_conn_abort(cw_conn_t *c) {
   if (c->state == CW_CONN_RUN) set_state(c, CW_CONN_FLUSH);
-  close_conn(c);
+  close_conn(c, CW_END_ABORTED);
 }
 
 void cw_conn_accept(cw_server_t *srv, const cw_listener_t *l, int fd,
@@ -733,7 +821,7 @@ void cw_conn_accept(cw_server_t *srv, const cw_listener_t *l, int fd,
   c->srv = srv;
   c->fd = fd;
   c->listener = l;
-  c->state = CW_CONN_HEAD;
+  cw_conn_state_t first = CW_CONN_HEAD;
   bool reject = false; /* it may not speak for others, and nobody may speak directly */
   cw_timer_init(&c->timer);
   cw_list_init(&c->all);
@@ -742,20 +830,20 @@ void cw_conn_accept(cw_server_t *srv, const cw_listener_t *l, int fd,
   c->trusted = cw_networks_have(&srv->limits.trusted, known ? &addr : NULL);
   if (srv->limits.proxy_mode != CW_PROXY_OFF && !l->metrics) {
     if (cw_networks_have(&srv->limits.proxies, known ? &addr : NULL))
-      c->state = CW_CONN_PROXY;
+      first = CW_CONN_PROXY;
     else if (srv->limits.proxy_mode != CW_PROXY_AUTO)
       reject = true;
   }
+  c->state = (uint8_t)first;
   cw_list_push(&srv->conns, &c->all);
   srv->n_conns++;
   note_connections(srv);
   if (srv->counted && !l->metrics) cw_metric_add(&srv->metrics->accepted, 1);
   start_timer(c, CW_TIMER_HEAD);
   if (reject) {
-    cw_log(CW_LOG_WARNING, "%s:%s: not in --proxy-allow-from; closed", c->peer_addr,
-           c->peer_port);
-    close_conn(c);
+    close_conn(c, CW_END_NO_PROXY);
     return;
   }
   update_poll(c);
+  check_conn(c);
 }

@@ -47,7 +47,31 @@ typedef enum cw_conn_state {
   CW_CONN_SKIP,   /* throws the unread rest of a body away */
   CW_CONN_LINGER, /* said goodbye, waits for the client to close */
   CW_CONN_CLOSED,
+  CW_CONN_STATES,
 } cw_conn_state_t;
+
+/* Why a connection ends. conn.c has the words for each. */
+typedef enum cw_end {
+  CW_END_NONE,
+  CW_END_DONE,      /* the response was the last one */
+  CW_END_CLIENT,    /* the client closed it */
+  CW_END_SOCKET,    /* the socket failed: a reset, for example */
+  CW_END_IDLE,      /* kept alive for long enough */
+  CW_END_EVICTED,   /* another one needs its place */
+  CW_END_DRAIN,     /* the worker stops */
+  CW_END_ABORTED,   /* the worker has stopped */
+  CW_END_REFUSED,   /* its request was refused */
+  CW_END_SILENT,    /* no request came */
+  CW_END_SLOW_BODY, /* the body of its request came too slowly */
+  CW_END_BAD_BODY,  /* or could not be read */
+  CW_END_STALLED,   /* it did not read its response */
+  CW_END_FAILED,    /* the app failed half-way through the response */
+  CW_END_DEADLINE,  /* its request took longer than --request-timeout */
+  CW_END_NO_MEMORY,
+  CW_END_BAD_PROXY, /* no valid PROXY header */
+  CW_END_NO_PROXY,  /* it may not speak without one */
+  CW_ENDS,
+} cw_end_t;
 
 typedef struct cw_conn {
   uv_poll_t poll;
@@ -59,7 +83,8 @@ typedef struct cw_conn {
   cw_timer_t timer;
   const cw_listener_t *listener;
   int fd;
-  uint8_t state;
+  uint8_t state;   /* cw_conn_state_t; conn.c's set_state() changes it */
+  uint8_t why;     /* cw_end_t: why it lingers */
   uint8_t events;  /* polled for */
   bool eof;        /* the client sent FIN */
   bool trusted;    /* its proxy headers count */
@@ -67,7 +92,7 @@ typedef struct cw_conn {
   uint8_t blanks;  /* empty lines before this request */
   char peer_addr[46];
   char peer_port[6];
-  uint32_t moved;         /* body or response bytes in this timer window */
+  uint32_t moved;         /* bytes in this timer window, of what it is for */
   cw_proxy_info_t *proxy; /* owned; NULL without a PROXY header */
 } cw_conn_t;
 

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/* A connection's life where events, messages of running threads and timers meet. */
+#include "unit/unit.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "http/http_internal.h"
+
+static cw_server_t *srv;
+static cw_req_t *ready[4];
+static int n_ready;
+static void (*on_second)(void);
+static cw_listener_t service = {.fd = -1, .is_unix = 1, .host = "unit"};
+static char piece[300 * 1024], sink[1024 * 1024];
+
+static void on_ready(void *data, cw_req_t *req) {
+  (void)data;
+  assert_true(n_ready < 4);
+  ready[n_ready++] = req;
+  if (n_ready == 2 && on_second) on_second();
+}
+static void on_blocking(void *data) {
+  (void)data;
+  fail();
+}
+
+static void start(void) {
+  static const cw_limits_t limits = {.request_line = 512,
+                                     .field_size = 512,
+                                     .fields = 40,
+                                     .buffer_body = 256,
+                                     .keepalive = 60000,
+                                     .header = 30000,
+                                     .send = 60000};
+  const cw_host_t host = {.ready = on_ready, .blocking = on_blocking};
+  const char *reason = "?";
+  srv = cw_server_new(&service, 0, &limits, &host, &reason);
+  if (!srv) fail_msg("%s", reason);
+  n_ready = 0;
+  on_second = NULL;
+}
+
+static int dial(const char *text) {
+  struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
+  int fds[2];
+  assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+  cw_conn_accept(srv, &service, fds[0], &peer);
+  assert_int_equal(send(fds[1], text, strlen(text), 0), (ssize_t)strlen(text));
+  return fds[1];
+}
+
+/* Has the first request stream more than its socket takes. */
+static void stall(void) {
+  size_t taken;
+  assert_int_equal(cw_resp_start(ready[0], "200 OK", 6), CW_OK);
+  assert_int_equal(cw_resp_write(ready[0], piece, sizeof(piece), false, &taken), CW_OK);
+  cw_server_turn(srv, false);
+  assert_true(ready[0]->conn->want_write);
+}
+
+static void fail_first(void) {
+  cw_req_finish(ready[0], false);
+}
+
+/* One batch of events: another connection's request comes, the first one's thread fails
+ * meanwhile, and the first one's socket can be written. */
+static void a_reset_may_come_before_an_event(void **state) {
+  (void)state;
+  start();
+  int a = dial("GET / HTTP/1.0\r\n\r\n");
+  cw_server_turn(srv, false);
+  stall();
+  on_second = fail_first;
+  int b = dial("GET / HTTP/1.0\r\n\r\n");
+  while (recv(a, sink, sizeof(sink), 0) > 0) {
+  }
+  cw_server_turn(srv, false);
+  cw_server_turn(srv, false);
+  assert_int_equal(n_ready, 2);
+  assert_int_equal(cw_server_connections(srv), 1);
+  cw_req_finish(ready[1], false);
+  cw_server_free(srv);
+  close(a);
+  close(b);
+}
+
+#define LONG_POST "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n"
+
+/* The end of a body says nothing about who does not read the response. */
+static void the_stall_goes_on_behind_the_body(void **state) {
+  (void)state;
+  start();
+  int fd = dial(LONG_POST);
+  cw_server_turn(srv, false);
+  stall();
+  cw_conn_t *c = ready[0]->conn;
+  assert_true(cw_timer_runs(&c->timer, CW_TIMER_STALL));
+  assert_int_equal(send(fd, piece, 500, 0), 500);
+  cw_server_turn(srv, false);
+  assert_int_equal(c->moved, 0);
+  assert_int_equal(send(fd, piece, 500, 0), 500);
+  cw_server_turn(srv, false);
+  assert_true(ready[0]->body.complete);
+  assert_true(cw_timer_runs(&c->timer, CW_TIMER_STALL));
+  cw_req_finish(ready[0], true);
+  cw_server_free(srv);
+  close(fd);
+}
+
+/* The app makes room in a body that has ended: nothing more is waited for. */
+static void no_clock_runs_behind_the_body(void **state) {
+  static char body[200 * 1024];
+  (void)state;
+  start();
+  int fd = dial("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 204800\r\n\r\n");
+  size_t at = 0;
+  while (at < sizeof(body) || !n_ready || !ready[0]->body.complete) {
+    ssize_t n = at < sizeof(body) ? send(fd, body + at, sizeof(body) - at, 0) : 0;
+    at += n > 0 ? (size_t)n : 0;
+    cw_server_turn(srv, false);
+    while (n_ready && cw_body_take(ready[0], sink, sizeof(sink), false) > 0) {
+    }
+  }
+  cw_server_turn(srv, false);
+  assert_false(cw_timer_runs(&ready[0]->conn->timer, CW_TIMER_BODY));
+  cw_req_finish(ready[0], true);
+  cw_server_free(srv);
+  close(fd);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_reset_may_come_before_an_event),
+      cmocka_unit_test(the_stall_goes_on_behind_the_body),
+      cmocka_unit_test(no_clock_runs_behind_the_body),
+  };
+  alarm(30); /* a loop without an end fails */
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
