@@ -195,9 +195,9 @@ class Client:
         self.send(request(path, method, headers, body))
         return self.response(method)
 
-    def quiet(self):
-        """True if nothing has arrived that was not read yet."""
-        return not self.buf and not select.select([self.sock], [], [], 0)[0]
+    def quiet(self, seconds=0):
+        """True if nothing has arrived that was not read yet, nor does within the time."""
+        return not self.buf and not select.select([self.sock], [], [], seconds)[0]
 
     def at_end(self):
         """Waits for the end of the connection; true if no byte came before it."""

@@ -83,8 +83,11 @@ CW_OPTION(HEADER_TIMEOUT, "header_timeout", "--header-timeout", NULL, SECONDS, "
           "SECONDS", "HTTP", "time to send a request's header section")
 CW_OPTION(SEND_TIMEOUT, "send_timeout", "--send-timeout", NULL, SECONDS, "60",
           "SECONDS", "HTTP", "time a client may take to accept more of a response")
+CW_OPTION(BODY_TIMEOUT, "body_timeout", "--body-timeout", NULL, SECONDS, "60",
+          "SECONDS", "HTTP", "longest pause between two pieces of a request's body")
 CW_OPTION(BODY_RATE, "body_rate", "--body-rate", NULL, BYTES, "240", "BYTES", "HTTP",
-          "least bytes per second of a body, in either direction; 0 sets no limit")
+          "least bytes per second of a body, in either direction, counted from its "
+          "begin and with one pause of --body-timeout granted; 0 sets no limit")
 CW_OPTION(
     WORKER_CONNECTIONS, "worker_connections",
     "--worker-connections --limit-connections", NULL, INT, "0", "N", "HTTP",

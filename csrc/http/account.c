@@ -106,8 +106,9 @@ static void note_statsd(cw_server_t *srv, int status, int64_t us) {
 }
 
 /* Bytes of the body of an error that the loop answered with. */
-static int64_t page_length(int status) {
-  return status == CW_STATUS_LEFT ? 0 : (int64_t)strlen(cw_reason(status)) + 1;
+static int64_t page_length(int status, bool is_head) {
+  return is_head || status == CW_STATUS_LEFT ? 0
+                                             : (int64_t)strlen(cw_reason(status)) + 1;
 }
 
 void cw_account_request(cw_req_t *req) {
@@ -137,7 +138,7 @@ void cw_account_request(cw_req_t *req) {
                      .received = received,
                      .us = us};
     if (by_loop) {
-      a.body_sent = page_length(status);
+      a.body_sent = page_length(status, cw_is_head(req->head.method));
       a.sent = (uint64_t)a.body_sent;
     } else {
       a.body_sent = req->resp.body_sent;
@@ -161,7 +162,7 @@ void cw_account_refused(cw_conn_t *c, int status, cw_span_t line) {
     size_t n = 0;
     while (n < line.len && line.p[n] != '\r' && line.p[n] != '\n') n++;
     a.line = (cw_span_t){line.p, n};
-    a.body_sent = page_length(status);
+    a.body_sent = page_length(status, cw_is_head_line(line));
     cw_access_log_put(srv->access, &a);
   }
   if (srv->statsd) note_statsd(srv, status, 0);

@@ -84,6 +84,11 @@ CW_MUSTCHECK ssize_t cw_body_take(cw_req_t *req, char *buf, size_t n, bool line)
 /* Body bytes left where that is known (a Content-Length), else -1. */
 int64_t cw_body_left(const cw_req_t *req);
 
+/* Why the body cannot be read on although its client has not left: its framing is
+ * broken, it came too slowly, it is too long. Static text; NULL where nothing is wrong
+ * or the client left. *status (may be NULL) is the answer it deserves. */
+const char *cw_body_error(cw_req_t *req, int *status);
+
 /* ---- response ----------------------------------------------------------- */
 
 /* Starts the response head, dropping an earlier one that was not sent. `status` is

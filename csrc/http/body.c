@@ -66,7 +66,30 @@ int64_t cw_body_left(const cw_req_t *req) {
   return req->head.chunked ? -1 : 0;
 }
 
+const char *cw_body_error(cw_req_t *req, int *status) {
+  pthread_mutex_lock(&req->lock);
+  const char *why = atomic_load(&req->lost) ? NULL : req->body.why;
+  if (status) *status = req->body.status;
+  pthread_mutex_unlock(&req->lock);
+  return why;
+}
+
 /* ---- the loop's half ------------------------------------------------------ */
+
+const char *cw_body_too_slow(cw_conn_t *c) {
+  cw_body_t *b = &c->req->body;
+  const cw_limits_t *l = &c->srv->limits;
+  uint32_t window = (uint32_t)c->srv->timers.duration[CW_TIMER_BODY];
+  b->awaited += window;
+  b->silent = c->moved ? 0 : b->silent + window;
+  if (b->silent >= l->body_pause)
+    return "the request's body paused for longer than --body-timeout";
+  /* A pause may come at any time, also at the begin: it is granted once. */
+  int64_t counted = (int64_t)b->awaited - l->body_pause;
+  if (counted > 0 && b->received < l->rate * counted / 1000)
+    return "the request's body came more slowly than --body-rate";
+  return NULL;
+}
 
 /* Hands body bytes on. Returns false where they cannot be kept. */
 static bool deliver(cw_conn_t *c, cw_span_t data) {
@@ -93,10 +116,11 @@ static void complete(cw_req_t *req) {
   if (wake) cw_event_set(&req->event);
 }
 
-void cw_body_break(cw_req_t *req, int status) {
+void cw_body_break(cw_req_t *req, int status, const char *why) {
   pthread_mutex_lock(&req->lock);
   req->body.broken = true;
   req->body.status = status;
+  req->body.why = why;
   bool wake = req->waiting;
   pthread_mutex_unlock(&req->lock);
   atomic_store(&req->attention, true);

@@ -278,3 +278,11 @@ ptrdiff_t cw_scan_head(const char *p, size_t n, size_t *scanned) {
     line = end + 1;
   }
 }
+
+bool cw_is_head(cw_span_t method) {
+  return method.len == 4 && memcmp(method.p, "HEAD", 4) == 0;
+}
+
+bool cw_is_head_line(cw_span_t line) {
+  return line.len > 5 && memcmp(line.p, "HEAD ", 5) == 0;
+}

@@ -77,4 +77,9 @@ ptrdiff_t cw_percent_decode(cw_span_t s, char *out);
  * are needed, or -1. */
 ptrdiff_t cw_scan_head(const char *p, size_t n, size_t *scanned);
 
+/* Whether a method is HEAD, whose response has no body (RFC 9110 section 9.3.2); and
+ * whether a request line that may not be whole has it. */
+bool cw_is_head(cw_span_t method);
+bool cw_is_head_line(cw_span_t line);
+
 #endif

@@ -18,6 +18,7 @@
 #include "http/own.h"
 #include "http/parse.h"
 #include "http/reason.h"
+#include "http/refusals.h"
 
 static void feed(cw_conn_t *c, const char *p, size_t n);
 static bool wants_read(cw_conn_t *c);
@@ -220,11 +221,12 @@ static void start_window(cw_conn_t *c, cw_timer_kind_t kind) {
   start_timer(c, kind);
 }
 
-/* Whether enough moved in the window that just ended. */
-static bool kept_pace(const cw_conn_t *c, cw_timer_kind_t kind) {
+/* Whether the client read enough in the window that just ended. */
+static bool kept_pace(const cw_conn_t *c) {
   const cw_server_t *srv = c->srv;
-  return c->moved > 0 &&
-         c->moved >= (uint64_t)srv->limits.rate * srv->timers.duration[kind] / 1000;
+  uint64_t least =
+      (uint64_t)srv->limits.rate * srv->timers.duration[CW_TIMER_STALL] / 1000;
+  return c->moved > 0 && c->moved >= least;
 }
 
 /* Kept alive and waiting: the one to go when room is needed. */
@@ -238,29 +240,31 @@ static void become_idle(cw_conn_t *c) {
 
 /* Sends a whole error response that ends the connection. Nothing else is unsent where
  * this is called, so it fits or the client does not read at all: then returns false. */
-static bool send_error(cw_conn_t *c, int status) {
+static bool send_error(cw_conn_t *c, int status, bool is_head) {
   char text[256];
   const char *reason = cw_reason(status);
   int n =
       snprintf(text, sizeof(text),
                "HTTP/1.1 %d %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n"
-               "Connection: close\r\nDate: %s\r\n\r\n%s\n",
-               status, reason, strlen(reason) + 1, cw_http_date(), reason);
+               "Connection: close\r\nDate: %s\r\n\r\n%s%s",
+               status, reason, strlen(reason) + 1, cw_http_date(),
+               is_head ? "" : reason, is_head ? "" : "\n");
   return send(c->fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT) == n;
 }
 
 /* Answers a request that is not run, and ends the connection. What follows it on the
- * connection is never looked at. `line` is the start of a head that cannot be read. */
-static void refuse(cw_conn_t *c, int status, cw_span_t line) {
+ * connection is never looked at. `why` as for cw_refusal_log(); `line` is the start of
+ * a head that cannot be read. */
+static void refuse(cw_conn_t *c, int status, const char *why, cw_span_t line) {
+  bool is_head = c->req ? cw_is_head(c->req->head.method) : cw_is_head_line(line);
+  cw_refusal_log(c, status, why, line);
   if (c->req) {
     c->req->answered = status;
     account(c->req);
   } else {
     cw_account_refused(c, status, line);
   }
-  cw_log(CW_LOG_DEBUG, "%s:%s: refused with %d %s", c->peer_addr, c->peer_port, status,
-         cw_reason(status));
-  if (send_error(c, status))
+  if (send_error(c, status, is_head))
     linger(c, CW_END_REFUSED);
   else
     close_conn(c, CW_END_REFUSED);
@@ -274,18 +278,27 @@ static bool body_open(cw_conn_t *c) {
   return !b->complete && !b->broken;
 }
 
-/* The body cannot go on: the framing is broken (400), it is too long (413) or there is
- * no memory for it (503). */
-static void break_body(cw_conn_t *c, int status) {
-  if (c->state != CW_CONN_RUN) {
-    /* SKIP: the response is out, and must not be reset under way. */
-    if (c->state == CW_CONN_BODY)
-      refuse(c, status, (cw_span_t){NULL, 0});
-    else
-      linger(c, status == 408 ? CW_END_SLOW_BODY : CW_END_BAD_BODY);
+/* The body cannot go on, as `why` says. */
+static void break_body(cw_conn_t *c, int status, const char *why) {
+  if (c->state == CW_CONN_BODY) {
+    refuse(c, status, why, (cw_span_t){NULL, 0});
     return;
   }
-  cw_body_break(c->req, status);
+  cw_log(CW_LOG_INFO, "%s:%s: %s: %.*s %.*s", c->req->head.peer_addr,
+         c->req->head.peer_port, why, (int)c->req->head.method.len,
+         c->req->head.method.p, (int)CW_MIN(c->req->head.path.len, 1000u),
+         c->req->head.path.p);
+  if (c->state == CW_CONN_RUN)
+    cw_body_break(c->req, status, why);
+  else /* SKIP: the response is out, and must not be reset under way */
+    linger(c, status == 408 ? CW_END_SLOW_BODY : CW_END_BAD_BODY);
+}
+
+/* What a status of cw_body_feed() means. */
+static const char *body_fault(int status) {
+  return status == 413   ? "the request's body is longer than --limit-request-body"
+         : status == 503 ? "no memory for the request's body"
+                         : "the framing of the request's body is broken";
 }
 
 /* Feeds bytes to the open body. Returns how many were used; fewer than `n` only at the
@@ -293,7 +306,7 @@ static void break_body(cw_conn_t *c, int status) {
 static size_t feed_body(cw_conn_t *c, const char *p, size_t n) {
   int status = 0;
   size_t used = cw_body_feed(c, p, n, &status);
-  if (status) return break_body(c, status), n;
+  if (status) return break_body(c, status, body_fault(status)), n;
   /* A response under way has the timer for itself. */
   if (c->req->body.complete && !c->want_write) cw_timer_stop(&c->timer);
   return used;
@@ -324,7 +337,7 @@ static void respond(cw_conn_t *c, const cw_own_t *own) {
   cw_req_t *req = c->req;
   cw_resp_t *r = &req->resp;
   size_t len = cw_buf_pending(&own->body);
-  bool is_head = req->head.method.len == 4; /* else GET */
+  bool is_head = cw_is_head(req->head.method);
   /* Probes and scrapes are neither counted nor logged. */
   req->accounted = true;
   r->close = !req->keep_alive || c->srv->draining || c->listener->metrics ||
@@ -404,7 +417,7 @@ static size_t read_head(cw_conn_t *c, const char *p, size_t n) {
   if (len <= 0) {
     int status = cw_parse_partial(&c->srv->limits, p, n);
     if (len < 0 && status == 0) status = 400;
-    if (status) refuse(c, status, (cw_span_t){p, n});
+    if (status) refuse(c, status, NULL, (cw_span_t){p, n});
     return 0;
   }
   c->scanned = 0;
@@ -415,7 +428,7 @@ static size_t read_head(cw_conn_t *c, const char *p, size_t n) {
   if (status) {
     if (c->req) cw_req_free(c->req);
     c->req = NULL;
-    refuse(c, status, (cw_span_t){p, n});
+    refuse(c, status, NULL, (cw_span_t){p, n});
     return 0;
   }
   c->req->head_len = (uint32_t)len;
@@ -622,7 +635,7 @@ static void on_eof(cw_conn_t *c) {
   }
   if (c->state == CW_CONN_RUN) {
     /* A half-closed client still reads its answer, but a body stays incomplete. */
-    if (body_open(c)) break_body(c, 400);
+    if (body_open(c)) cw_body_break(c->req, 400, NULL);
     atomic_store(&c->req->attention, true);
   }
   update_poll(c);
@@ -684,20 +697,28 @@ static void on_event(uv_poll_t *poll, int status, int events) {
   check_conn(c);
 }
 
+/* A window in which body bytes have to come ended. */
+static void on_body_window(cw_conn_t *c) {
+  const char *why = cw_body_too_slow(c);
+  if (why)
+    break_body(c, 408, why);
+  else
+    start_window(c, CW_TIMER_BODY);
+}
+
 /* A window of a running request ended. */
 static void on_window_end(cw_conn_t *c) {
-  cw_timer_kind_t kind = c->want_write ? CW_TIMER_STALL : CW_TIMER_BODY;
-  pthread_mutex_lock(&c->req->lock);
-  bool ours = c->req->body.paused; /* it is the app that does not read */
-  pthread_mutex_unlock(&c->req->lock);
-  if (kept_pace(c, kind) || (kind == CW_TIMER_BODY && ours)) {
-    start_window(c, kind);
-    return;
+  if (c->want_write) {
+    if (kept_pace(c))
+      start_window(c, CW_TIMER_STALL);
+    else
+      lose(c, CW_END_STALLED);
+  } else if (body_open(c)) {
+    pthread_mutex_lock(&c->req->lock);
+    bool ours = c->req->body.paused; /* it is the app that does not read */
+    pthread_mutex_unlock(&c->req->lock);
+    if (!ours) on_body_window(c);
   }
-  if (kind == CW_TIMER_STALL)
-    lose(c, CW_END_STALLED);
-  else if (body_open(c))
-    break_body(c, 408);
   update_poll(c);
 }
 
@@ -710,19 +731,15 @@ void cw_conn_on_timer(cw_conn_t *c) {
   switch (c->state) {
     case CW_CONN_HEAD:
       if (cw_buf_pending(&c->in))
-        refuse(c, 408, (cw_span_t){c->in.p + c->in.off, cw_buf_pending(&c->in)});
+        refuse(c, 408, "the request's head did not come within --header-timeout",
+               (cw_span_t){c->in.p + c->in.off, cw_buf_pending(&c->in)});
       else
         close_conn(c, c->srv->draining ? CW_END_DRAIN : CW_END_SILENT);
       break;
     case CW_CONN_BODY:
-    case CW_CONN_SKIP:
-      if (kept_pace(c, CW_TIMER_BODY))
-        start_window(c, CW_TIMER_BODY);
-      else
-        break_body(c, 408);
-      break;
+    case CW_CONN_SKIP: on_body_window(c); break;
     case CW_CONN_FLUSH:
-      if (kept_pace(c, CW_TIMER_STALL))
+      if (kept_pace(c))
         start_window(c, CW_TIMER_STALL);
       else if (is_framed(c->req))
         close_conn(c, CW_END_STALLED);
@@ -757,7 +774,8 @@ void cw_conn_on_deadline(cw_conn_t *c) {
     cw_timer_stop(&c->timer);
     c->want_write = false;
     pthread_mutex_lock(&req->lock);
-    bool sent = !atomic_load(&req->lost) && send_error(c, 504);
+    bool sent =
+        !atomic_load(&req->lost) && send_error(c, 504, cw_is_head(req->head.method));
     atomic_store(&req->lost, true);
     pthread_mutex_unlock(&req->lock);
     req->answered = sent ? 504 : CW_STATUS_LEFT;

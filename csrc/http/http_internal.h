@@ -108,11 +108,14 @@ typedef struct cw_body {
   int64_t left;         /* Content-Length bytes not yet received; loop only */
   cw_chunked_t chunked; /* loop only */
   bool complete;        /* all received; under lock */
-  bool broken;          /* the client left or broke the framing; under lock */
+  bool broken;          /* nothing more will come: see `why`; under lock */
   bool paused;          /* reading stopped because buf is full; under lock */
   int status;           /* why it is broken, where that deserves one; under lock */
+  const char *why;      /* the same in words; static; under lock */
   int64_t taken;        /* bytes the app took; thread only */
   int64_t received;     /* loop only */
+  uint32_t awaited;     /* ms in which more of it was waited for; loop only */
+  uint32_t silent;      /* ms of these since anything came; loop only */
 } cw_body_t;
 
 typedef struct cw_resp {
@@ -218,6 +221,8 @@ struct cw_server {
   bool accept_held;        /* another worker can take them sooner */
   atomic_bool accept_full; /* at the connection limit, and none is idle */
   bool gave_request;       /* to the host, in this turn */
+  uint64_t refused_at;     /* refusals.c: loop time of the last line, ms; 0: none */
+  unsigned refused;        /* refusals.c: not told of since */
   unsigned n_conns;
   cw_list_t conns;
   cw_list_t pool;
@@ -269,8 +274,12 @@ bool cw_req_claim(cw_req_t *req);
  * body cannot go on: the framing is broken (400), it is too long (413), there is no
  * memory for it (503). Baton held. */
 size_t cw_body_feed(cw_conn_t *c, const char *p, size_t n, int *status);
-/* body.c: has a running thread learn that the body cannot go on. Baton held. */
-void cw_body_break(cw_req_t *req, int status);
+/* body.c: has a running thread learn that the body cannot go on. `why` is static text.
+ * Baton held. */
+void cw_body_break(cw_req_t *req, int status, const char *why);
+/* body.c: a window in which more of the body was waited for is over. Returns NULL, or
+ * why it is given up. Baton held. */
+const char *cw_body_too_slow(cw_conn_t *c);
 
 /* request.c */
 CW_MUSTCHECK cw_req_t *cw_req_new(cw_conn_t *c);

@@ -28,9 +28,7 @@ int cw_resp_start(cw_req_t *req, const char *status, size_t len) {
   cw_buf_t head = r->head;
   head.off = head.len = 0;
   *r = (cw_resp_t){.head = head, .length = -1, .status = code};
-  bool is_head =
-      req->head.method.len == 4 && memcmp(req->head.method.p, "HEAD", 4) == 0;
-  r->no_body = is_head || code == 204 || code == 304;
+  r->no_body = cw_is_head(req->head.method) || code == 204 || code == 304;
   if (put(req, "HTTP/1.1 ", 9) != 0 || put(req, status, len) != 0) return CW_NOMEM;
   if (len == 3 && put(req, " ", 1) != 0) return CW_NOMEM;
   if (put(req, "\r\n", 2) != 0) return CW_NOMEM;
@@ -148,7 +146,7 @@ static int end_head(cw_req_t *req, int64_t body_len) {
   cw_server_t *srv = req->conn->srv;
   char text[160];
   size_t n = 0;
-  bool is_head = req->head.method.len == 4 && r->no_body && r->status != 204;
+  bool is_head = r->no_body && cw_is_head(req->head.method) && r->status != 204;
   if (r->length < 0 && body_len >= 0 && !(is_head && body_len == 0))
     r->length = body_len;
   if (r->no_body && r->length < 0) {

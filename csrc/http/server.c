@@ -15,12 +15,14 @@
 #include "base/log.h"
 #include "http/account.h"
 #include "http/parse.h"
+#include "http/refusals.h"
 
 enum {
   ACCEPT_BATCH = 16,       /* connections of one event, so that requests go on */
   ACCEPT_RETRY = 100,      /* ms until accepting again when out of descriptors */
   TIMER_GRAIN = 100,       /* ms */
-  BODY_WINDOW = 10 * 1000, /* ms over which a body's rate is taken */
+  BODY_LOOKS = 6,          /* looks at a body in the longest pause that it may make, */
+  BODY_WINDOW = 10 * 1000, /* ms: but at least one in this */
   LINGER = 2 * 1000,       /* ms for the client to close */
   DRAIN = 500,             /* ms in which a request may be on its way already */
 };
@@ -300,7 +302,9 @@ cw_server_t *cw_server_new(const cw_listener_t *listeners, int n,
   const uint64_t durations[CW_TIMER_KINDS] = {
       [CW_TIMER_HEAD] = (uint64_t)limits->header,
       [CW_TIMER_IDLE] = (uint64_t)limits->keepalive,
-      [CW_TIMER_BODY] = CW_MIN((uint64_t)limits->header, (uint64_t)BODY_WINDOW),
+      [CW_TIMER_BODY] = CW_MAX(
+          CW_MIN((uint64_t)limits->body_pause / BODY_LOOKS, (uint64_t)BODY_WINDOW),
+          (uint64_t)1),
       [CW_TIMER_STALL] = (uint64_t)limits->send,
       [CW_TIMER_LINGER] = LINGER,
       [CW_TIMER_DRAIN] = DRAIN,
@@ -367,6 +371,7 @@ unsigned cw_server_connections(const cw_server_t *srv) {
 void cw_server_free(cw_server_t *srv) {
   while (!cw_list_empty(&srv->conns))
     cw_conn_abort(CW_CONTAINER(srv->conns.next, cw_conn_t, all));
+  cw_refusals_end(srv);
   for (int i = 0; i < srv->n_acceptors; i++)
     if (srv->acceptors[i].open) uv_close((uv_handle_t *)&srv->acceptors[i].poll, NULL);
   uv_close((uv_handle_t *)&srv->wake, NULL);

@@ -41,6 +41,7 @@ typedef struct cw_limits {
   int64_t buffer_body;       /* bytes */
   int64_t keepalive, header; /* ms */
   int64_t send;              /* ms a client may take no response bytes */
+  int64_t body_pause;        /* ms between two pieces of a request's body */
   int64_t rate;              /* least bytes/s of a body in either direction; 0: none */
   unsigned connections;      /* open at once; 0: no limit */
   cw_networks_t trusted; /* whose Forwarded and X-Forwarded-* fields count; borrowed */

@@ -43,6 +43,7 @@ int cw_limits_read(const cw_settings_t *s, cw_limits_t *l) {
       .keepalive = cw_opt_num(s, CW_OPT_KEEPALIVE),
       .header = cw_opt_num(s, CW_OPT_HEADER_TIMEOUT),
       .send = cw_opt_num(s, CW_OPT_SEND_TIMEOUT),
+      .body_pause = cw_opt_num(s, CW_OPT_BODY_TIMEOUT),
       .rate = cw_opt_num(s, CW_OPT_BODY_RATE),
       .connections = connections ? (unsigned)connections : default_connections(),
       .proxy_mode = cw_proxy_mode_parse(cw_opt_str(s, CW_OPT_PROXY_PROTOCOL)),

@@ -26,8 +26,12 @@ static Py_ssize_t take(PyObject *self, char *buf, Py_ssize_t n, bool line) {
     ssize_t got = cw_body_take(req, buf, (size_t)n, line);
     if (got >= 0) return got;
     if (got != CW_WAIT) {
-      PyErr_SetString(cw_client_disconnected,
-                      "the client left before its request body was complete");
+      const char *why = cw_body_error(req, NULL);
+      if (why)
+        PyErr_SetString(PyExc_OSError, why);
+      else
+        PyErr_SetString(cw_client_disconnected,
+                        "the client left before its request body was complete");
       return -1;
     }
     Py_BEGIN_ALLOW_THREADS cw_req_wait_nogil(req);

@@ -137,12 +137,19 @@ static int close_result(PyObject *result) {
 
 /* Says what went wrong, once. A client that left is no error of the app. */
 static void report(cw_req_t *req) {
+  int status;
   if (PyErr_ExceptionMatches(cw_client_disconnected)) {
     const cw_head_t *h = cw_req_head(req);
     cw_log(CW_LOG_DEBUG, "%s:%s: client left during %.*s %.*s", h->peer_addr,
            h->peer_port, (int)h->method.len, h->method.p, (int)h->target.len,
            h->target.p);
     PyErr_Clear();
+    return;
+  }
+  if (PyErr_ExceptionMatches(PyExc_OSError) && cw_body_error(req, &status)) {
+    /* Logged when it was noticed, and no error of the app either. */
+    PyErr_Clear();
+    cw_resp_error(req, status);
     return;
   }
   if (PyErr_ExceptionMatches(cw_request_timeout)) {

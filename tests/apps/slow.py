@@ -17,6 +17,16 @@ def upload(environ, start_response):
     return text(start_response, str(len(environ["wsgi.input"].read())))
 
 
+@app.route("/why")
+def why(environ, start_response):
+    """What reading the body raised, as the answer."""
+    try:
+        environ["wsgi.input"].read()
+    except OSError as error:
+        return text(start_response, f"{type(error).__name__}: {error}")
+    return text(start_response, "nothing")
+
+
 @app.route("/medium")
 def medium(environ, start_response):
     """More than a small socket buffer takes, less than the server keeps for its loop."""

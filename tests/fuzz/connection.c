@@ -58,6 +58,7 @@ static void set_up(void) {
                                      .keepalive = 60000,
                                      .header = 30000,
                                      .send = 60000,
+                                     .body_pause = 60000,
                                      .request_timeout = 60000,
                                      .health = "/health",
                                      .access_log = "/dev/null",

@@ -28,7 +28,8 @@ def brisk(serve):
     """A server whose clocks are short enough to wait for."""
     return serve(
         "slow:app",
-        *("--header-timeout", "1", "--send-timeout", "1", "--body-rate", "1k", "--keep-alive", "1"),
+        *("--header-timeout", "1", "--send-timeout", "1", "--keep-alive", "1"),
+        *("--body-timeout", "1", "--body-rate", "1k"),
         threads=2,
     )
 
@@ -68,6 +69,44 @@ def test_slow_body(brisk, length):
         client.send(b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\nabc" % length)
         assert client.response().status == 408
         assert client.at_end()
+
+
+@pytest.mark.parametrize("length", [100, 1_000_000])
+def test_a_body_may_pause(serve, length):
+    """As git does while it packs: far below the least rate for a while, but not for too long."""
+    server = serve(
+        "slow:app", "--header-timeout", "1", "--body-timeout", "20", "--body-rate", "10k"
+    )
+    with server.connect() as client:
+        client.send(b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % length)
+        time.sleep(2.5)  # the pause itself: longer than every other clock of this server
+        client.send(b"a" * (length // 2))
+        time.sleep(2.5)
+        client.send(b"a" * (length // 2))
+        assert client.response().status == 200
+
+
+@pytest.mark.parametrize("length", [100, 1_000_000])
+def test_a_trickling_body(serve, length):
+    """Never silent, and yet too slow on average."""
+    server = serve("slow:app", "--body-timeout", "1", "--body-rate", "1k")
+    with server.connect() as client:
+        client.send(b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % length)
+        for _ in range(1000):
+            client.send(b"a")
+            if not client.quiet(0.05):
+                break
+        assert client.response().status == 408
+    server.wait_log("more slowly than --body-rate")
+
+
+def test_a_slow_body_is_told_of_as_such(serve):
+    """And not as a client that left: neither to the app nor in the log."""
+    server = serve("slow:app", "--body-timeout", "1", "--body-rate", "0")
+    with server.connect() as client:
+        client.send(b"POST /why HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nabc")
+        assert b"OSError: the request's body paused" in client.response().body
+    server.wait_log("the request's body paused for longer than --body-timeout: POST /why")
 
 
 def test_idle_connection_is_closed(brisk):

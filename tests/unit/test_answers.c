@@ -46,6 +46,7 @@ static cw_limits_t limits_now(void) {
                        .keepalive = 60000,
                        .header = 30000,
                        .send = 60000,
+                       .body_pause = 60000,
                        .access_format = "%(r)s %(s)s",
                        .trusted = {.all = true},
                        .forwarder_headers = "SCRIPT_NAME,PATH_INFO"};

@@ -32,7 +32,8 @@ static void start(void) {
                                      .buffer_body = 256,
                                      .keepalive = 60000,
                                      .header = 30000,
-                                     .send = 60000};
+                                     .send = 60000,
+                                     .body_pause = 60000};
   const cw_host_t host = {.ready = on_ready, .blocking = on_blocking};
   const char *reason = "?";
   srv = cw_server_new(&service, 0, &limits, &host, &reason);

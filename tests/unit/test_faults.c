@@ -60,6 +60,7 @@ static void set_up_server(void) {
                                      .keepalive = 60000,
                                      .header = 30000,
                                      .send = 60000,
+                                     .body_pause = 60000,
                                      .health = "/health",
                                      .request_timeout = 60000,
                                      .access_log = "/dev/null",

@@ -58,7 +58,8 @@ static void start(void) {
                                      .buffer_body = 256,
                                      .keepalive = 60000,
                                      .header = 30000,
-                                     .send = 60000};
+                                     .send = 60000,
+                                     .body_pause = 60000};
   const cw_host_t host = {.ready = on_ready, .blocking = on_blocking};
   struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
   static const char head[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* Refused requests in the error log. Baton holder only. */
+#ifndef CW_HTTP_REFUSALS_H
+#define CW_HTTP_REFUSALS_H
+
+#include "http/http_internal.h"
+
+/* Logs that a request is refused with `status`, for `why` (NULL: the status says it
+ * all). `head` is what came of a head that cannot be read. At most one line a second
+ * for each worker; a line tells how many others there were. */
+void cw_refusal_log(cw_conn_t *c, int status, const char *why, cw_span_t head);
+
+/* The last of them, that no line has told of yet. */
+void cw_refusals_end(cw_server_t *srv);
+
+#endif
