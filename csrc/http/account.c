@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "http/checks.h"
 #include "http/reason.h"
 
 enum {
