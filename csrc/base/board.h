@@ -49,6 +49,7 @@ typedef struct cw_slot {
   _Atomic int age;        /* its running number */
   _Atomic int wish;       /* cw_wish_t */
   _Atomic int busy;       /* all its threads are in the app */
+  _Atomic int word_fd;    /* supervisor: the worker's end of its pipe; -1: it is sent */
   _Atomic int64_t beat;   /* watch time at its last sign of life; 0: none yet */
   _Atomic int64_t oldest; /* watch time at which its oldest request began; 0: none */
   cw_metrics_t metrics;

@@ -23,9 +23,19 @@ typedef struct cw_listener {
   char port[8];   /* SERVER_PORT; empty for a Unix socket */
 } cw_listener_t;
 
+/* What the supervisor tells a worker, each a byte in the worker's pipe. Bits, for a
+ * worker that reads several at once. */
+typedef enum cw_word {
+  CW_WORD_NONE = 0,
+  CW_WORD_STOP = 1,   /* as SIGTERM */
+  CW_WORD_QUIT = 2,   /* as SIGQUIT */
+  CW_WORD_REOPEN = 4, /* as SIGUSR1 */
+} cw_word_t;
+
 /* What supervisor and zygote say to each other, a datagram each. The supervisor names a
  * slot; the zygote answers with the process that it forked for it (pid < 0: it could
- * not), and once, slot CW_SLOT_ZYGOTE, that it has imported the app. */
+ * not), and once, slot CW_SLOT_ZYGOTE, that it has imported the app. With a slot comes
+ * the reading end of the worker's pipe (SCM_RIGHTS). */
 typedef struct cw_zygote_message {
   int slot, pid;
 } cw_zygote_message_t;

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/forked.h"
 #include "base/log.h"
 #include "http/account.h"
 #include "http/checks.h"
@@ -40,7 +41,9 @@ static const unsigned moves[CW_CONN_STATES] = {
 };
 
 static void set_state(cw_conn_t *c, cw_conn_state_t state) {
-  assert(moves[c->state] & 1u << state);
+  bool legal = moves[c->state] & 1u << state;
+  assert(legal);
+  (void)legal;
   c->state = (uint8_t)state;
 }
 
@@ -168,7 +171,10 @@ static void close_conn(cw_conn_t *c, cw_end_t why) {
   free(c->proxy);
   c->proxy = NULL;
   uv_close((uv_handle_t *)&c->poll, on_closed);
-  close(c->fd);
+  /* The end of the connection is that of this process's part of it, whoever else holds
+   * a copy of the socket; but after a reset no FIN may come first. */
+  if (!c->reset) shutdown(c->fd, SHUT_RDWR);
+  cw_private_close(c->fd);
   cw_server_made_room(c->srv);
 }
 
@@ -176,6 +182,7 @@ static void close_conn(cw_conn_t *c, cw_end_t why) {
  * connection would have been the end of the body. */
 static void reset_conn(cw_conn_t *c, cw_end_t why) {
   struct linger hard = {.l_onoff = 1, .l_linger = 0};
+  c->reset = true;
   (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
   close_conn(c, why);
 }
@@ -833,7 +840,7 @@ void cw_conn_accept(cw_server_t *srv, const cw_listener_t *l, int fd,
   cw_conn_t *c = cw_calloc(1, sizeof(*c));
   if (!c || uv_poll_init_socket(&srv->loop, &c->poll, fd) != 0) {
     free(c);
-    close(fd);
+    cw_private_close(fd);
     return;
   }
   c->srv = srv;

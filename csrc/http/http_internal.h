@@ -35,6 +35,7 @@ enum {
   CW_SKIP_MAX = 1024 * 1024, /* unread body thrown away before it is given up */
   CW_REQ_ARENA = 4 * 1024,
   CW_REQ_POOL = 64, /* requests kept for reuse */
+  CW_WATCHES = 3,   /* descriptors of the host */
 };
 
 typedef enum cw_conn_state {
@@ -87,6 +88,7 @@ typedef struct cw_conn {
   uint8_t why;     /* cw_end_t: why it lingers */
   uint8_t events;  /* polled for */
   bool eof;        /* the client sent FIN */
+  bool reset;      /* it ends by RST */
   bool trusted;    /* its proxy headers count */
   bool want_write; /* the running thread or the loop waits to send */
   uint8_t blanks;  /* empty lines before this request */
@@ -187,6 +189,13 @@ struct cw_server {
     void (*fn)(void *);
     void *data;
   } host_timers[CW_HOST_TIMERS];
+  struct cw_watch_slot {
+    uv_poll_t poll;
+    void (*fn)(void *);
+    void *data;
+    bool open;
+  } watches[CW_WATCHES];
+  int n_watches;
   uv_timer_t accept_retry;
   cw_limits_t limits;
   cw_host_t host;
@@ -214,7 +223,6 @@ struct cw_server {
   bool timed;              /* requests' times are of interest */
   bool own_paths;          /* some requests are answered here */
   bool scraping;           /* own.c: it is looking at the posts */
-  atomic_bool reopen;      /* cw_server_reopen_logs() was called */
   cw_schemes_t schemes;    /* fields of trusted proxies that tell of https */
   atomic_bool draining;    /* set by the loop, read by threads that end a head */
   bool accept_paused;      /* out of descriptors */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/fault.h"
+#include "base/forked.h"
 #include "base/log.h"
 #include "http/account.h"
 #include "http/parse.h"
@@ -77,6 +78,37 @@ void cw_server_timer(cw_server_t *srv, cw_host_timer_t which, int64_t ms,
   uv_timer_start(&slot->timer, on_host_timer, (uint64_t)ms, 0);
 }
 
+static void on_watched(uv_poll_t *poll, int status, int events) {
+  struct cw_watch_slot *slot = CW_CONTAINER(poll, struct cw_watch_slot, poll);
+  (void)status; /* reading tells, too */
+  (void)events;
+  slot->fn(slot->data);
+  uv_stop(poll->loop);
+}
+
+int cw_server_watch(cw_server_t *srv, int fd, void (*fn)(void *), void *data) {
+  struct cw_watch_slot *slot = &srv->watches[srv->n_watches];
+  assert(srv->n_watches < CW_WATCHES);
+  int rc = uv_poll_init(&srv->loop, &slot->poll, fd);
+  if (rc != 0) return rc;
+  srv->n_watches++;
+  slot->fn = fn;
+  slot->data = data;
+  slot->open = true;
+  return uv_poll_start(&slot->poll, UV_READABLE, on_watched);
+}
+
+void cw_server_unwatch(cw_server_t *srv, int fd) {
+  uv_os_fd_t its;
+  for (int i = 0; i < srv->n_watches; i++) {
+    struct cw_watch_slot *slot = &srv->watches[i];
+    if (!slot->open || uv_fileno((uv_handle_t *)&slot->poll, &its) != 0 || its != fd)
+      continue;
+    slot->open = false;
+    uv_close((uv_handle_t *)&slot->poll, NULL);
+  }
+}
+
 /* ---- messages ----------------------------------------------------------- */
 
 void cw_server_post(cw_req_t *req, int what, bool urgent) {
@@ -121,13 +153,14 @@ void cw_server_wake(cw_server_t *srv) {
   uv_async_send(&srv->wake);
 }
 
-void cw_server_reopen_logs(cw_server_t *srv) {
-  atomic_store(&srv->reopen, true);
-  uv_async_send(&srv->wake);
+void cw_server_nudge(cw_server_t *srv) {
+  pthread_mutex_lock(&srv->post_lock);
+  bool any = !cw_list_empty(&srv->posts);
+  pthread_mutex_unlock(&srv->post_lock);
+  if (any && atomic_load(&srv->polling)) uv_async_send(&srv->wake);
 }
 
-static void reopen_logs(cw_server_t *srv) {
-  if (!atomic_exchange(&srv->reopen, false)) return;
+void cw_server_reopen_logs(cw_server_t *srv) {
   cw_log_reopen();
   if (srv->access) cw_access_log_reopen(srv->access);
 }
@@ -142,8 +175,6 @@ void cw_server_turn(cw_server_t *srv, bool wait) {
   atomic_store(&srv->polling, 0);
   cw_server_take_posts(srv);
   if (CW_UNLIKELY(srv->timed)) cw_account_flush(srv);
-  if (CW_UNLIKELY(atomic_load_explicit(&srv->reopen, memory_order_relaxed)))
-    reopen_logs(srv);
 }
 
 /* ---- accepting ---------------------------------------------------------- */
@@ -204,8 +235,11 @@ static bool accept_some(struct cw_acceptor *a, int most) {
     struct sockaddr_storage peer;
     socklen_t len = sizeof(peer);
     peer.ss_family = AF_UNSPEC;
+    cw_private_lock();
     int fd = accept4(a->info->fd, (struct sockaddr *)&peer, &len,
                      SOCK_NONBLOCK | SOCK_CLOEXEC);
+    cw_private_add_locked(fd);
+    cw_private_unlock();
     if (fd >= 0) {
       if (limited) evict_one(srv);
       cw_conn_accept(srv, a->info, fd, &peer);
@@ -286,6 +320,15 @@ static void init_handles(cw_server_t *srv) {
   srv->tick.data = srv->accept_retry.data = srv;
 }
 
+static void close_loop(cw_server_t *srv) {
+  cw_private_lock();
+  cw_private_remove_locked(uv_backend_fd(&srv->loop));
+  int rc = uv_loop_close(&srv->loop);
+  cw_private_unlock();
+  assert(rc == 0);
+  (void)rc;
+}
+
 cw_server_t *cw_server_new(const cw_listener_t *listeners, int n,
                            const cw_limits_t *limits, const cw_host_t *host,
                            const char **reason) {
@@ -317,6 +360,7 @@ cw_server_t *cw_server_new(const cw_listener_t *listeners, int n,
   if (rc != 0) goto free_srv;
   rc = uv_async_init(&srv->loop, &srv->wake, on_wake);
   if (rc != 0) goto close_loop;
+  cw_private_add(uv_backend_fd(&srv->loop));
   init_handles(srv);
   for (int i = 0; i < n; i++) {
     struct cw_acceptor *a = &srv->acceptors[i];
@@ -336,7 +380,7 @@ close_handles:
   *reason = rc ? uv_strerror(rc) : why;
   return NULL;
 close_loop:
-  uv_loop_close(&srv->loop);
+  close_loop(srv);
 free_srv:
   pthread_mutex_destroy(&srv->post_lock);
   free(srv);
@@ -355,7 +399,7 @@ void cw_server_drain(cw_server_t *srv) {
     }
     a->open = false;
     uv_close((uv_handle_t *)&a->poll, NULL);
-    close(a->info->fd);
+    cw_private_close(a->info->fd);
   }
   for (cw_list_t *n = srv->conns.next, *next; n != &srv->conns; n = next) {
     next = n->next;
@@ -374,6 +418,8 @@ void cw_server_free(cw_server_t *srv) {
   cw_refusals_end(srv);
   for (int i = 0; i < srv->n_acceptors; i++)
     if (srv->acceptors[i].open) uv_close((uv_handle_t *)&srv->acceptors[i].poll, NULL);
+  for (int i = 0; i < srv->n_watches; i++)
+    if (srv->watches[i].open) uv_close((uv_handle_t *)&srv->watches[i].poll, NULL);
   uv_close((uv_handle_t *)&srv->wake, NULL);
   uv_close((uv_handle_t *)&srv->tick, NULL);
   for (int i = 0; i < CW_HOST_TIMERS; i++)
@@ -381,9 +427,7 @@ void cw_server_free(cw_server_t *srv) {
   uv_close((uv_handle_t *)&srv->accept_retry, NULL);
   uv_close((uv_handle_t *)&srv->statsd_timer, NULL);
   uv_run(&srv->loop, UV_RUN_DEFAULT);
-  int rc = uv_loop_close(&srv->loop);
-  assert(rc == 0);
-  (void)rc;
+  close_loop(srv);
   while (!cw_list_empty(&srv->pool)) {
     cw_req_t *req = CW_CONTAINER(srv->pool.next, cw_req_t, node);
     cw_list_remove(&req->node);

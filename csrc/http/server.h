@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The HTTP side of a worker: loop, listeners, connections.
  *
- * A cw_server_t is touched only by the baton holder, except cw_server_wake() and
- * cw_server_reopen_logs(), which any thread and any signal handler may call. */
+ * A cw_server_t is touched only by the baton holder, except by cw_server_wake(), which
+ * any thread may call. */
 #ifndef CW_HTTP_SERVER_H
 #define CW_HTTP_SERVER_H
 
@@ -82,15 +82,18 @@ CW_MUSTCHECK int cw_server_listen(cw_server_t *srv, int backlog);
  * for an event where `wait` is true and nothing is ready. */
 void cw_server_turn(cw_server_t *srv, bool wait);
 
-/* Ends a waiting turn. Any thread, async-signal-safe. */
+/* Ends a waiting turn. Any thread. */
 void cw_server_wake(cw_server_t *srv);
+
+/* Ends a waiting turn if there are messages of app threads that it was not worth ending
+ * for; the caller has nothing else to do. Any thread. */
+void cw_server_nudge(cw_server_t *srv);
 
 /* Stops accepting, closes the listeners and idle connections and lets running requests
  * end. */
 void cw_server_drain(cw_server_t *srv);
 
-/* Has the files of both logs opened anew at the end of the next turn. Any thread,
- * async-signal-safe. */
+/* Opens the files of both logs anew. */
 void cw_server_reopen_logs(cw_server_t *srv);
 
 /* The calling thread is about to run the request. */
@@ -111,6 +114,13 @@ typedef enum cw_host_timer {
  * second call moves the time. `ms` < 0 cancels. */
 void cw_server_timer(cw_server_t *srv, cw_host_timer_t which, int64_t ms,
                      void (*fn)(void *), void *data);
+
+/* Has `fn(data)` called in the loop whenever `fd`, the caller's, can be read, until it
+ * is unwatched or the server is freed; each call ends the turn. A few at most. Returns
+ * 0 or a negative errno. */
+CW_MUSTCHECK int cw_server_watch(cw_server_t *srv, int fd, void (*fn)(void *),
+                                 void *data);
+void cw_server_unwatch(cw_server_t *srv, int fd);
 
 /* Connections open now. */
 unsigned cw_server_connections(const cw_server_t *srv);

@@ -61,6 +61,8 @@ typedef struct worker {
   bool stuck;            /* it goes because it was stuck */
   int64_t deadline;      /* when it is killed, us; 0: none */
   int64_t watch_started; /* watch time at its start, ms */
+  int words;             /* its cw_word_t are written here; 0: none */
+  int theirs;            /* its end of that, until it is forked */
 } worker_t;
 
 typedef struct stray {
@@ -136,13 +138,19 @@ bool cw_workers_alive(const state_t *st);
 int cw_workers_count(const state_t *st);
 /* Tells it to finish what it has and go. */
 void cw_worker_retire(state_t *st, worker_t *w);
+/* Says TERM, QUIT (or INT) or USR1, by the signal and by a word. */
+void cw_worker_tell(const worker_t *w, int sig);
+/* Frees what is kept of a worker that is gone. */
+void cw_worker_forget(worker_t *w);
 void cw_workers_kill_all(state_t *st);
 
 /* zygote.c: --preload */
 bool cw_zygote_wanted(const generation_t *gen);
-/* Starts it if need be; asks a ready one for a worker. Returns 0, or -1 where it has to
- * be waited for. */
-int cw_zygote_ask(state_t *st, generation_t *gen, int slot);
+/* Starts it if need be. */
+void cw_zygote_have(state_t *st, generation_t *gen);
+/* Asks a ready one for a worker, whose end of its pipe goes along. Returns 0, or -1
+ * where it does not listen. */
+int cw_zygote_ask(generation_t *gen, int slot, int word_fd);
 /* A process that nobody knows has ended: perhaps a worker that is yet to be named. */
 void cw_zygotes_on_stranger(state_t *st, pid_t pid, int status,
                             const struct rusage *ru);

@@ -50,6 +50,7 @@ static CW_NORETURN void become(state_t *st, generation_t *gen, int slot, pid_t p
   fcntl(gen->h_fd, F_SETFD, 0);
   fcntl(st->board_fd, F_SETFD, 0);
   fcntl(st->notify[1], F_SETFD, 0);
+  if (slot >= 0) fcntl(st->workers[slot].theirs, F_SETFD, 0);
   if (slot == CW_SLOT_ZYGOTE) fcntl(gen->h->zygote_fd, F_SETFD, 0);
   cw_close_private();
   cw_reports_capture(s);
@@ -80,6 +81,32 @@ pid_t cw_workers_fork(state_t *st, generation_t *gen, int slot) {
   return pid;
 }
 
+/* ---- words ---------------------------------------------------------------- */
+
+/* Makes the pipe in which a worker is spoken to. Returns the worker's end, or -1. */
+static int open_words(worker_t *w) {
+  int fds[2];
+  if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0) return -1;
+  w->words = fds[1];
+  return fds[0];
+}
+
+void cw_worker_forget(worker_t *w) {
+  if (w->words) close(w->words);
+  *w = (worker_t){.pid = 0};
+}
+
+void cw_worker_tell(const worker_t *w, int sig) {
+  char word = sig == SIGTERM   ? CW_WORD_STOP
+              : sig == SIGUSR1 ? CW_WORD_REOPEN
+                               : CW_WORD_QUIT;
+  /* The word first: who ends by the signal has no more use for it. */
+  if (w->words && write(w->words, &word, 1) != 1 && errno != EPIPE)
+    cw_log(CW_LOG_WARNING, "worker (pid:%d) hears signals only: %s", (int)w->pid,
+           strerror(errno));
+  kill(w->pid, sig);
+}
+
 static int free_slot(const state_t *st) {
   for (int i = 0; i < CW_MAX_WORKERS; i++)
     if (!st->workers[i].gen) return i;
@@ -93,7 +120,7 @@ static void start_worker(state_t *st) {
   worker_t *w = &st->workers[slot];
   cw_slot_t *s = &st->board->slots[slot];
   if (cw_zygote_wanted(gen) && !gen->zygote.ready) {
-    (void)cw_zygote_ask(st, gen, -1);
+    cw_zygote_have(st, gen);
     return;
   }
   atomic_store(&s->state, CW_WORKER_STARTING);
@@ -109,12 +136,28 @@ static void start_worker(state_t *st) {
                   .started = cw_now_us(),
                   .watch_started = atomic_load(&st->board->watch_ms)};
   cw_hooks_call(st, "pre_fork", "%d %d", slot, w->age);
+  int theirs = open_words(w);
+  if (theirs < 0) {
+    cw_log(CW_LOG_ERROR, "cannot start a worker: %s", strerror(errno));
+    st->next = cw_now_us() + BACKOFF_FIRST_US * 10;
+    return;
+  }
   if (cw_zygote_wanted(gen)) {
-    if (cw_zygote_ask(st, gen, slot) != 0) return;
+    atomic_store(&s->word_fd, -1);
+    int rc = cw_zygote_ask(gen, slot, theirs);
+    close(theirs);
+    if (rc != 0) {
+      cw_worker_forget(w);
+      return;
+    }
     w->asked = true;
   } else {
+    w->theirs = theirs;
+    atomic_store(&s->word_fd, theirs);
     pid_t pid = cw_workers_fork(st, gen, slot);
+    close(theirs);
     if (pid < 0) {
+      cw_worker_forget(w);
       st->next = cw_now_us() + BACKOFF_FIRST_US * 10;
       return;
     }
@@ -135,12 +178,12 @@ void cw_worker_retire(state_t *st, worker_t *w) {
   if (w->told || !w->pid) return;
   w->leaving = w->told = true;
   w->deadline = cw_now_us() + grace;
-  kill(w->pid, SIGTERM);
+  cw_worker_tell(w, SIGTERM);
 }
 
 void cw_workers_signal(state_t *st, int sig) {
   for (int i = 0; i < CW_MAX_WORKERS; i++)
-    if (st->workers[i].pid) kill(st->workers[i].pid, sig);
+    if (st->workers[i].pid) cw_worker_tell(&st->workers[i], sig);
 }
 
 void cw_workers_kill_all(state_t *st) {
@@ -236,7 +279,7 @@ void cw_workers_on_end(state_t *st, int slot, int status, const struct rusage *r
   /* Its own last line has said it all when it was asked to go. */
   if (!st->stopping || WIFSIGNALED(status))
     describe_end(pid, status, ru, &st->board->slots[slot]);
-  *w = (worker_t){.pid = 0};
+  cw_worker_forget(w);
   cw_hooks_call(st, "child_exit", "%d %d %d %d", slot, age, (int)pid,
                 WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status));
   if (failed && (stuck || !told)) atomic_fetch_add(&st->board->restarts, 1);

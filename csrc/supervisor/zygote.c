@@ -56,12 +56,25 @@ static int start(state_t *st, generation_t *gen) {
   return 0;
 }
 
-int cw_zygote_ask(state_t *st, generation_t *gen, int slot) {
+void cw_zygote_have(state_t *st, generation_t *gen) {
+  if (!gen->zygote.pid) (void)start(st, gen);
+}
+
+int cw_zygote_ask(generation_t *gen, int slot, int word_fd) {
   zygote_t *z = &gen->zygote;
-  if (!z->pid && start(st, gen) != 0) return -1;
-  if (!z->ready || slot < 0) return -1;
   cw_zygote_message_t m = {.slot = slot};
-  if (send(z->fd, &m, sizeof(m), MSG_NOSIGNAL) == (ssize_t)sizeof(m)) return 0;
+  _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
+  struct iovec iov = {&m, sizeof(m)};
+  struct msghdr msg = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = control,
+                       .msg_controllen = sizeof(control)};
+  struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+  c->cmsg_level = SOL_SOCKET;
+  c->cmsg_type = SCM_RIGHTS;
+  c->cmsg_len = CMSG_LEN(sizeof(int));
+  memcpy(CMSG_DATA(c), &word_fd, sizeof(word_fd));
+  if (sendmsg(z->fd, &msg, MSG_NOSIGNAL) == (ssize_t)sizeof(m)) return 0;
   cw_log(CW_LOG_ERROR, "the preloading process does not listen: %s", strerror(errno));
   return -1;
 }
@@ -105,7 +118,7 @@ static void on_forked(state_t *st, int slot, pid_t pid) {
   if (!gen || !w->asked) return;
   w->asked = false;
   if (pid < 0) {
-    *w = (worker_t){.pid = 0};
+    cw_worker_forget(w);
     st->next = cw_now_us() + RETRY_US;
     cw_generation_unref(st, gen);
     return;
@@ -114,7 +127,7 @@ static void on_forked(state_t *st, int slot, pid_t pid) {
   atomic_store(&st->board->slots[slot].pid, (int)pid);
   cw_log(CW_LOG_INFO, "Booting worker with pid: %d", (int)pid);
   cw_hooks_call(st, "forked", "%d %d %d", slot, w->age, (int)pid);
-  if (st->stopping) kill(pid, st->quick ? SIGQUIT : SIGTERM);
+  if (st->stopping) cw_worker_tell(w, st->quick ? SIGQUIT : SIGTERM);
   take_stray(st, slot, pid);
 }
 

@@ -48,6 +48,7 @@ static void put(const char *text) {
 static void on_thread(int sig) {
   void *frames[FRAMES];
   char name[16] = "", head[64];
+  int saved = errno;
   (void)sig;
   prctl(PR_GET_NAME, name);
   int n = backtrace(frames, FRAMES);
@@ -57,6 +58,7 @@ static void on_thread(int sig) {
   /* The first two are this handler and the kernel's trampoline. */
   if (n > 2) backtrace_symbols_fd(frames + 2, n - 2, out);
   atomic_fetch_add(&answers, 1);
+  errno = saved;
 }
 
 /* Asks one thread and waits for its answer, but not for ever: it may be in the kernel.
@@ -88,6 +90,9 @@ static void dump_c(void) {
   if (dir >= 0) close(dir);
 }
 #else
+static void on_thread(int sig) {
+  (void)sig;
+}
 static void dump_c(void) {}
 #endif
 
@@ -118,12 +123,14 @@ static void *abort_main(void *arg) {
 }
 
 static void on_abort(int sig) {
+  int saved = errno;
   dump();
   if (abort_hook) {
     /* Who holds the GIL may never give it up. */
     signal(SIGALRM, SIG_DFL);
     alarm(HOOK_S);
     cw_event_set(&aborting);
+    errno = saved;
     return;
   }
   signal(sig, SIG_DFL);
@@ -135,6 +142,16 @@ static void handle(int sig, void (*fn)(int)) {
   struct sigaction act = {.sa_handler = fn, .sa_flags = SA_RESTART};
   sigemptyset(&act.sa_mask);
   sigaction(sig, &act, NULL);
+}
+
+void cw_dump_forked(void) {
+  const int ours[] = {SIGABRT, CW_SIGNAL_DUMP, SIGNAL_THREAD};
+  struct sigaction now, plain = {.sa_handler = SIG_DFL};
+  for (size_t i = 0; i < CW_ARRAY_LEN(ours); i++)
+    if (sigaction(ours[i], NULL, &now) == 0 &&
+        (now.sa_handler == on_abort || now.sa_handler == on_dump ||
+         now.sa_handler == on_thread))
+      sigaction(ours[i], &plain, NULL);
 }
 
 /* Makes the thread that calls the hook. */

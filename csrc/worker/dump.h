@@ -15,4 +15,7 @@
  * the GIL, main thread; takes its own reference. */
 CW_RAISES int cw_dump_init(int fd, bool c_stacks, PyObject *hook);
 
+/* In a child that the app forked: gives these signals back. Async-signal-safe. */
+void cw_dump_forked(void);
+
 #endif

@@ -100,6 +100,23 @@ int cw_extras_loaded(PyObject *app) {
   return hooks ? done(PyObject_CallMethod(hooks, "set_app", "O", app)) : 0;
 }
 
+void cw_extras_check_gevent(int threads) {
+  CW_ASSERT_GIL();
+  PyObject *modules = PyImport_GetModuleDict();                      /* borrowed */
+  PyObject *monkey = PyDict_GetItemString(modules, "gevent.monkey"); /* borrowed */
+  if (threads == 1 || !monkey) return;
+  PyObject *r = PyObject_CallMethod(monkey, "is_module_patched", "s", "threading");
+  if (r && PyObject_IsTrue(r) == 1)
+    cw_log(
+        CW_LOG_WARNING,
+        "gevent has patched threading (monkey.patch_all), and %d threads run the app, "
+        "each with a hub of its own: locks between them may wait for ever. Leave the "
+        "patch out, since requests run in real threads here, or use --threads 1",
+        threads);
+  PyErr_Clear();
+  Py_XDECREF(r);
+}
+
 int cw_extras_forked(int age, int supervisor) {
   CW_ASSERT_GIL();
   return hooks ? done(PyObject_CallMethod(hooks, "post_fork", "ii", age, supervisor))

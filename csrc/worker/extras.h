@@ -20,6 +20,9 @@ CW_RAISES int cw_extras_forked(int age, int supervisor);
 /* The app is imported: hooks that run after a fork may look at it. */
 CW_RAISES int cw_extras_loaded(PyObject *app);
 
+/* Says so where gevent has patched what `threads` threads cannot do with. */
+void cw_extras_check_gevent(int threads);
+
 /* What SIGABRT and CW_SIGNAL_DUMP do, the worker_abort hook included. In the worker. */
 CW_RAISES int cw_extras_init_dump(const cw_settings_t *s);
 

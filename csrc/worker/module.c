@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The extension module cwsgi._core. */
 #include "worker/faults.h"
+#include "worker/signals.h"
 #include "worker/worker.h"
 #include "wsgi/wsgi.h"
 
@@ -9,6 +10,10 @@ static PyMethodDef methods[] = {
      "_worker(fd, slot, /)\n--\n\nRuns a worker; for the cwsgi program only."},
     {"_changed", cw_worker_changed, METH_O,
      "_changed(path, /)\n--\n\nA file of the app has changed: reload everything."},
+    {"_signalled", cw_signals_signalled, METH_VARARGS,
+     "_signalled(number, frame, /)\n--\n\nWhat this signal means to a worker."},
+    {"_forked", cw_signals_forked, METH_NOARGS,
+     "_forked()\n--\n\nGives signals back in a child of the app."},
     {"_log", cw_worker_log, METH_VARARGS,
      "_log(level, text, /)\n--\n\nWrites a line to the error log."},
 #ifdef CW_FAULTS

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "base/clock.h"
 #include "base/event.h"
 #include "base/fault.h"
+#include "base/forked.h"
 #include "base/list.h"
 #include "base/log.h"
 
@@ -33,7 +35,8 @@ typedef struct thread {
   cw_sched_t *s;
   cw_event_t event;
   struct thread *below; /* on the stack of parked threads */
-  pthread_t id;
+  pthread_t id;         /* for who joins it */
+  pthread_t self;       /* the same, as the thread itself says */
   int probes;
   unsigned epoch; /* of its call */
   bool gil;       /* its own: holds the GIL between requests */
@@ -61,8 +64,12 @@ struct cw_sched {
   int score;
   unsigned progress; /* changes whenever a call begins or ends */
 
+  sigset_t mask; /* of signals, of threads that run the app */
+  bool making;   /* a thread is being made, without the lock */
+  bool main_due; /* with one thread: main_run() is to be called */
+
   pthread_t keeper;
-  bool has_keeper, kick, ticking;
+  bool has_keeper, want_keeper, kick, ticking;
   int tick_fd;
   unsigned seen; /* `progress` at the keeper's last look */
 
@@ -97,21 +104,35 @@ static void set_tick(cw_sched_t *s, long first_ns, long interval_ns) {
   timerfd_settime(s->tick_fd, 0, &spec, NULL);
 }
 
-static bool have_keeper_locked(cw_sched_t *s) {
-  if (s->has_keeper) return true;
+/* Made at the first wish, by who gives the lock up next. */
+static void want_keeper_locked(cw_sched_t *s) {
+  s->want_keeper = !s->has_keeper;
+}
+
+/* Makes the keeper where one is wanted. Without the lock: neither a thread is made nor
+ * a line logged under it. */
+static void make_keeper(cw_sched_t *s) {
+  pthread_mutex_lock(&s->lock);
+  bool make = s->want_keeper;
+  s->want_keeper = false;
+  s->has_keeper |= make;
+  pthread_mutex_unlock(&s->lock);
+  if (!make) return;
   int rc = pthread_create(&s->keeper, NULL, keeper_main, s);
-  s->has_keeper = rc == 0;
-  if (rc != 0)
-    cw_log(CW_LOG_WARNING,
-           "cannot start the keeper thread: %s; slow requests hold others up",
-           strerror(rc));
-  return s->has_keeper;
+  if (rc == 0) return;
+  pthread_mutex_lock(&s->lock);
+  s->has_keeper = s->ticking = s->kick = false;
+  pthread_mutex_unlock(&s->lock);
+  cw_log(CW_LOG_WARNING,
+         "cannot start the keeper thread: %s; slow requests hold others up",
+         strerror(rc));
 }
 
 /* The baton lies free while a thread is in the app: have the keeper look now and then.
  */
 static void start_tick_locked(cw_sched_t *s) {
-  if (s->ticking || !have_keeper_locked(s)) return;
+  if (s->ticking) return;
+  want_keeper_locked(s);
   s->ticking = true;
   s->seen = s->progress;
   set_tick(s, TICK_US * 1000L, TICK_US * 1000L);
@@ -125,7 +146,8 @@ static void stop_tick_locked(cw_sched_t *s) {
 
 /* Has the keeper take the baton at once. */
 static void kick_locked(cw_sched_t *s) {
-  if (s->baton || s->kick || !have_keeper_locked(s)) return;
+  if (s->baton || s->kick) return;
+  want_keeper_locked(s);
   s->kick = true;
   s->ticking = true;
   set_tick(s, 1, TICK_US * 1000L);
@@ -133,8 +155,32 @@ static void kick_locked(cw_sched_t *s) {
 
 /* ---- app threads ---------------------------------------------------------- */
 
-/* Sends one more thread for the ready requests. Returns false where all are busy. */
-static bool wake_one_locked(cw_sched_t *s) {
+/* Makes the next thread, which goes for the GIL. Gives the lock up meanwhile; nobody
+ * else makes one then. */
+static bool make_thread_unlocking(cw_sched_t *s) {
+  thread_t *t = &s->threads[s->n_threads++];
+  pthread_attr_t attr;
+  s->making = true;
+  t->getting = true;
+  s->getting++;
+  pthread_mutex_unlock(&s->lock);
+  pthread_attr_init(&attr);
+  pthread_attr_setstacksize(&attr, STACK);
+  int rc = pthread_create(&t->id, &attr, thread_main, t);
+  pthread_attr_destroy(&attr);
+  if (rc != 0) cw_log(CW_LOG_WARNING, "cannot start a thread: %s", strerror(rc));
+  pthread_mutex_lock(&s->lock);
+  s->making = false;
+  if (rc == 0) return true;
+  t->getting = false;
+  s->getting--;
+  s->n_threads--;
+  return false;
+}
+
+/* Sends one more thread for the ready requests. Returns false where all are busy. May
+ * give the lock up for a moment. */
+static bool wake_one_unlocking(cw_sched_t *s) {
   thread_t *t = s->parked;
   if (t) {
     s->parked = t->below;
@@ -143,22 +189,8 @@ static bool wake_one_locked(cw_sched_t *s) {
     cw_event_set(&t->event);
     return true;
   }
-  if (s->n_threads == s->max_threads) return false;
-  t = &s->threads[s->n_threads];
-  t->getting = true;
-  pthread_attr_t attr;
-  pthread_attr_init(&attr);
-  pthread_attr_setstacksize(&attr, STACK);
-  int rc = pthread_create(&t->id, &attr, thread_main, t);
-  pthread_attr_destroy(&attr);
-  if (rc != 0) {
-    t->getting = false;
-    cw_log(CW_LOG_WARNING, "cannot start a thread: %s", strerror(rc));
-    return false;
-  }
-  s->n_threads++;
-  s->getting++;
-  return true;
+  if (s->n_threads == s->max_threads || s->making) return false;
+  return make_thread_unlocking(s);
 }
 
 static void got_locked(thread_t *t) {
@@ -190,7 +222,7 @@ static void get_gil(thread_t *t, bool others) {
   got_locked(t);
   if (others) add_score_locked(s, waited ? -2 : 1);
   if (s->n_ready && s->getting == 0 && (s->score > 0 || (others && !waited)))
-    wake_one_locked(s);
+    wake_one_unlocking(s);
   pthread_mutex_unlock(&s->lock);
 }
 
@@ -264,8 +296,10 @@ static void run_locked(thread_t *t, cw_req_t *req) {
     s->getting++;
   }
   if (!need_gil) got_locked(t);
+  bool keeper = s->want_keeper;
   pthread_mutex_unlock(&s->lock);
 
+  if (CW_UNLIKELY(keeper)) make_keeper(s);
   if (need_gil) get_gil(t, others);
   long before = measured ? blocks() : 0;
   note_running(t, req);
@@ -328,6 +362,7 @@ static void finish(cw_sched_t *s) {
   }
   if (s->has_keeper) set_tick(s, 1, TICK_US * 1000L);
   pthread_mutex_unlock(&s->lock);
+  if (s->max_threads > 1) s->rt->main_rouse();
 }
 
 /* One turn, and the steps of the end. Baton held, lock and GIL not. */
@@ -381,10 +416,25 @@ static void on_beat(void *data) {
   cw_server_timer(s->srv, CW_HOST_BEAT, w->beat_ms, on_beat, s);
 }
 
+/* With one thread: what only the main thread may do. */
+static void main_work_unlocking(thread_t *t) {
+  cw_sched_t *s = t->s;
+  s->main_due = false;
+  pthread_mutex_unlock(&s->lock);
+  if (!t->gil) s->rt->acquire();
+  t->gil = true;
+  s->rt->main_run();
+  pthread_mutex_lock(&s->lock);
+}
+
 static void work(thread_t *t) {
   cw_sched_t *s = t->s;
   pthread_mutex_lock(&s->lock);
   for (;;) {
+    if (CW_UNLIKELY(s->main_due)) {
+      main_work_unlocking(t);
+      continue;
+    }
     if (s->n_ready) {
       run_locked(t, pop_ready_locked(s));
       continue;
@@ -399,7 +449,12 @@ static void work(thread_t *t) {
     }
     if (s->finished) break;
     if (s->baton) {
-      park_locked(t);
+      /* Who turns the loop was not woken for the end of the last call: the clock of a
+       * connection that is idle now would not run. */
+      pthread_mutex_unlock(&s->lock);
+      cw_server_nudge(s->srv);
+      pthread_mutex_lock(&s->lock);
+      if (s->baton && !s->n_ready && !s->finished && !s->main_due) park_locked(t);
       continue;
     }
     s->baton = true;
@@ -415,11 +470,27 @@ static void work(thread_t *t) {
 
 static void *thread_main(void *arg) {
   thread_t *t = arg;
+  cw_sched_t *s = t->s;
+  /* The maker may be the keeper, which takes no signals. An app's threads do: what they
+   * start would inherit a mask, and could not be ended by a signal. */
+  pthread_sigmask(SIG_SETMASK, &s->mask, NULL);
   pthread_setname_np(pthread_self(), "cwsgi-app");
-  t->s->rt->thread_start();
+  pthread_mutex_lock(&s->lock);
+  t->self = pthread_self();
+  pthread_mutex_unlock(&s->lock);
+  s->rt->thread_start((int)(t - s->threads) + 1);
   work(t);
-  t->s->rt->thread_end();
+  s->rt->thread_end();
   return NULL;
+}
+
+/* Threads that never run the app leave signals to others, but for those that ask a
+ * thread for its stack. */
+static void block_signals(void) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (int sig = 1; sig < SIGRTMIN; sig++) sigaddset(&set, sig);
+  pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
 /* ---- the keeper ----------------------------------------------------------- */
@@ -438,7 +509,7 @@ static void keep(cw_sched_t *s) {
     s->seen = s->progress;
     if (!progressed) new_epoch_locked(s);
     if (s->n_ready && s->getting == 0 && (s->n_fresh == 0 || s->score > 0))
-      woke = wake_one_locked(s);
+      woke = wake_one_unlocking(s);
     /* A thread in a fresh call comes back for what is ready; one that parked does not.
      */
     bool give_up = s->score == 0 && (woke || (progressed && s->n_fresh > 0));
@@ -464,6 +535,7 @@ static void keep(cw_sched_t *s) {
 static void *keeper_main(void *arg) {
   cw_sched_t *s = arg;
   uint64_t ticks;
+  block_signals();
   pthread_setname_np(pthread_self(), "cwsgi-keeper");
   for (;;) {
     if (read(s->tick_fd, &ticks, sizeof(ticks)) < 0 && errno != EINTR) {
@@ -493,8 +565,9 @@ static void *keeper_main(void *arg) {
 /* One thread that is told to interrupt, with the GIL, what runs too long. */
 static void *caller_main(void *arg) {
   cw_sched_t *s = arg;
+  block_signals();
   pthread_setname_np(pthread_self(), "cwsgi-deadline");
-  s->rt->thread_start();
+  s->rt->thread_start(0);
   for (;;) {
     cw_event_wait(&s->caller_event);
     s->rt->acquire();
@@ -506,7 +579,7 @@ static void *caller_main(void *arg) {
       thread_t *t = &s->threads[i];
       if (!t->overdue) continue;
       t->overdue = false;
-      pthread_t id = t->id;
+      pthread_t id = t->self;
       pthread_mutex_unlock(&s->lock);
       s->rt->interrupt(id);
       pthread_mutex_lock(&s->lock);
@@ -524,8 +597,14 @@ static void on_expired(void *data, cw_req_t *req) {
   pthread_mutex_lock(&s->lock);
   for (int i = 0; i < s->n_threads; i++)
     if (s->threads[i].req == req) s->threads[i].overdue = true;
-  if (!s->has_caller && s->rt->interrupt)
-    s->has_caller = pthread_create(&s->caller, NULL, caller_main, s) == 0;
+  bool make = !s->has_caller && s->rt->interrupt;
+  pthread_mutex_unlock(&s->lock);
+  /* Only the baton's holder makes it. */
+  int rc = make ? pthread_create(&s->caller, NULL, caller_main, s) : 0;
+  if (rc != 0)
+    cw_log(CW_LOG_WARNING, "cannot interrupt a request: no thread: %s", strerror(rc));
+  pthread_mutex_lock(&s->lock);
+  s->has_caller |= make && rc == 0;
   if (s->has_caller) cw_event_set(&s->caller_event);
   pthread_mutex_unlock(&s->lock);
 }
@@ -544,7 +623,9 @@ static void on_blocking(void *data) {
   cw_sched_t *s = data;
   pthread_mutex_lock(&s->lock);
   kick_locked(s);
+  bool keeper = s->want_keeper;
   pthread_mutex_unlock(&s->lock);
+  if (CW_UNLIKELY(keeper)) make_keeper(s);
 }
 
 /* ---- life ----------------------------------------------------------------- */
@@ -557,6 +638,7 @@ cw_sched_t *cw_sched_new(int threads, const cw_runtime_t *runtime,
   if (!s->threads) goto free_s;
   s->tick_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
   if (s->tick_fd < 0) goto free_threads;
+  cw_private_add(s->tick_fd);
   pthread_mutex_init(&s->lock, NULL);
   cw_list_init(&s->ready);
   cw_event_init(&s->caller_event);
@@ -578,7 +660,7 @@ free_s:
 }
 
 void cw_sched_free(cw_sched_t *s) {
-  close(s->tick_fd);
+  cw_private_close(s->tick_fd);
   pthread_mutex_destroy(&s->lock);
   free(s->threads);
   free(s);
@@ -597,14 +679,70 @@ void cw_sched_set_watch(cw_sched_t *s, const cw_sched_watch_t *watch) {
   s->watch = *watch;
 }
 
-void cw_sched_run(cw_sched_t *s) {
-  s->n_threads = 1;
-  s->threads[0].id = pthread_self();
-  if (s->watch.beat_ms) cw_server_timer(s->srv, CW_HOST_BEAT, 0, on_beat, s);
-  work(&s->threads[0]);
-  for (int i = 1; i < s->n_threads; i++) pthread_join(s->threads[i].id, NULL);
+void cw_sched_call_main(cw_sched_t *s) {
+  pthread_mutex_lock(&s->lock);
+  s->main_due = true;
+  thread_t *t = s->parked;
+  if (t) {
+    s->parked = t->below;
+    cw_event_set(&t->event);
+  }
+  pthread_mutex_unlock(&s->lock);
+}
+
+static bool finished(cw_sched_t *s) {
+  pthread_mutex_lock(&s->lock);
+  bool yes = s->finished;
+  pthread_mutex_unlock(&s->lock);
+  return yes;
+}
+
+/* The main thread's own work, beside the threads that serve. */
+static void attend(cw_sched_t *s) {
+  while (!finished(s)) {
+    s->rt->main_wait();
+    s->rt->acquire();
+    s->rt->main_run();
+    s->rt->release();
+  }
+}
+
+static int threads_made(cw_sched_t *s) {
+  pthread_mutex_lock(&s->lock);
+  int n = s->n_threads;
+  pthread_mutex_unlock(&s->lock);
+  return n;
+}
+
+/* Threads make each other and the keeper, and the keeper makes threads: whoever was
+ * made is known for sure once its maker has ended. */
+static void join_all(cw_sched_t *s, int own) {
+  int i = 0;
+  for (; i < threads_made(s); i++)
+    if (i != own) pthread_join(s->threads[i].id, NULL);
   if (s->has_keeper) pthread_join(s->keeper, NULL);
+  for (; i < threads_made(s); i++)
+    if (i != own) pthread_join(s->threads[i].id, NULL);
   if (s->has_caller) pthread_join(s->caller, NULL);
+}
+
+void cw_sched_run(cw_sched_t *s) {
+  int own = 0;
+  pthread_sigmask(SIG_SETMASK, NULL, &s->mask);
+  if (s->watch.beat_ms) cw_server_timer(s->srv, CW_HOST_BEAT, 0, on_beat, s);
+  pthread_mutex_lock(&s->lock);
+  /* Where no thread can be made this one serves. */
+  bool alone = s->max_threads == 1 || !make_thread_unlocking(s);
+  if (alone) {
+    own = s->n_threads++;
+    s->threads[own].id = s->threads[own].self = pthread_self();
+  }
+  pthread_mutex_unlock(&s->lock);
+  if (alone)
+    work(&s->threads[own]);
+  else
+    attend(s);
+  join_all(s, alone ? own : -1);
 }
 
 int64_t cw_sched_grace_left(const cw_sched_t *s) {

@@ -20,12 +20,20 @@
 
 /* What the scheduler needs of the interpreter; a test fills it with a plain mutex. */
 typedef struct cw_runtime {
-  void (*thread_start)(void); /* a new app thread begins; GIL not held */
-  void (*thread_end)(void);   /* and ends; GIL not held */
-  void (*acquire)(void);      /* takes the GIL */
+  /* A new app thread begins, the number-th from 1 (0: one that only interrupts); GIL
+   * not held. */
+  void (*thread_start)(int number);
+  void (*thread_end)(void); /* and ends; GIL not held */
+  void (*acquire)(void);    /* takes the GIL */
   void (*release)(void);
   /* Raises the deadline's exception in the app thread `id`; GIL held. May be NULL. */
   void (*interrupt)(pthread_t id);
+  /* What is for the main thread alone: signal handlers of the app. GIL held. */
+  void (*main_run)(void);
+  /* With several threads the main one runs no request: it waits here, GIL not held,
+   * until there may be something for main_run() or main_rouse() was called. */
+  void (*main_wait)(void);
+  void (*main_rouse)(void); /* any thread */
 } cw_runtime_t;
 
 /* What is told to others about requests while they run. */
@@ -47,8 +55,8 @@ typedef struct cw_sched_watch {
 
 typedef struct cw_sched cw_sched_t;
 
-/* `threads` counts the caller's own. Everything is borrowed for the scheduler's life.
- * NULL when out of memory or descriptors. */
+/* `threads` run the app: with one it is the caller's own. Everything is borrowed for
+ * the scheduler's life. NULL when out of memory or descriptors. */
 CW_MUSTCHECK cw_sched_t *cw_sched_new(int threads, const cw_runtime_t *runtime,
                                       const cw_app_t *app);
 void cw_sched_free(cw_sched_t *s);
@@ -60,14 +68,19 @@ void cw_sched_set_server(cw_sched_t *s, cw_server_t *srv);
 /* Copies `watch`. Before cw_sched_run(). */
 void cw_sched_set_watch(cw_sched_t *s, const cw_sched_watch_t *watch);
 
-/* Serves on the calling thread (the first app thread) and those it makes, until
- * stopped and drained; all other threads are joined then. GIL not held. */
+/* Serves until stopped and drained; all threads that were made are joined then. With
+ * one thread the caller's runs the app; with more it is the main thread, which waits
+ * for what only it may do. GIL not held. */
 void cw_sched_run(cw_sched_t *s);
 
 /* Asks for the end: no new connections, running requests may take `grace_ms` more;
- * then the process is ended where requests still run. Any thread, any signal handler;
- * a later call with a shorter grace counts. */
+ * then the process is ended where requests still run. Any thread; a later call with a
+ * shorter grace counts. */
 void cw_sched_stop(cw_sched_t *s, int64_t grace_ms);
+
+/* Has the main thread call main_run() as soon as it is not in the app; for one thread,
+ * from the loop. Baton held. */
+void cw_sched_call_main(cw_sched_t *s);
 
 /* What is left of the grace, ms, once cw_sched_run() has returned; at least 0. */
 int64_t cw_sched_grace_left(const cw_sched_t *s);

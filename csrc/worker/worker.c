@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/board.h"
+#include "base/forked.h"
 #include "base/heritage.h"
 #include "base/log.h"
 #include "base/options.h"
@@ -25,69 +26,66 @@
 #include "worker/extras.h"
 #include "worker/limits.h"
 #include "worker/sched.h"
+#include "worker/signals.h"
+#include "worker/threads.h"
 #include "worker/zygote.h"
 #include "wsgi/wsgi.h"
 
-enum {
-  QUICK_GRACE_MS = 1000, /* INT and QUIT: what can end at once may */
-  EXIT_BOOT = 3,
-};
+enum { EXIT_BOOT = 3 };
 
-/* Process-wide, for signal handlers and the reloader. */
-static cw_sched_t *serving;
-static cw_server_t *server;
+/* What this process was given, for as long as it lives. */
 static int64_t grace_ms;
-static atomic_bool interrupted;
 static cw_heritage_t *heritage;
 static cw_board_t *board;
 static cw_slot_t *own;
 
-static void on_signal(int sig) {
-  int saved = errno;
-  if (!serving) _exit(0); /* still importing: there is nothing to finish */
-  if (sig != SIGTERM) atomic_store(&interrupted, true);
-  cw_sched_stop(serving, sig == SIGTERM ? grace_ms : CW_MIN(grace_ms, QUICK_GRACE_MS));
-  errno = saved;
-}
-
-static void on_reopen(int sig) {
-  (void)sig;
-  if (server) cw_server_reopen_logs(server);
-}
-
-static void install_signals(void) {
-  struct sigaction act = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-  static const int handled[] = {SIGTERM, SIGINT, SIGQUIT};
-  sigfillset(&act.sa_mask);
-  for (size_t i = 0; i < CW_ARRAY_LEN(handled); i++) sigaction(handled[i], &act, NULL);
-  act.sa_handler = on_reopen;
-  sigaction(SIGUSR1, &act, NULL);
-  /* sendfile(2) has no MSG_NOSIGNAL. */
-  signal(SIGPIPE, SIG_IGN);
-}
-
 /* ---- the interpreter as the scheduler sees it ----------------------------- */
 
+/* Each thread's own; nothing to free at its end but what thread_end() gives back. */
 static _Thread_local PyThreadState *saved_state;
 static _Thread_local PyGILState_STATE ensured;
 
-static void thread_start(void) {
+static void thread_start(int number) {
   ensured = PyGILState_Ensure();
+  cw_threads_begin(number);
   saved_state = PyEval_SaveThread();
 }
 static void thread_end(void) {
   PyEval_RestoreThread(saved_state);
+  cw_threads_end();
+  cw_wsgi_thread_end();
   PyGILState_Release(ensured);
 }
 static void acquire(void) {
   PyEval_RestoreThread(saved_state);
+  cw_threads_sync();
 }
 static void release(void) {
   saved_state = PyEval_SaveThread();
 }
+/* A main thread that runs requests, and does not name itself; what it ran may have
+ * taken CPython's pipe, as an event loop does, and left none. */
+static void acquire_alone(void) {
+  PyEval_RestoreThread(saved_state);
+}
+static void release_alone(void) {
+  if (CW_UNLIKELY(cw_threads_have_asyncio()) && cw_signals_keep_wakeup())
+    cw_signals_run();
+  saved_state = PyEval_SaveThread();
+}
+static void main_run(void) {
+  cw_threads_mend_main();
+  cw_signals_run();
+}
 
-static const cw_runtime_t runtime = {thread_start, thread_end, acquire, release,
-                                     cw_wsgi_interrupt};
+static cw_runtime_t runtime = {.thread_start = thread_start,
+                               .thread_end = thread_end,
+                               .acquire = acquire,
+                               .release = release,
+                               .interrupt = cw_wsgi_interrupt,
+                               .main_run = main_run,
+                               .main_wait = cw_signals_wait_nogil,
+                               .main_rouse = cw_signals_rouse};
 
 /* ---- start ---------------------------------------------------------------- */
 
@@ -162,10 +160,16 @@ static int set_paths(const cw_settings_t *s) {
 
 /* Descriptors that the app's own child processes must not get. */
 static void keep_private(const cw_heritage_t *h, int slot) {
-  for (int i = 0; i < h->n_listeners; i++)
+  for (int i = 0; i < h->n_listeners; i++) {
     fcntl(h->listeners[i].fd, F_SETFD, FD_CLOEXEC);
+    cw_private_add(h->listeners[i].fd);
+  }
   fcntl(h->notify_fd, F_SETFD, FD_CLOEXEC);
-  if (slot == CW_SLOT_ZYGOTE) fcntl(h->zygote_fd, F_SETFD, FD_CLOEXEC);
+  cw_private_add(h->notify_fd);
+  if (slot == CW_SLOT_ZYGOTE) {
+    fcntl(h->zygote_fd, F_SETFD, FD_CLOEXEC);
+    cw_private_add(h->zygote_fd);
+  }
 }
 
 /* ---- applications --------------------------------------------------------- */
@@ -273,7 +277,12 @@ static int serve(const cw_settings_t *s, const cw_app_t *app) {
   cw_limits_t limits = {0};
   cw_host_t host;
   cw_server_t *srv = NULL;
-  cw_sched_t *sched = cw_sched_new((int)cw_opt_num(s, CW_OPT_THREADS), &runtime, app);
+  int threads = (int)cw_opt_num(s, CW_OPT_THREADS);
+  if (threads == 1) {
+    runtime.acquire = acquire_alone;
+    runtime.release = release_alone;
+  }
+  cw_sched_t *sched = cw_sched_new(threads, &runtime, app);
   if (!sched || cw_limits_read(s, &limits) != 0) goto done;
   cw_sched_host(sched, &host);
   srv = cw_server_new(heritage->listeners, heritage->n_listeners, &limits, &host,
@@ -282,9 +291,8 @@ static int serve(const cw_settings_t *s, const cw_app_t *app) {
   cw_server_set_board(srv, board, (int)(own - board->slots));
   cw_sched_set_server(sched, srv);
   set_watch(sched, s);
-  server = srv;
-  serving = sched;
-  int rc = cw_server_listen(srv, (int)cw_opt_num(s, CW_OPT_BACKLOG));
+  int rc = cw_signals_serve(srv, sched, threads == 1);
+  if (rc == 0) rc = cw_server_listen(srv, (int)cw_opt_num(s, CW_OPT_BACKLOG));
   if (rc != 0) {
     reason = strerror(-rc);
     goto done;
@@ -299,10 +307,8 @@ static int serve(const cw_settings_t *s, const cw_app_t *app) {
 done:
   if (exit_code != 0) cw_log(CW_LOG_CRITICAL, "worker cannot serve: %s", reason);
   int64_t grace_left = sched ? cw_sched_grace_left(sched) : 0;
-  /* From here on a signal ends the process at once. */
-  serving = NULL;
-  server = NULL;
-  cw_extras_end(grace_left, atomic_load(&interrupted));
+  cw_signals_end();
+  cw_extras_end(grace_left, cw_signals_interrupted());
   if (srv) cw_server_free(srv);
   if (sched) cw_sched_free(sched);
   cw_limits_fini(&limits);
@@ -333,9 +339,10 @@ static CW_RAISES int begin(cw_settings_t *s, int slot) {
   open_logs(s);
   grace_ms = cw_opt_num(s, CW_OPT_GRACEFUL_TIMEOUT);
   /* A check that is interrupted must not end as if all were well. */
-  if (slot != CW_SLOT_CHECK) install_signals();
+  if (slot != CW_SLOT_CHECK && cw_signals_begin(grace_ms) < 0) return -1;
   keep_private(heritage, slot);
   mallopt(M_ARENA_MAX, 2);
+  if (cw_threads_init() < 0) return -1;
   if (set_argv(heritage) < 0 || set_paths(s) < 0) return -1;
   return cw_extras_begin(s);
 }
@@ -343,6 +350,8 @@ static CW_RAISES int begin(cw_settings_t *s, int slot) {
 /* In a worker's own process, before (or, preloaded, after) the app's import. */
 static CW_RAISES int become(const cw_settings_t *s, int slot) {
   own = &board->slots[slot];
+  int word_fd = atomic_load(&own->word_fd);
+  if (word_fd >= 0) cw_signals_set_word_fd(word_fd);
   cw_title_set("cwsgi: worker %d [%s]", slot + 1, cw_settings_name(s));
   return cw_extras_forked(atomic_load(&own->age), heritage->supervisor);
 }
@@ -350,15 +359,15 @@ static CW_RAISES int become(const cw_settings_t *s, int slot) {
 /* Serves what was imported. Returns the exit code, or -1 with an exception. */
 static int serve_loaded(const cw_settings_t *s, PyObject *first) {
   cw_app_t app;
-  /* Once more: the app may have put its own in their place while it was imported, and a
-   * worker that cannot be stopped would be killed with its requests. */
-  install_signals();
-  if (cw_extras_init_dump(s) < 0) return -1;
+  if (cw_signals_imported() < 0 || cw_extras_init_dump(s) < 0) return -1;
+  cw_extras_check_gevent((int)cw_opt_num(s, CW_OPT_THREADS));
   if (cw_wsgi_begin(&app, cw_opt_num(s, CW_OPT_THREADS) > 1, heritage->n_workers > 1) <
       0)
     return -1;
   cw_wsgi_set_sendfile(cw_opt_num(s, CW_OPT_SENDFILE) != 0);
-  if (cw_extras_start(s, first) < 0) {
+  int rc = cw_extras_start(s, first);
+  cw_wsgi_end_forked();
+  if (rc < 0) {
     cw_wsgi_report("The start-up of the app failed");
     return EXIT_BOOT;
   }
@@ -381,13 +390,16 @@ static int run(int slot) {
   if (slot >= 0 && become(&s, slot) < 0) return -1;
   if (slot == CW_SLOT_ZYGOTE) cw_title_set("cwsgi: preloaded app");
   int code = load_all(&s, &first);
+  cw_wsgi_end_forked();
   if (code == 0 && cw_extras_loaded(first) < 0) return -1;
   if (code == 0 && slot == CW_SLOT_ZYGOTE) {
-    slot = cw_zygote_serve(heritage);
+    int word_fd = -1;
+    slot = cw_zygote_serve(heritage, &word_fd);
     if (slot == CW_SLOT_ZYGOTE) {
       limit_end();
       return 0;
     }
+    cw_signals_set_word_fd(word_fd);
     if (slot < 0 || become(&s, slot) < 0) return -1;
   }
   if (code == 0 && slot >= 0) code = serve_loaded(&s, first);

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/forked.h"
 #include "base/log.h"
 
 enum { ADOPTION_US = 200, ADOPTION_TRIES = 50 * 1000 };
@@ -32,36 +33,67 @@ static void be_adopted(const cw_heritage_t *h) {
   if (getppid() != h->supervisor) _exit(0);
 }
 
+/* What came of the second fork. */
+typedef struct outcome {
+  pid_t worker; /* -1: it failed, */
+  int error;    /* for this reason */
+} outcome_t;
+
 /* Forks twice. Returns 0 in the worker; in the zygote its id, or -1. */
 static pid_t fork_worker(const cw_heritage_t *h) {
-  int fds[2], saved;
-  pid_t worker = -1;
+  int fds[2];
+  outcome_t got = {.worker = -1, .error = EIO};
   if (pipe2(fds, O_CLOEXEC) != 0) return -1;
   PyOS_BeforeFork();
+  cw_forked_expect(true);
   pid_t between = fork();
   if (between == 0) {
-    worker = fork();
-    if (worker != 0) {
-      ssize_t n = write(fds[1], &worker, sizeof(worker));
-      _exit(n == (ssize_t)sizeof(worker) ? 0 : 1);
+    got.worker = fork();
+    if (got.worker != 0) {
+      got.error = errno;
+      ssize_t n = write(fds[1], &got, sizeof(got));
+      _exit(n == (ssize_t)sizeof(got) ? 0 : 1);
     }
     be_adopted(h);
     close(fds[0]);
     close(fds[1]);
-    close(h->zygote_fd);
+    cw_private_close(h->zygote_fd);
     PyOS_AfterFork_Child();
+    cw_forked_expect(false);
     return 0;
   }
-  saved = errno;
+  if (between < 0) got.error = errno;
+  cw_forked_expect(false);
   PyOS_AfterFork_Parent();
   close(fds[1]);
-  if (between < 0 || read(fds[0], &worker, sizeof(worker)) != (ssize_t)sizeof(worker))
-    worker = -1;
+  /* Nothing comes where the one between was killed: the reason is unknown then. */
+  if (between > 0 && read(fds[0], &got, sizeof(got)) != (ssize_t)sizeof(got))
+    got = (outcome_t){.worker = -1, .error = EIO};
   close(fds[0]);
   while (between > 0 && waitpid(between, NULL, 0) < 0 && errno == EINTR) {
   }
-  if (worker < 0) cw_log(CW_LOG_ERROR, "cannot fork a worker: %s", strerror(saved));
-  return worker;
+  if (got.worker < 0)
+    cw_log(CW_LOG_ERROR, "cannot fork a worker: %s", strerror(got.error));
+  return got.worker;
+}
+
+/* Waits for what the supervisor asks for. *fd is a descriptor that came along, or -1.
+ * Returns as recvmsg(2). */
+static ssize_t receive_nogil(int from, cw_zygote_message_t *m, int *fd) {
+  _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+  struct iovec iov = {m, sizeof(*m)};
+  struct msghdr msg = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = control,
+                       .msg_controllen = sizeof(control)};
+  ssize_t n;
+  *fd = -1;
+  do n = recvmsg(from, &msg, MSG_CMSG_CLOEXEC);
+  while (n < 0 && errno == EINTR);
+  struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+  if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+    memcpy(fd, CMSG_DATA(c), sizeof(*fd));
+  return n;
 }
 
 /* Calls a function of cwsgi._preload. Returns 0 or -1. */
@@ -73,7 +105,7 @@ static CW_RAISES int call(const char *name) {
   return r ? 0 : -1;
 }
 
-int cw_zygote_serve(const cw_heritage_t *h) {
+int cw_zygote_serve(const cw_heritage_t *h, int *word_fd) {
   CW_ASSERT_GIL();
   cw_zygote_message_t m = {.slot = CW_SLOT_ZYGOTE, .pid = (int)getpid()};
   if (call("before_fork") < 0) return -2;
@@ -81,12 +113,11 @@ int cw_zygote_serve(const cw_heritage_t *h) {
     ssize_t n;
     if (send(h->zygote_fd, &m, sizeof(m), MSG_NOSIGNAL) != (ssize_t)sizeof(m))
       return CW_SLOT_ZYGOTE;
-    Py_BEGIN_ALLOW_THREADS do n = recv(h->zygote_fd, &m, sizeof(m), 0);
-    while (n < 0 && errno == EINTR)
-      ;
+    Py_BEGIN_ALLOW_THREADS n = receive_nogil(h->zygote_fd, &m, word_fd);
     Py_END_ALLOW_THREADS if (n != (ssize_t)sizeof(m)) return CW_SLOT_ZYGOTE;
     pid_t pid = fork_worker(h);
     if (pid == 0) return call("after_fork") < 0 ? -2 : m.slot;
+    if (*word_fd >= 0) close(*word_fd);
     m.pid = (int)pid;
   }
 }

@@ -2,6 +2,7 @@
 /* wsgi.errors: text to the error log, whole lines only, from any thread. Each thread
  * collects its own line, so that lines of two threads never mix. */
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,10 +13,15 @@
 
 enum { LINE_MAX_KEPT = 8 * 1024 };
 
-static _Thread_local struct line {
+typedef struct line {
   size_t len;
   char text[LINE_MAX_KEPT];
-} * line;
+} line_t;
+
+/* Freed at its thread's end by drop_line(), which `key` is for. The main thread's goes
+ * with the process. */
+static _Thread_local line_t *line;
+static pthread_key_t key; /* for the process's life */
 
 static PyTypeObject *errors_type;
 
@@ -37,9 +43,33 @@ void cw_errors_flush(void) {
   Py_END_ALLOW_THREADS
 }
 
+/* A thread ends: what it wrote last has no newline, and is written all the same. */
+static void drop_line(void *arg) {
+  line_t *last = arg;
+  if (last->len) write_all(last->text, last->len);
+  free(last);
+}
+
+static line_t *new_line(void) {
+  line_t *l = cw_calloc(1, sizeof(*l));
+  if (l && pthread_setspecific(key, l) == 0) return l;
+  free(l);
+  return NULL;
+}
+
+int cw_errors_init(void) {
+  static bool made;
+  int rc = made ? 0 : pthread_key_create(&key, drop_line);
+  made = rc == 0;
+  if (rc == 0) return 0;
+  errno = rc;
+  PyErr_SetFromErrno(PyExc_OSError);
+  return -1;
+}
+
 /* Writes the whole lines of `p`, keeps what follows the last newline. */
 static int put(const char *p, size_t n) {
-  if (!line && !(line = cw_calloc(1, sizeof(*line)))) {
+  if (!line && !(line = new_line())) {
     PyErr_NoMemory();
     return -1;
   }

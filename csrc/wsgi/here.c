@@ -1,21 +1,37 @@
 /* SPDX-License-Identifier: MIT */
-/* What each thread is doing, for itself and for others to look at. */
+/* What each thread that runs requests is doing, for itself and for others to look at.
+ * Only such threads are linked in, from their first request until they end. */
+#include "base/fault.h"
+#include "wsgi/wsgi.h"
 #include "wsgi/wsgi_internal.h"
 
-/* Linked in at a thread's first request and never freed: app threads are few, and live
- * as long as the worker. */
-static _Thread_local cw_here_t own;
+/* Freed by cw_wsgi_thread_end(); the main thread's with the process. */
+static _Thread_local cw_here_t *mine;
+/* Guarded by the GIL. */
 static cw_here_t *all;
 
 cw_here_t *cw_here(void) {
-  cw_here_t *here = &own;
-  if (CW_UNLIKELY(!here->known)) {
-    here->known = true;
-    here->id = pthread_self();
-    here->next = all;
-    all = here;
-  }
-  return here;
+  return mine;
+}
+
+cw_here_t *cw_here_make(void) {
+  if (CW_LIKELY(mine != NULL)) return mine;
+  cw_here_t *here = cw_calloc(1, sizeof(*here));
+  if (!here) return NULL;
+  here->id = pthread_self();
+  here->next = all;
+  all = here;
+  return mine = here;
+}
+
+void cw_wsgi_thread_end(void) {
+  CW_ASSERT_GIL();
+  cw_here_t **p = &all;
+  if (!mine) return;
+  while (*p != mine) p = &(*p)->next;
+  *p = mine->next;
+  free(mine);
+  mine = NULL;
 }
 
 cw_here_t *cw_here_of(pthread_t id) {

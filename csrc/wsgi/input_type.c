@@ -22,7 +22,7 @@ static cw_req_t *request(PyObject *self) {
 static Py_ssize_t take(PyObject *self, char *buf, Py_ssize_t n, bool line) {
   for (;;) {
     cw_req_t *req = request(self); /* again: another thread may end the request */
-    if (!req) return -1;
+    if (!req || cw_forks_check() < 0) return -1;
     ssize_t got = cw_body_take(req, buf, (size_t)n, line);
     if (got >= 0) return got;
     if (got != CW_WAIT) {

@@ -2,6 +2,7 @@
 /* Running one request: call the app, send what it returns, close what it returned. */
 #include "wsgi/wsgi.h"
 
+#include "base/forked.h"
 #include "base/log.h"
 #include "wsgi/wsgi_internal.h"
 
@@ -98,12 +99,14 @@ static int send_all(cw_req_t *req, PyObject *result) {
   if (!it) return -1;
   int rc = 0;
   while (rc == 0 && (item = PyIter_Next(it)) != NULL) {
+    if (CW_UNLIKELY(cw_forked_child)) cw_forks_end();
     rc = cw_send_item(req, item, false);
     Py_DECREF(item);
     /* HEAD, 204, 304: the response is complete with its head. */
     if (rc == 0 && cw_resp_sent(req) && !cw_resp_has_body(req)) break;
   }
   Py_DECREF(it);
+  if (CW_UNLIKELY(cw_forked_child)) cw_forks_end();
   if (rc < 0 || PyErr_Occurred()) return -1;
   return send_bytes(req, NULL, 0, true);
 }
@@ -166,6 +169,7 @@ static void report(cw_req_t *req) {
 /* What pre_request makes of the environ, for post_request. */
 static CW_NEW PyObject *call_pre_request(PyObject *env) {
   PyObject *r = PyObject_CallMethod(hooks, "pre_request", "O", env);
+  if (CW_UNLIKELY(cw_forked_child)) cw_forks_end();
   if (!r) cw_report_exception("Exception in the pre_request hook", NULL);
   return r;
 }
@@ -176,6 +180,7 @@ static void call_post_request(PyObject *request, PyObject *env,
   PyObject *r = PyObject_CallMethod(hooks, "post_request", "OOOO", request, env,
                                     cw_start_response_status(start_response),
                                     cw_start_response_headers(start_response));
+  if (CW_UNLIKELY(cw_forked_child)) cw_forks_end();
   if (!r) cw_report_exception("Exception in the post_request hook", NULL);
   Py_XDECREF(r);
   if (pending) cw_exc_put(pending);
@@ -190,11 +195,14 @@ static bool call_app(cw_here_t *here, cw_req_t *req, PyObject *app, PyObject *en
   PyObject *args[3] = {NULL, env, here->start_response};
   *result =
       PyObject_Vectorcall(app, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+  if (CW_UNLIKELY(cw_forked_child)) cw_forks_end();
   if (!*result) return false;
   bool complete = send_all(req, *result) == 0;
   /* RequestTimeout comes too late, and would keep close() from its very first line. */
   if (CW_UNLIKELY(here->hit)) cw_deadline_clear(here);
-  return (close_result(*result) == 0 || cw_resp_sent(req)) && complete;
+  bool closed = close_result(*result) == 0;
+  if (CW_UNLIKELY(cw_forked_child)) cw_forks_end();
+  return (closed || cw_resp_sent(req)) && complete;
 }
 
 /* Hands the environ variables on that the access log wants. */
@@ -225,7 +233,11 @@ static void run(void *data, cw_req_t *req) {
     cw_req_finish(req, true);
     return;
   }
-  cw_here_t *here = cw_here();
+  cw_here_t *here = cw_here_make();
+  if (CW_UNLIKELY(!here)) {
+    cw_req_finish(req, false);
+    return;
+  }
   PyObject *env = NULL, *result = NULL, *request = NULL;
   PyObject *input = cw_input_new(req), *start_response = cw_start_response_new(req);
   bool complete = false;
@@ -258,6 +270,7 @@ static void run(void *data, cw_req_t *req) {
   Py_XDECREF(start_response);
   Py_XDECREF(input);
   if (CW_UNLIKELY(here->after != NULL)) cw_after_run(here);
+  if (CW_UNLIKELY(cw_forked_child)) cw_forks_end();
 }
 
 void cw_wsgi_set_hooks(PyObject *object) {
@@ -289,12 +302,13 @@ int cw_wsgi_init(PyObject *module) {
 }
 
 int cw_wsgi_begin(cw_app_t *app, bool multithread, bool multiprocess) {
-  if (cw_environ_init(multithread, multiprocess) < 0) return -1;
+  if (cw_errors_init() < 0 || cw_environ_init(multithread, multiprocess) < 0) return -1;
   *app = (cw_app_t){.data = NULL, .run = run};
   return 0;
 }
 
 void cw_wsgi_clear(void) {
+  cw_errors_flush();
   cw_mount_clear();
   cw_environ_clear();
 }

@@ -141,7 +141,7 @@ static PyObject *write_body(PyObject *obj, PyObject *data) {
     PyErr_SetString(PyExc_RuntimeError, "write was called after its request");
     return NULL;
   }
-  if (cw_send_item(self->req, data, false) < 0) return NULL;
+  if (cw_forks_check() < 0 || cw_send_item(self->req, data, false) < 0) return NULL;
   Py_RETURN_NONE;
 }
 
@@ -159,9 +159,11 @@ static int hint_text(PyObject *o, cw_span_t *out) {
 static PyObject *send_hints(PyObject *module, PyObject *headers) {
   (void)module;
   /* One function for all requests, which costs them nothing: the thread knows which. */
-  start_response_t *self = (start_response_t *)cw_here()->start_response;
+  cw_here_t *here = cw_here();
+  start_response_t *self = here ? (start_response_t *)here->start_response : NULL;
   cw_field_t fields[MOST_HINTS];
   unsigned n = 0;
+  if (cw_forks_check() < 0) return NULL;
   PyObject *fast = PySequence_Fast(headers, "early hints must be a list of tuples");
   if (!fast) return NULL;
   for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(fast); i++) {

@@ -39,6 +39,13 @@ CW_NEW PyObject *cw_wsgi_environ_template(void);
  * request. */
 void cw_wsgi_interrupt(pthread_t id);
 
+/* The calling thread runs no more requests. */
+void cw_wsgi_thread_end(void);
+
+/* Ends a process that the app forked and in which it came back to us, while we started
+ * or in a hook. Does nothing in the worker itself. */
+void cw_wsgi_end_forked(void);
+
 /* Logs the current exception, with `what` in front, and clears it. */
 void cw_wsgi_report(const char *what);
 

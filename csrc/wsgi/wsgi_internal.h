@@ -28,18 +28,20 @@ void cw_environ_clear(void);
 CW_NEW PyObject *cw_environ_new(const cw_head_t *head, PyObject *input,
                                 const cw_mount_t *mount);
 
-/* here.c: what a thread is doing. Guarded by the GIL; fetched once a request, because
- * thread-local storage of a shared library costs a call. */
+/* here.c: what a thread that runs requests is doing. Guarded by the GIL; fetched once a
+ * request, because thread-local storage of a shared library costs a call. */
 typedef struct cw_here {
   pthread_t id;
-  bool known;
   bool open, hit;           /* deadline.c: may be interrupted; was */
   unsigned calls;           /* of apps that it has begun: tells one from the next */
   PyObject *start_response; /* of the request it runs; borrowed, NULL: none */
   PyObject *after;          /* after.c: list of what to call then, or NULL; owned */
   struct cw_here *next;     /* of all threads that ran a request */
 } cw_here_t;
+/* The calling thread's, or NULL where it has run no request: a thread of the app. */
 cw_here_t *cw_here(void);
+/* The same, made at a thread's first request. NULL when out of memory. */
+cw_here_t *cw_here_make(void);
 /* The one of another thread, or NULL. */
 cw_here_t *cw_here_of(pthread_t id);
 
@@ -59,18 +61,25 @@ CW_NEW PyObject *cw_input_new(cw_req_t *req);
 void cw_input_detach(PyObject *input);
 
 /* errors.c */
+int cw_errors_init(void); /* 0, or -1 with an exception */
 CW_NEW PyObject *cw_errors_new(void);
 /* Writes out this thread's unfinished line. */
 void cw_errors_flush(void);
 /* Reports the current exception, clears it. `what` opens the log line. */
 void cw_report_exception(const char *what, const cw_head_t *head);
 
+/* forks.c: the request's thread is in a process that the app forked, where it has
+ * come back from the app: ends it. A current exception tells how. */
+CW_NORETURN void cw_forks_end(void);
+/* Raises OSError where the caller is in such a process: it has no connection. */
+CW_RAISES int cw_forks_check(void);
+
 /* file_wrapper.c */
 CW_RAISES int cw_file_wrapper_init(PyObject *module);
 extern PyTypeObject *cw_file_wrapper_type;
 /* If `wrapper` stands for a regular file: its descriptor, the position reading starts
- * at and the length from there. Returns 1, or 0 where it has to be read instead, or -1
- * with an exception. */
+ * at and the length from there. Returns 1, or 0 where it has to be read instead, or
+ * -1 with an exception. */
 CW_RAISES int cw_file_wrapper_file(PyObject *wrapper, int *fd, int64_t *offset,
                                    int64_t *len);
 
@@ -89,8 +98,8 @@ CW_NEW PyObject *cw_early_hints_new(void);
 /* response.c: sends bytes-like `item`; `last` says that it ends the body. Waits for a
  * slow client with the GIL released. */
 CW_RAISES int cw_send_item(cw_req_t *req, PyObject *item, bool last);
-/* response.c: calls obj.close() where there is one. Allocates nothing on the way to an
- * ordinary method, so that it runs when memory is short, too. */
+/* response.c: calls obj.close() where there is one. Allocates nothing on the way to
+ * an ordinary method, so that it runs when memory is short, too. */
 CW_RAISES int cw_close(PyObject *obj);
 
 #endif

@@ -13,6 +13,7 @@ if (STATE / "gate-broken").exists():
     os._exit(7)
 
 app = App()
+signal.signal(signal.SIGSEGV, signal.SIG_DFL)
 
 
 @app.route("/pid")
@@ -27,7 +28,6 @@ def leave(environ, start_response):
 
 @app.route("/crash")
 def crash(environ, start_response):
-    signal.signal(signal.SIGSEGV, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGSEGV)
     time.sleep(10)
 

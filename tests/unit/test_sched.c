@@ -19,7 +19,8 @@ static pthread_cond_t gate = PTHREAD_COND_INITIALIZER;
 static int inside, most_inside, wanted;
 static atomic_int started_threads, ended_threads;
 static pthread_t main_thread;
-static atomic_int elsewhere;
+static atomic_int elsewhere, at_home, main_runs;
+static cw_event_t for_main;
 
 static void gil_take(void) {
   pthread_mutex_lock(&gil);
@@ -27,13 +28,31 @@ static void gil_take(void) {
 static void gil_give(void) {
   pthread_mutex_unlock(&gil);
 }
-static void on_start(void) {
+static void on_start(int number) {
+  (void)number;
   atomic_fetch_add(&started_threads, 1);
 }
 static void on_end(void) {
   atomic_fetch_add(&ended_threads, 1);
 }
-static const cw_runtime_t fake = {on_start, on_end, gil_take, gil_give, NULL};
+static void main_run(void) {
+  assert_true(pthread_equal(pthread_self(), main_thread));
+  atomic_fetch_add(&main_runs, 1);
+}
+static void main_wait(void) {
+  assert_true(pthread_equal(pthread_self(), main_thread));
+  cw_event_wait(&for_main);
+}
+static void main_rouse(void) {
+  cw_event_set(&for_main);
+}
+static const cw_runtime_t fake = {.thread_start = on_start,
+                                  .thread_end = on_end,
+                                  .acquire = gil_take,
+                                  .release = gil_give,
+                                  .main_run = main_run,
+                                  .main_wait = main_wait,
+                                  .main_rouse = main_rouse};
 
 static void answer(cw_req_t *req) {
   size_t taken;
@@ -45,7 +64,8 @@ static void answer(cw_req_t *req) {
 
 static void run_quick(void *data, cw_req_t *req) {
   (void)data;
-  if (!pthread_equal(pthread_self(), main_thread)) atomic_fetch_add(&elsewhere, 1);
+  bool home = pthread_equal(pthread_self(), main_thread);
+  atomic_fetch_add(home ? &at_home : &elsewhere, 1);
   answer(req);
 }
 
@@ -152,13 +172,56 @@ static void serve(fixture_t *f, int clients, int requests) {
 static void quick_calls_are_all_answered(void **state) {
   (void)state;
   fixture_t f;
+  atomic_store(&at_home, 0);
   set_up(&f, 8, run_quick);
   serve(&f, CLIENTS, 2000);
+  /* The main thread is for signals. */
+  assert_int_equal(atomic_load(&at_home), 0);
+}
+
+/* Calls of the app's signal handlers, while requests run and while none does. */
+static void *ring(void *arg) {
+  fixture_t *f = arg;
+  while (atomic_load(&f->answered) < 1000) {
+    main_rouse();
+    usleep(100); /* the cores are for the others */
+  }
+  return NULL;
+}
+
+static void the_main_thread_does_what_is_its_own(void **state) {
+  (void)state;
+  fixture_t f;
+  pthread_t ringer;
+  atomic_store(&main_runs, 0);
+  set_up(&f, 4, run_quick);
+  assert_int_equal(pthread_create(&ringer, NULL, ring, &f), 0);
+  serve(&f, CLIENTS, 500);
+  pthread_join(ringer, NULL);
+  assert_true(atomic_load(&main_runs) > 1);
+}
+
+static void call_main(void *data) {
+  fixture_t *f = data;
+  cw_sched_call_main(f->sched);
+  cw_server_timer(f->srv, CW_HOST_BEAT, 5, call_main, f);
+}
+
+/* With one thread it is called from the loop, busy and idle. */
+static void one_thread_does_both(void **state) {
+  (void)state;
+  fixture_t f;
+  atomic_store(&main_runs, 0);
+  set_up(&f, 1, run_quick);
+  cw_server_timer(f.srv, CW_HOST_BEAT, 0, call_main, &f);
+  serve(&f, CLIENTS, 2000);
+  assert_true(atomic_load(&main_runs) > 0);
 }
 
 static void one_thread_means_the_main_thread(void **state) {
   (void)state;
   fixture_t f;
+  atomic_store(&elsewhere, 0);
   set_up(&f, 1, run_quick);
   serve(&f, CLIENTS, 1000);
   assert_int_equal(atomic_load(&elsewhere), 0);
@@ -189,7 +252,9 @@ static void the_end_comes_without_any_request(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(quick_calls_are_all_answered),
+      cmocka_unit_test(the_main_thread_does_what_is_its_own),
       cmocka_unit_test(one_thread_means_the_main_thread),
+      cmocka_unit_test(one_thread_does_both),
       cmocka_unit_test(blocking_calls_meet),
       cmocka_unit_test(the_end_comes_without_any_request),
   };
