@@ -2,7 +2,10 @@
 
 import itertools
 import os
+import shutil
+import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -67,6 +70,38 @@ def door(request):
 def has_shared_library():
     name, folder = sysconfig.get_config_var("INSTSONAME"), sysconfig.get_config_var("LIBDIR")
     return ".so" in name and os.path.exists(os.path.join(folder, name))
+
+
+@pytest.fixture
+def for_nobody(tmp_path):
+    """Options and variables for a server whose workers are nobody's.
+
+    An interpreter that root alone can reach, as in root's home, is of no use then: these
+    tests take the system's, of the same version, and a copy of the package.
+    """
+    system = Path("/usr/bin/python3")
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if os.getuid() != 0:
+        pytest.skip("needs root")
+    if not os.path.realpath(system).endswith(version):
+        pytest.skip(f"the system's Python is not {version}")
+    for folder in [tmp_path, *tmp_path.parents]:
+        if folder.is_relative_to(tempfile.gettempdir()) and folder != Path(tempfile.gettempdir()):
+            folder.chmod(0o777)
+    package = Path(sysconfig.get_path("platlib")) / "cwsgi"
+    shutil.copytree(package, tmp_path / "lib" / "cwsgi")
+    apps = shutil.copytree(server.APPS, tmp_path / "apps")
+    state = tmp_path / "state"
+    state.mkdir()
+    state.chmod(0o777)
+    return {
+        "chdir": apps,
+        "env": {
+            "CWSGI_PYTHON": system,
+            "CWSGI_TEST_DIR": state,
+            "PYTHONPATH": tmp_path / "lib",
+        },
+    }
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -34,15 +34,29 @@ typedef enum cw_wish {
   CW_WISH_RELOAD,       /* a file of the app has changed: reload everything */
 } cw_wish_t;
 
-/* What a thread runs, for the report when its worker dies. Written by that thread;
- * a reader that finds `busy` set may see a line that is just being written. */
+/* What a thread runs, for the report when its worker dies.
+ * busy: written by that thread and cleared by the supervisor. Any value but 0 is true.
+ * line: written by that thread. A reader may see a line that is just being written, or
+ *       any bytes at all: it ends its own copy with NUL and escapes it. */
 typedef struct cw_running {
   _Atomic int busy;
   char line[CW_RUNNING_LINE];
 } cw_running_t;
 
-/* Written by the worker in this slot, read by the supervisor and, for the metrics, by
- * other workers. */
+/* One worker's part. Every process that has the app's rights can write to all of this,
+ * and the supervisor may have more rights than they: "checked" says how.
+ *
+ * state:   the worker (READY, DRAINING) and the supervisor (NONE, STARTING). Compared,
+ *          never used as an index. The supervisor remembers READY once it has seen it.
+ * pid:     the supervisor. It never reads it back: it sends signals to the ids that it
+ *          keeps itself. For the metrics, workers read /proc/PID/statm of it.
+ * age:     the supervisor. The worker reads it once, to tell its hooks.
+ * wish:    the worker. RELOAD counts only with --reload and once a second,
+ *          MAX_REQUESTS only with --max-requests; anything else is none.
+ * busy:    the worker. Read by other workers: any value but 0 is true.
+ * beat:    the worker. One in the future, or before an earlier one, is none.
+ * oldest:  the worker. One in the future, or before the worker's start, is none.
+ * metrics: the worker. Added up without sign, so that no sum is undefined. */
 typedef struct cw_slot {
   _Atomic int state;      /* cw_worker_state_t */
   _Atomic int pid;        /* of the worker; 0: none */
@@ -56,6 +70,13 @@ typedef struct cw_slot {
   cw_running_t running[CW_RUNNING];
 } cw_slot_t;
 
+/* The fields before the slots are copies of what the supervisor keeps for itself. It
+ * writes them again at every turn of its loop and never reads them; workers do:
+ *
+ * watch_ms: put into `beat` and `oldest` as it is.
+ * draining: any value but 0 is true.
+ * restarts, reloads, workers: shown as they are.
+ * used:     by cw_board_used(), which keeps it inside the slots. */
 typedef struct cw_board {
   /* Milliseconds that the supervisor has seen pass, at its own pace: a container whose
    * CPU was taken away does not age meanwhile. 0 where nothing is watched. */
@@ -64,8 +85,14 @@ typedef struct cw_board {
   _Atomic uint64_t restarts; /* workers replaced because they died or were stuck */
   _Atomic uint64_t reloads;
   _Atomic int workers; /* wanted */
-  _Atomic int used;    /* slots from here on have never had a worker that served */
+  _Atomic int used;    /* slots from here on have never had a worker */
   cw_slot_t slots[CW_MAX_WORKERS];
 } cw_board_t;
+
+/* How many slots are worth a look. Any process, any thread. */
+static inline int cw_board_used(const cw_board_t *board) {
+  int used = atomic_load(&board->used);
+  return used < 0 ? 0 : used > CW_MAX_WORKERS ? CW_MAX_WORKERS : used;
+}
 
 #endif

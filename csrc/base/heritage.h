@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* What a worker inherits: one mapping (a memfd, so that it survives both fork and exec)
- * that the supervisor makes for every generation of workers: settings and listeners. It
- * does not change. Never backed by a file: container file systems are memory. */
+/* What a worker inherits: one memfd (it survives both fork and exec) that the
+ * supervisor makes for every generation of workers: settings and listeners. It is
+ * sealed before the first of them is forked, so nobody can write to it, and the
+ * supervisor reads only the copy that it has kept. Never backed by a file: container
+ * file systems are memory.
+ */
 #ifndef CW_BASE_HERITAGE_H
 #define CW_BASE_HERITAGE_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define CW_HERITAGE_MAGIC 0x63777367u
@@ -46,7 +51,7 @@ typedef struct cw_heritage {
   int n_listeners;
   int n_workers;  /* wanted: wsgi.multiprocess is true above one */
   int supervisor; /* its process id */
-  int zygote_fd;  /* the zygote's end of a SOCK_SEQPACKET pair */
+  int zygote_fd;  /* in the zygote: its end of a SOCK_SEQPACKET pair */
   int board_fd;   /* the cw_board_t, another memfd */
   int notify_fd;  /* a byte written here makes the supervisor look at the board */
   int argc;       /* words at argv_off, NUL-ended each */
@@ -56,5 +61,9 @@ typedef struct cw_heritage {
   cw_listener_t listeners[CW_MAX_LISTENERS];
   char cwd[4096]; /* where cwsgi was started; "" where that is not known */
 } cw_heritage_t;
+
+/* Whether `size` bytes of memory are a heritage that can be read without care: all
+ * offsets and counts are inside it, all texts end. */
+bool cw_heritage_is_sound(const void *memory, size_t size);
 
 #endif

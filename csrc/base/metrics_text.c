@@ -144,7 +144,7 @@ static void put_workers(text_t *t) {
 }
 
 int cw_metrics_text(const cw_board_t *board, cw_buf_t *out) {
-  text_t t = {out, board, atomic_load(&board->used), 0};
+  text_t t = {out, board, cw_board_used(board), 0};
   put_requests(&t);
   put_histogram(&t, "request_duration_seconds",
                 "Time from a request's head to the end of its response.",

@@ -82,9 +82,6 @@ void cw_account_fini(cw_server_t *srv) {
 }
 
 void cw_server_set_board(cw_server_t *srv, cw_board_t *board, int slot) {
-  int used = atomic_load(&board->used);
-  while (used <= slot && !atomic_compare_exchange_weak(&board->used, &used, slot + 1)) {
-  }
   srv->board = board;
   srv->metrics = &board->slots[slot].metrics;
   cw_metrics_take_over(srv->metrics);

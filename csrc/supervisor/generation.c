@@ -21,11 +21,8 @@ int cw_heritage_make(state_t *st, generation_t *gen) {
   uint32_t settings_off = base + (uint32_t)tail.len;
   if (cw_settings_pack(&gen->settings, &tail) != 0) goto fail;
   gen->h_size = base + tail.len;
-  gen->h_fd = memfd_create("cwsgi", MFD_CLOEXEC);
-  if (gen->h_fd < 0 || ftruncate(gen->h_fd, (off_t)gen->h_size) != 0) goto fail;
-  cw_heritage_t *h =
-      mmap(NULL, gen->h_size, PROT_READ | PROT_WRITE, MAP_SHARED, gen->h_fd, 0);
-  if (h == MAP_FAILED) goto fail;
+  cw_heritage_t *h = calloc(1, gen->h_size);
+  if (!h) goto fail;
   h->magic = CW_HERITAGE_MAGIC;
   h->size = (uint32_t)gen->h_size;
   h->n_listeners = gen->sockets.n;
@@ -35,8 +32,7 @@ int cw_heritage_make(state_t *st, generation_t *gen) {
   snprintf(link, sizeof(link), "/proc/self/fd/%d", st->launcher->cwd_fd);
   ssize_t n = readlink(link, h->cwd, sizeof(h->cwd) - 1);
   h->cwd[CW_MAX(n, (ssize_t)0)] = '\0';
-  h->supervisor = getpid();
-  h->zygote_fd = -1;
+  h->zygote_fd = st->notify[0];
   h->board_fd = st->board_fd;
   h->notify_fd = st->notify[1];
   h->argc = st->launcher->argc;
@@ -48,8 +44,24 @@ int cw_heritage_make(state_t *st, generation_t *gen) {
   gen->h = h;
   return 0;
 fail:
-  cw_complain("cannot set up shared memory: %s", strerror(errno));
+  cw_complain("cannot set up what workers inherit: %s", strerror(errno));
   cw_buf_free(&tail);
+  return -1;
+}
+
+int cw_heritage_share(generation_t *gen) {
+  enum { SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE };
+  if (gen->h_fd >= 0) return 0;
+  /* Not before: the process that went to the background is another one. */
+  gen->h->supervisor = getpid();
+  int fd = memfd_create("cwsgi", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  ssize_t n = fd >= 0 ? write(fd, gen->h, gen->h_size) : -1;
+  if (n == (ssize_t)gen->h_size && fcntl(fd, F_ADD_SEALS, SEALS) == 0) {
+    gen->h_fd = fd;
+    return 0;
+  }
+  cw_log(CW_LOG_ERROR, "cannot share what workers inherit: %s", strerror(errno));
+  if (fd >= 0) close(fd);
   return -1;
 }
 
@@ -62,7 +74,7 @@ static void free_generation(state_t *st, generation_t *gen) {
   const generation_t *now = st->gen && st->gen != gen ? st->gen : st->fallback;
   cw_zygote_end(st, gen);
   cw_generation_unlisten(st, gen, now != gen ? now : NULL);
-  if (gen->h) munmap(gen->h, gen->h_size);
+  free(gen->h);
   if (gen->h_fd >= 0) close(gen->h_fd);
   cw_settings_fini(&gen->settings);
   free(gen);

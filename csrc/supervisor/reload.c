@@ -32,7 +32,6 @@ static void drop_unproven(state_t *st) {
   st->fallback = NULL;
   st->want = st->gen->want;
   st->automatic = st->gen->automatic;
-  atomic_store(&st->board->workers, st->want);
   cw_enter_dir(st, &st->gen->settings);
   if (cw_reports_open(&st->gen->settings) != 0)
     cw_log(CW_LOG_ERROR, "logs go on where they went");
@@ -95,7 +94,6 @@ void cw_reload(state_t *st) {
   st->gen->automatic = st->automatic;
   st->automatic = automatic;
   st->want = (int)cw_opt_num(&gen->settings, CW_OPT_WORKERS);
-  atomic_store(&st->board->workers, st->want);
   st->fallback = st->gen;
   st->gen = gen;
   cw_generation_ref(gen);

@@ -60,7 +60,7 @@ void cw_stop(state_t *st, bool quick) {
     cw_sd_notify("STOPPING=1");
   }
   st->quick = quick;
-  atomic_store(&st->board->draining, 1);
+  st->own.draining = true;
   if (quick || delay == 0 || !st->serving) {
     stop_now(st);
     return;
@@ -133,7 +133,6 @@ static void change_workers(state_t *st, int by) {
   int after = CW_MIN(CW_MAX(before + by, least), CW_MAX_WORKERS / 2);
   if (after == before) return;
   st->want = after;
-  atomic_store(&st->board->workers, after);
   cw_log(CW_LOG_INFO, "Workers: %d instead of %d", after, before);
   cw_hooks_call(st, "nworkers_changed", "%d %d", after, before);
 }
@@ -147,7 +146,6 @@ static void on_winch(state_t *st) {
   }
   cw_log(CW_LOG_INFO, "Stopping the workers; this process stays");
   st->want = 0;
-  atomic_store(&st->board->workers, 0);
 }
 
 static void on_signal(state_t *st, int sig) {
@@ -232,18 +230,24 @@ static bool done(const state_t *st) {
 
 static int watch(state_t *st) {
   for (;;) {
-    int64_t wait = drain_due(st);
+    int64_t wait = sooner(drain_due(st), cw_workers_grant(st));
     wait = st->stopping ? stop_due(st) : sooner(wait, cw_workers_reconcile(st));
     /* The reconciliation may have found that there is nothing to serve. */
     if (done(st)) return st->exit_code;
     cw_reports_workers(settings_of(st), cw_workers_count(st));
     wait = sooner(sooner(wait, cw_watch(st)), watch_parent(st));
-    struct pollfd fds[8] = {{.fd = st->signal_fd, .events = POLLIN},
-                            {.fd = st->notify[0], .events = POLLIN}};
+    cw_board_publish(st);
+    int64_t now = cw_now_us();
+    struct pollfd fds[8] = {
+        {.fd = st->signal_fd, .events = POLLIN},
+        {.fd = cw_pace_allows(&st->notes, now, &wait) ? st->notify[0] : -1,
+         .events = POLLIN}};
     generation_t *with[2];
     int n = cw_zygotes(st, with, CW_ARRAY_LEN(with));
+    bool listen_to = cw_pace_allows(&st->answers, now, &wait);
     for (int i = 0; i < n; i++)
-      fds[2 + i] = (struct pollfd){.fd = with[i]->zygote.fd, .events = POLLIN};
+      fds[2 + i] =
+          (struct pollfd){.fd = listen_to ? with[i]->zygote.fd : -1, .events = POLLIN};
     wait = CW_MAX(wait, (int64_t)-1);
     struct timespec ts = {.tv_sec = wait / 1000000, .tv_nsec = wait % 1000000 * 1000};
     if (ppoll(fds, (nfds_t)(2 + n), wait < 0 ? NULL : &ts, NULL) < 0 &&
@@ -261,10 +265,13 @@ static int watch(state_t *st) {
 
 /* ---- start ---------------------------------------------------------------- */
 
-/* Shared memory of `size` bytes under the descriptor *fd. NULL with errno. */
+/* Shared memory of `size` bytes under the descriptor *fd. A worker that made it shorter
+ * would end us with SIGBUS: nobody can. NULL with errno. */
 static void *make_shared(size_t size, int *fd) {
-  *fd = memfd_create("cwsgi", MFD_CLOEXEC);
-  if (*fd < 0 || ftruncate(*fd, (off_t)size) != 0) return NULL;
+  *fd = memfd_create("cwsgi", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (*fd < 0 || ftruncate(*fd, (off_t)size) != 0 ||
+      fcntl(*fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW) != 0)
+    return NULL;
   void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
   return p == MAP_FAILED ? NULL : p;
 }
@@ -325,14 +332,17 @@ static int set_up(state_t *st) {
   st->daemon = cw_opt_num(s, CW_OPT_DAEMON) != 0;
   if (st->daemon && cw_daemonize(cw_opt_num(s, CW_OPT_ENABLE_STDIO_INHERITANCE)) != 0)
     return -1;
-  st->gen->h->supervisor = getpid();
+  /* This process forks only children from now on, and those map it anew. */
+  if (madvise(st->board, sizeof(*st->board), MADV_DONTFORK) != 0) {
+    cw_complain("cannot keep memory to this process: %s", strerror(errno));
+    return -1;
+  }
   /* Beside a running one, as gunicorn: NAME.2 until that has gone. */
   if (pidfile &&
       (asprintf(&st->pidfile, "%s%s", pidfile, st->upgrade.parent ? ".2" : "") < 0 ||
        cw_pidfile_write(st->pidfile) != 0))
     return -1;
   st->want = (int)cw_opt_num(s, CW_OPT_WORKERS);
-  atomic_store(&st->board->workers, st->want);
   return 0;
 }
 
@@ -377,7 +387,7 @@ int cw_supervise_check(const cw_launcher_t *launcher, cw_settings_t *settings) {
   fflush(stdout);
   gen = (generation_t){.settings = *settings, .h_fd = -1, .zygote.fd = -1};
   if (cw_heritage_make(&st, &gen) != 0) return EXIT_CONFIG;
-  pid_t pid = cw_workers_fork(&st, &gen, CW_SLOT_CHECK);
+  pid_t pid = cw_workers_fork(&st, &gen, CW_SLOT_CHECK, -1);
   if (pid < 0 || waitpid(pid, &status, 0) != pid) return EXIT_CONFIG;
   return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : EXIT_CONFIG;
 }

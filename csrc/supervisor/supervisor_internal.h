@@ -40,14 +40,20 @@ typedef struct generation {
   int users; /* workers alive, and st->gen, st->fallback */
   cw_settings_t settings;
   cw_sockets_t sockets;
-  cw_heritage_t *h;
-  int h_fd;
+  cw_heritage_t *h; /* a copy of our own; nobody else can change it */
+  int h_fd;         /* what workers get: sealed. -1: not made yet */
   size_t h_size;
   bool proven; /* a worker of it has been ready */
   int want;    /* workers, when a reload began; for its failure */
   bool automatic;
   zygote_t zygote;
 } generation_t;
+
+/* How often something that others can bring about may wake us. */
+typedef struct pace {
+  int64_t since; /* begin of the present window, us */
+  int n;         /* times in it */
+} pace_t;
 
 typedef struct worker {
   pid_t pid;                 /* 0: none, or asked of the zygote */
@@ -63,6 +69,7 @@ typedef struct worker {
   int64_t watch_started; /* watch time at its start, ms */
   int words;             /* its cw_word_t are written here; 0: none */
   int theirs;            /* its end of that, until it is forked */
+  int64_t beat;          /* its last sign of life that can be one, ms */
 } worker_t;
 
 typedef struct stray {
@@ -94,9 +101,20 @@ typedef struct state {
     int fd;          /* -1: none */
     int64_t started; /* us */
   } hooks;
+  /* What the board shows copies of. */
+  struct {
+    int64_t watch_ms;
+    uint64_t restarts, reloads;
+    int used;
+    bool draining;
+  } own;
   struct {
     int64_t at, last; /* next and last tick, us */
   } watch;
+  pace_t notes;       /* of the pipe that workers write to */
+  pace_t answers;     /* of the zygotes' sockets */
+  int64_t wished;     /* when a worker's wish to reload was granted, us */
+  bool wishes_reload; /* one has to wait until it may be */
   struct {
     pid_t child;  /* the cwsgi that USR2 started, 0: none */
     pid_t parent; /* the one that started us, 0: none or gone */
@@ -112,25 +130,42 @@ typedef struct state {
  * Takes `settings`, also on failure. NULL after saying what is wrong. */
 generation_t *cw_generation_new(state_t *st, cw_settings_t *settings,
                                 const generation_t *old);
-/* Puts what workers inherit into shared memory. Returns 0, or -1 after saying why not.
- */
+/* Puts together what workers inherit. Returns 0, or -1 after saying why not. */
 int cw_heritage_make(state_t *st, generation_t *gen);
+/* Makes `gen->h_fd` of it, once: memory that nobody can change any more. Same results.
+ */
+int cw_heritage_share(generation_t *gen);
 void cw_generation_ref(generation_t *gen);
 /* Closes its sockets. The files of Unix sockets go with them, but for those that `kept`
  * (or NULL) has, too, and unless another cwsgi of an upgrade listens there. */
 void cw_generation_unlisten(state_t *st, generation_t *gen, const generation_t *kept);
 void cw_generation_unref(state_t *st, generation_t *gen);
 
+/* board.c: the one side of the shared memory that the supervisor trusts, its own. */
+/* Writes what the supervisor knows over whatever is there. */
+void cw_board_publish(state_t *st);
+/* Empties the slot for a worker that starts. */
+void cw_board_clear(state_t *st, int slot);
+/* Whether one more event of this kind may be looked at now. Where not, `*wait` (us, -1:
+ * none) becomes no longer than the time until then. */
+bool cw_pace_allows(const pace_t *p, int64_t now, int64_t *wait);
+/* Counts one that was looked at. */
+void cw_pace_note(pace_t *p, int64_t now);
+
 /* workers.c */
 /* Starts, tells to go and kills what is due. Returns how long to sleep, us, or -1. */
 int64_t cw_workers_reconcile(state_t *st);
-/* Forks a process that keeps nothing of the supervisor and enters Python. Returns its
- * id, or -1 after saying why not. */
-pid_t cw_workers_fork(state_t *st, generation_t *gen, int slot);
+/* Forks a process that keeps nothing of the supervisor and enters Python; a zygote with
+ * `zygote_fd`, its end of the socket pair. Returns its id, or -1 after saying why not.
+ */
+pid_t cw_workers_fork(state_t *st, generation_t *gen, int slot, int zygote_fd);
 /* In a child that does not call exec: closes what exec would have closed. A socket that
  * it kept would go on listening when nobody serves it any more. */
 void cw_close_private(void);
+/* Reads the pipe and looks at what workers have put on the board. */
 void cw_workers_on_notify(state_t *st);
+/* Grants a wish to reload that had to wait. Returns us until it may be, or -1. */
+int64_t cw_workers_grant(state_t *st);
 void cw_workers_on_end(state_t *st, int slot, int status, const struct rusage *ru);
 /* Sends a signal to every worker that lives. */
 void cw_workers_signal(state_t *st, int sig);

@@ -51,9 +51,11 @@ static void check_timeout(state_t *st, worker_t *w, const cw_slot_t *slot,
   int64_t timeout = cw_opt_num(&w->gen->settings, CW_OPT_TIMEOUT);
   int64_t beat = atomic_load(&slot->beat), began = atomic_load(&slot->oldest);
   if (timeout == 0 || (w->told && w->stuck)) return;
-  if (beat == 0) beat = w->watch_started;
+  /* It can have written anything: times that cannot be are none. */
+  if (beat > w->beat && beat <= now) w->beat = beat;
+  if (began < w->watch_started || began > now) began = 0;
   /* A beat of slack: it is told of its time as seldom as it tells. */
-  if (now - beat > timeout + period_ms(st))
+  if (now - w->beat > timeout + CW_MAX(period_ms(st), (int64_t)0))
     abort_worker(st, w);
   else if (!w->stuck && began && now - began > timeout)
     replace_worker(st, w);
@@ -121,13 +123,12 @@ int64_t cw_watch(state_t *st) {
   if (st->watch.at && now < st->watch.at) return st->watch.at - now;
   int64_t passed = st->watch.at ? (now - st->watch.last) / MS : 0;
   /* Two periods at the most: the rest was a pause of ours, and so of everybody. */
-  atomic_fetch_add(&st->board->watch_ms, CW_MAX(CW_MIN(passed, 2 * period), 1));
+  st->own.watch_ms += CW_MAX(CW_MIN(passed, 2 * period), 1);
   st->watch.last = now;
   st->watch.at = now + period * MS;
-  int64_t watch = atomic_load(&st->board->watch_ms);
   for (int i = 0; i < CW_MAX_WORKERS; i++)
     if (st->workers[i].gen && st->workers[i].pid)
-      check_timeout(st, &st->workers[i], &st->board->slots[i], watch);
+      check_timeout(st, &st->workers[i], &st->board->slots[i], st->own.watch_ms);
   check_memory(st);
   return period * MS;
 }

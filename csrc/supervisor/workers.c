@@ -42,7 +42,8 @@ void cw_close_private(void) {
 }
 
 /* In the new process: leaves nothing of the supervisor behind. */
-static CW_NORETURN void become(state_t *st, generation_t *gen, int slot, pid_t parent) {
+static CW_NORETURN void become(state_t *st, generation_t *gen, int slot, int zygote_fd,
+                               pid_t parent) {
   const cw_settings_t *s = &gen->settings;
   const char *dir = cw_opt_str(s, CW_OPT_CHDIR);
   const cw_value_t *env = &s->v[CW_OPT_RAW_ENV], *file = &s->v[CW_OPT_ENVIRON];
@@ -51,7 +52,10 @@ static CW_NORETURN void become(state_t *st, generation_t *gen, int slot, pid_t p
   fcntl(st->board_fd, F_SETFD, 0);
   fcntl(st->notify[1], F_SETFD, 0);
   if (slot >= 0) fcntl(st->workers[slot].theirs, F_SETFD, 0);
-  if (slot == CW_SLOT_ZYGOTE) fcntl(gen->h->zygote_fd, F_SETFD, 0);
+  /* The heritage does not change: it names the place of a descriptor of ours that no
+   * child keeps. */
+  if (slot == CW_SLOT_ZYGOTE && dup2(zygote_fd, gen->h->zygote_fd) < 0)
+    _exit(EXIT_CONFIG);
   cw_close_private();
   cw_reports_capture(s);
   /* Until Python is there; nobody should take it for a supervisor meanwhile. */
@@ -74,9 +78,10 @@ static CW_NORETURN void become(state_t *st, generation_t *gen, int slot, pid_t p
   _exit(EXIT_CONFIG);
 }
 
-pid_t cw_workers_fork(state_t *st, generation_t *gen, int slot) {
+pid_t cw_workers_fork(state_t *st, generation_t *gen, int slot, int zygote_fd) {
+  if (cw_heritage_share(gen) != 0) return -1;
   pid_t parent = getpid(), pid = fork();
-  if (pid == 0) become(st, gen, slot, parent);
+  if (pid == 0) become(st, gen, slot, zygote_fd, parent);
   if (pid < 0) cw_log(CW_LOG_ERROR, "cannot fork a worker: %s", strerror(errno));
   return pid;
 }
@@ -118,23 +123,15 @@ static void start_worker(state_t *st) {
   int slot = free_slot(st);
   if (slot < 0) return;
   worker_t *w = &st->workers[slot];
-  cw_slot_t *s = &st->board->slots[slot];
   if (cw_zygote_wanted(gen) && !gen->zygote.ready) {
     cw_zygote_have(st, gen);
     return;
   }
-  atomic_store(&s->state, CW_WORKER_STARTING);
-  atomic_store(&s->pid, 0);
-  atomic_store(&s->wish, CW_WISH_NONE);
-  atomic_store(&s->busy, 0);
-  atomic_store(&s->age, st->n_ages + 1);
-  atomic_store(&s->beat, 0);
-  atomic_store(&s->oldest, 0);
-  for (int i = 0; i < CW_RUNNING; i++)
-    if (atomic_load(&s->running[i].busy)) atomic_store(&s->running[i].busy, 0);
+  cw_board_clear(st, slot);
   *w = (worker_t){.age = ++st->n_ages,
                   .started = cw_now_us(),
-                  .watch_started = atomic_load(&st->board->watch_ms)};
+                  .watch_started = st->own.watch_ms,
+                  .beat = st->own.watch_ms};
   cw_hooks_call(st, "pre_fork", "%d %d", slot, w->age);
   int theirs = open_words(w);
   if (theirs < 0) {
@@ -143,7 +140,7 @@ static void start_worker(state_t *st) {
     return;
   }
   if (cw_zygote_wanted(gen)) {
-    atomic_store(&s->word_fd, -1);
+    atomic_store(&st->board->slots[slot].word_fd, -1);
     int rc = cw_zygote_ask(gen, slot, theirs);
     close(theirs);
     if (rc != 0) {
@@ -153,8 +150,8 @@ static void start_worker(state_t *st) {
     w->asked = true;
   } else {
     w->theirs = theirs;
-    atomic_store(&s->word_fd, theirs);
-    pid_t pid = cw_workers_fork(st, gen, slot);
+    atomic_store(&st->board->slots[slot].word_fd, theirs);
+    pid_t pid = cw_workers_fork(st, gen, slot, -1);
     close(theirs);
     if (pid < 0) {
       cw_worker_forget(w);
@@ -162,7 +159,7 @@ static void start_worker(state_t *st) {
       return;
     }
     w->pid = pid;
-    atomic_store(&s->pid, (int)pid);
+    atomic_store(&st->board->slots[slot].pid, (int)pid);
     cw_log(CW_LOG_INFO, "Booting worker with pid: %d", (int)pid);
     cw_hooks_call(st, "forked", "%d %d %d", slot, w->age, (int)pid);
   }
@@ -186,13 +183,26 @@ void cw_workers_signal(state_t *st, int sig) {
     if (st->workers[i].pid) cw_worker_tell(&st->workers[i], sig);
 }
 
-void cw_workers_kill_all(state_t *st) {
-  for (int i = 0; i < CW_MAX_WORKERS; i++) {
-    if (!st->workers[i].pid) continue;
-    cw_log(CW_LOG_WARNING, "Worker (pid:%d) did not stop in time; killed",
-           (int)st->workers[i].pid);
-    kill(st->workers[i].pid, SIGKILL);
+/* Its time is up. */
+static void kill_late(state_t *st, int slot) {
+  pid_t pid = st->workers[slot].pid;
+  siginfo_t info;
+  st->workers[slot].deadline = 0;
+  /* Nobody but us reaps, so this cannot be; if it were, we would wait for ever. */
+  if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 &&
+      errno == ECHILD) {
+    static const struct rusage none;
+    cw_log(CW_LOG_ERROR, "Worker (pid:%d) is no child of this process", (int)pid);
+    cw_workers_on_end(st, slot, 0, &none);
+    return;
   }
+  cw_log(CW_LOG_WARNING, "Worker (pid:%d) did not stop in time; killed", (int)pid);
+  kill(pid, SIGKILL);
+}
+
+void cw_workers_kill_all(state_t *st) {
+  for (int i = 0; i < CW_MAX_WORKERS; i++)
+    if (st->workers[i].pid) kill_late(st, i);
 }
 
 bool cw_workers_alive(const state_t *st) {
@@ -282,7 +292,7 @@ void cw_workers_on_end(state_t *st, int slot, int status, const struct rusage *r
   cw_worker_forget(w);
   cw_hooks_call(st, "child_exit", "%d %d %d %d", slot, age, (int)pid,
                 WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status));
-  if (failed && (stuck || !told)) atomic_fetch_add(&st->board->restarts, 1);
+  if (failed && (stuck || !told)) st->own.restarts++;
   if (!st->stopping && (!told || failed)) {
     if (!was_ready && gen == st->gen && !gen->proven && WIFEXITED(status))
       on_failed_start(st, status);
@@ -306,7 +316,6 @@ static void fit_to_memory(state_t *st, pid_t pid) {
          "granted",
          (int)fit, st->want, (long long)(one >> 20), (long long)(limit >> 20));
   st->want = (int)fit;
-  atomic_store(&st->board->workers, st->want);
 }
 
 static void say_ready(state_t *st) {
@@ -332,35 +341,53 @@ static void prove(state_t *st, worker_t *w) {
     cw_generation_unref(st, st->fallback);
     st->fallback = NULL;
     cw_move_pidfile(st);
-    atomic_fetch_add(&st->board->reloads, 1);
+    st->own.reloads++;
     cw_log(CW_LOG_INFO, "Reloaded: new workers take over");
     say_ready(st);
   }
 }
 
-void cw_workers_on_notify(state_t *st) {
-  char bytes[64];
-  while (read(st->notify[0], bytes, sizeof(bytes)) > 0) {
+int64_t cw_workers_grant(state_t *st) {
+  enum { PAUSE_US = 1000 * MS };
+  int64_t now = cw_now_us(), due = st->wished ? st->wished + PAUSE_US : now;
+  if (!st->wishes_reload || st->stopping || st->own.draining) return -1;
+  if (due > now) return due - now;
+  st->wishes_reload = false;
+  st->wished = now;
+  cw_reload(st);
+  return -1;
+}
+
+/* A worker's wish, if it may have one. */
+static void hear(state_t *st, worker_t *w, int wish) {
+  const cw_settings_t *s = &w->gen->settings;
+  if (wish == CW_WISH_RELOAD && w->gen == st->gen && cw_opt_num(s, CW_OPT_RELOAD))
+    st->wishes_reload = true;
+  if (wish == CW_WISH_MAX_REQUESTS && cw_opt_num(s, CW_OPT_MAX_REQUESTS) &&
+      !w->leaving) {
+    cw_log(CW_LOG_INFO, "Worker (pid:%d) has served --max-requests: replacing it",
+           (int)w->pid);
+    w->leaving = true;
   }
-  bool reload = false;
+}
+
+void cw_workers_on_notify(state_t *st) {
+  char bytes[CW_MAX_WORKERS];
+  int64_t now = cw_now_us(), unused = -1;
+  if (!cw_pace_allows(&st->notes, now, &unused)) return;
+  /* One read: what is left wakes us again. */
+  if (read(st->notify[0], bytes, sizeof(bytes)) > 0) cw_pace_note(&st->notes, now);
   for (int i = 0; i < CW_MAX_WORKERS; i++) {
     worker_t *w = &st->workers[i];
     cw_slot_t *slot = &st->board->slots[i];
     if (!w->gen || !w->pid) continue;
-    int wish = atomic_exchange(&slot->wish, CW_WISH_NONE);
-    if (wish == CW_WISH_RELOAD && w->gen == st->gen) reload = true;
-    if (wish == CW_WISH_MAX_REQUESTS && !w->leaving) {
-      cw_log(CW_LOG_INFO, "Worker (pid:%d) has served --max-requests: replacing it",
-             (int)w->pid);
-      w->leaving = true;
-    }
+    hear(st, w, atomic_exchange(&slot->wish, CW_WISH_NONE));
     if (w->ready || atomic_load(&slot->state) != CW_WORKER_READY) continue;
     w->ready = true;
     w->ready_at = cw_now_us();
     st->failures = 0;
     if (!w->gen->proven && !st->stopping && w->gen == st->gen) prove(st, w);
   }
-  if (reload && !st->stopping && !st->drain_until) cw_reload(st);
 }
 
 /* ---- what is wanted ------------------------------------------------------- */
@@ -406,10 +433,7 @@ static int64_t kill_due(state_t *st) {
     worker_t *w = &st->workers[i];
     if (!w->pid || !w->deadline) continue;
     if (w->deadline <= now) {
-      cw_log(CW_LOG_WARNING, "Worker (pid:%d) did not stop in time; killed",
-             (int)w->pid);
-      kill(w->pid, SIGKILL);
-      w->deadline = 0;
+      kill_late(st, i);
     } else if (wait < 0 || w->deadline - now < wait) {
       wait = w->deadline - now;
     }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "supervisor/identity.h"
 #include "supervisor/supervisor_internal.h"
 
 enum { RETRY_US = 1000 * MS };
@@ -40,9 +42,8 @@ static int start(state_t *st, generation_t *gen) {
     return -1;
   }
   fcntl(fds[0], F_SETFL, O_NONBLOCK);
-  gen->h->zygote_fd = fds[1];
   z->fd = fds[0];
-  pid_t pid = cw_workers_fork(st, gen, CW_SLOT_ZYGOTE);
+  pid_t pid = cw_workers_fork(st, gen, CW_SLOT_ZYGOTE, fds[1]);
   close(fds[1]);
   if (pid < 0) {
     close(fds[0]);
@@ -99,25 +100,74 @@ void cw_zygotes_on_stranger(state_t *st, pid_t pid, int status,
   st->strays[st->n_strays++] = (stray_t){pid, status, *ru};
 }
 
-static void take_stray(state_t *st, int slot, pid_t pid) {
-  stray_t found = {.pid = 0};
-  for (unsigned i = 0; i < st->n_strays && !found.pid; i++) {
+/* Whether `pid` is one of them; then it is taken out. */
+static bool take_stray(state_t *st, pid_t pid, stray_t *out) {
+  for (unsigned i = 0; i < st->n_strays; i++) {
     if (st->strays[i].pid != pid) continue;
-    found = st->strays[i];
+    *out = st->strays[i];
     st->strays[i] = st->strays[--st->n_strays];
+    return true;
   }
-  if (!somebody_is_asked(st)) st->n_strays = 0;
-  if (found.pid) cw_workers_on_end(st, slot, found.status, &found.ru);
+  return false;
+}
+
+/* ---- whom a zygote may name ----------------------------------------------- */
+
+static bool is_known(const state_t *st, pid_t pid) {
+  const generation_t *all[] = {st->gen, st->fallback};
+  for (int i = 0; i < CW_MAX_WORKERS; i++)
+    if (st->workers[i].pid == pid) return true;
+  for (size_t i = 0; i < CW_ARRAY_LEN(all); i++)
+    if (all[i] && all[i]->zygote.pid == pid) return true;
+  return pid == st->hooks.pid || pid == st->upgrade.child;
+}
+
+/* Whether it is alive, or dead and not reaped, and a child of this very process. */
+static bool is_child(pid_t pid) {
+  siginfo_t info;
+  return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+/* Whether all its user ids are `uid`. */
+static bool belongs_to(pid_t pid, uid_t uid) {
+  char path[40], line[256];
+  unsigned id[4] = {0};
+  bool right = false;
+  snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+  FILE *f = fopen(path, "re");
+  while (f && fgets(line, sizeof(line), f))
+    if (sscanf(line, "Uid: %u %u %u %u", &id[0], &id[1], &id[2], &id[3]) == 4)
+      right = id[0] == uid && id[1] == uid && id[2] == uid && id[3] == uid;
+  if (f) fclose(f);
+  return right;
+}
+
+/* A zygote has the app's rights and may say anything. Whom we take for a worker we send
+ * signals to, and wait for. */
+static bool may_be_worker(const state_t *st, const generation_t *gen, pid_t pid) {
+  cw_identity_t who;
+  if (pid <= 0 || is_known(st, pid) || !is_child(pid)) return false;
+  if (cw_identity_read(&gen->settings, &who) != 0) return false;
+  return !who.change || belongs_to(pid, who.uid);
 }
 
 /* ---- answers -------------------------------------------------------------- */
 
+/* `pid` < 0: it could not be forked. Called with a slot that is asked for. */
 static void on_forked(state_t *st, int slot, pid_t pid) {
   worker_t *w = &st->workers[slot];
   generation_t *gen = w->gen;
-  if (!gen || !w->asked) return;
+  stray_t dead;
+  bool is_dead = take_stray(st, pid, &dead);
+  if (!is_dead && pid >= 0 && !may_be_worker(st, gen, pid)) {
+    cw_log(CW_LOG_ERROR, "the preloading process named pid %d, which is no new worker",
+           (int)pid);
+    pid = -1;
+  }
   w->asked = false;
+  if (!somebody_is_asked(st)) st->n_strays = 0;
   if (pid < 0) {
+    atomic_store(&st->board->slots[slot].state, CW_WORKER_NONE);
     cw_worker_forget(w);
     st->next = cw_now_us() + RETRY_US;
     cw_generation_unref(st, gen);
@@ -128,19 +178,33 @@ static void on_forked(state_t *st, int slot, pid_t pid) {
   cw_log(CW_LOG_INFO, "Booting worker with pid: %d", (int)pid);
   cw_hooks_call(st, "forked", "%d %d %d", slot, w->age, (int)pid);
   if (st->stopping) cw_worker_tell(w, st->quick ? SIGQUIT : SIGTERM);
-  take_stray(st, slot, pid);
+  if (is_dead) cw_workers_on_end(st, slot, dead.status, &dead.ru);
 }
 
-/* Its answers: workers' ids, and that it is ready. The worker that is named may have
- * ended already, and its generation with it: `gen` is the caller's to hold. */
-static void read_answers(state_t *st, generation_t *gen) {
+/* Reads one answer: a worker's id, or that it is ready. The worker that is named may
+ * have ended already, and its generation with it: `gen` is the caller's to hold.
+ * Returns what recv(2) did. */
+static ssize_t read_answer(state_t *st, generation_t *gen) {
   cw_zygote_message_t m;
-  while (gen->zygote.fd >= 0 &&
-         recv(gen->zygote.fd, &m, sizeof(m), 0) == (ssize_t)sizeof(m)) {
-    if (m.slot == CW_SLOT_ZYGOTE)
-      gen->zygote.ready = true;
-    else if (m.slot >= 0 && m.slot < CW_MAX_WORKERS)
-      on_forked(st, m.slot, m.pid);
+  ssize_t n = recv(gen->zygote.fd, &m, sizeof(m), MSG_TRUNC);
+  /* Only for slots that were asked of it: others are none of its business. */
+  if (n == (ssize_t)sizeof(m) && m.slot == CW_SLOT_ZYGOTE)
+    gen->zygote.ready = true;
+  else if (n == (ssize_t)sizeof(m) && m.slot >= 0 && m.slot < CW_MAX_WORKERS &&
+           st->workers[m.slot].gen == gen && st->workers[m.slot].asked)
+    on_forked(st, m.slot, m.pid);
+  return n;
+}
+
+/* No more than it may tell in this time: the rest is read later. The end of the file
+ * counts, too, where the process lives on without its socket. */
+static void read_answers(state_t *st, generation_t *gen) {
+  int64_t now = cw_now_us(), unused = -1;
+  while (gen->zygote.fd >= 0 && cw_pace_allows(&st->answers, now, &unused)) {
+    ssize_t n = read_answer(st, gen);
+    if (n < 0 && errno == EAGAIN) return;
+    cw_pace_note(&st->answers, now);
+    if (n <= 0) return;
   }
 }
 
@@ -178,15 +242,14 @@ void cw_zygote_on_end(state_t *st, generation_t *gen, int status) {
 
 /* A worker that was forked but not named yet could not be ended: wait for its name. */
 static void await_answers(state_t *st, generation_t *gen) {
-  enum { PATIENCE_MS = 1000 };
+  int64_t end = cw_now_us() + 1000 * MS, left;
   for (int i = 0; i < CW_MAX_WORKERS; i++) {
     struct pollfd p = {.fd = gen->zygote.fd, .events = POLLIN};
-    if (st->workers[i].gen != gen || !st->workers[i].asked) continue;
-    while (st->workers[i].asked && poll(&p, 1, PATIENCE_MS) > 0) {
-      read_answers(st, gen);
-      if (p.revents & (POLLHUP | POLLERR)) break;
+    while (st->workers[i].gen == gen && st->workers[i].asked &&
+           (left = end - cw_now_us()) > 0 && poll(&p, 1, (int)(left / MS) + 1) > 0 &&
+           read_answer(st, gen) > 0) {
     }
-    if (st->workers[i].asked) on_forked(st, i, -1);
+    if (st->workers[i].gen == gen && st->workers[i].asked) on_forked(st, i, -1);
   }
 }
 

@@ -35,7 +35,7 @@ enum { EXIT_BOOT = 3 };
 
 /* What this process was given, for as long as it lives. */
 static int64_t grace_ms;
-static cw_heritage_t *heritage;
+static const cw_heritage_t *heritage;
 static cw_board_t *board;
 static cw_slot_t *own;
 
@@ -89,21 +89,26 @@ static cw_runtime_t runtime = {.thread_start = thread_start,
 
 /* ---- start ---------------------------------------------------------------- */
 
-/* Maps shared memory of at least `least` bytes. NULL where it is none. */
-static void *map_shared(int fd, size_t least, size_t *size) {
+/* Maps memory of at least `least` bytes that the supervisor made. NULL where it is
+ * none.
+ */
+static void *map_fd(int fd, int prot, int flags, size_t least, size_t *size) {
   struct stat st;
   if (fstat(fd, &st) != 0 || st.st_size < (off_t)least) return NULL;
   *size = (size_t)st.st_size;
-  void *p = mmap(NULL, *size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  void *p = mmap(NULL, *size, prot, flags, fd, 0);
   return p == MAP_FAILED ? NULL : p;
 }
 
 /* Maps what the supervisor shares. */
 static int map_all(int fd) {
   size_t size = 0, unused;
-  cw_heritage_t *h = heritage = map_shared(fd, sizeof(*h), &size);
-  if (h && h->magic == CW_HERITAGE_MAGIC && h->size == size)
-    board = map_shared(h->board_fd, sizeof(*board), &unused);
+  /* Private: kernels before 6.7 share nothing that is sealed against writing. */
+  const cw_heritage_t *h = heritage =
+      map_fd(fd, PROT_READ, MAP_PRIVATE, sizeof(*h), &size);
+  if (h && cw_heritage_is_sound(h, size))
+    board = map_fd(h->board_fd, PROT_READ | PROT_WRITE, MAP_SHARED, sizeof(*board),
+                   &unused);
   if (board) {
     close(fd);
     close(h->board_fd);
@@ -226,7 +231,7 @@ static void on_served(void *data) {
 static bool on_busy(void *data, bool all) {
   (void)data;
   atomic_store(&own->busy, all);
-  int used = atomic_load(&board->used);
+  int used = cw_board_used(board);
   for (int i = 0; all && i < used; i++) {
     const cw_slot_t *slot = &board->slots[i];
     if (slot != own && atomic_load(&slot->state) == CW_WORKER_READY &&

@@ -3,15 +3,11 @@
 import json
 import os
 import pwd
-import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
-import sysconfig
-import tempfile
-from pathlib import Path
 
 import psutil
 import pytest
@@ -20,38 +16,6 @@ from ops import titled, wait_workers
 from server import APPS, Port, UnixPath, clean_env, program, run
 
 NOBODY = pwd.getpwnam("nobody")
-
-
-@pytest.fixture
-def for_nobody(tmp_path):
-    """Options and variables for a server whose workers are nobody's.
-
-    An interpreter that root alone can reach, as in root's home, is of no use then: these
-    tests take the system's, of the same version, and a copy of the package.
-    """
-    system = Path("/usr/bin/python3")
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if os.getuid() != 0:
-        pytest.skip("needs root")
-    if not os.path.realpath(system).endswith(version):
-        pytest.skip(f"the system's Python is not {version}")
-    for folder in [tmp_path, *tmp_path.parents]:
-        if folder.is_relative_to(tempfile.gettempdir()) and folder != Path(tempfile.gettempdir()):
-            folder.chmod(0o777)
-    package = Path(sysconfig.get_path("platlib")) / "cwsgi"
-    shutil.copytree(package, tmp_path / "lib" / "cwsgi")
-    apps = shutil.copytree(APPS, tmp_path / "apps")
-    state = tmp_path / "state"
-    state.mkdir()
-    state.chmod(0o777)
-    return {
-        "chdir": apps,
-        "env": {
-            "CWSGI_PYTHON": system,
-            "CWSGI_TEST_DIR": state,
-            "PYTHONPATH": tmp_path / "lib",
-        },
-    }
 
 
 @pytest.mark.parametrize("preload", [False, True])

@@ -1,0 +1,189 @@
+"""An app that attacks its server from inside a worker, with the rights that workers have."""
+
+import ctypes
+import fcntl
+import os
+import signal
+import socket
+import struct
+import threading
+import time
+from pathlib import Path
+
+from common import STATE, App, answer_json, mark, query, text
+
+# Where csrc/base/board.h has them: the first slot, and in each the worker's wish.
+SLOTS, WISH = 40, 12
+RELOAD = 2
+
+app = App()
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def mappings():
+    """Address, length and permissions of what the supervisor shares."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        if "memfd:cwsgi" in line:
+            span, permissions = line.split()[:2]
+            begin, end = (int(word, 16) for word in span.split("-"))
+            yield begin, end - begin, permissions
+
+
+def board():
+    """The board as a writable buffer."""
+    for begin, length, permissions in mappings():
+        if permissions == "rw-s":
+            return (ctypes.c_char * length).from_address(begin)
+    raise LookupError("no board")
+
+
+def notify_pipe():
+    """The descriptor by which workers wake the supervisor: their first pipe.
+
+    The ones after it are libuv's own, in which rubbish would only end this worker.
+    """
+    for number in sorted(map(int, os.listdir("/proc/self/fd"))):
+        try:
+            kind = os.readlink(f"/proc/self/fd/{number}")
+            writes = fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY
+        except OSError:
+            continue
+        if number > 2 and kind.startswith("pipe:") and writes:
+            return number
+    raise LookupError("no pipe")
+
+
+def poke(number):
+    try:
+        os.write(number, b"!")
+    except BlockingIOError:
+        pass
+
+
+@app.route("/maps")
+def maps(environ, start_response):
+    return answer_json(start_response, [permissions for _, _, permissions in mappings()])
+
+
+@app.route("/make-writable")
+def make_writable(environ, start_response):
+    """Tries everything to write to what is shared, and fills it with a folder's name."""
+    filler = query(environ)["with"].encode()
+    for begin, length, _ in mappings():
+        if LIBC.mprotect(ctypes.c_void_p(begin), ctypes.c_size_t(length), 3) == 0:
+            memory = (ctypes.c_char * length).from_address(begin)
+            at = memory.raw.find(os.fsencode(os.environ["HOSTILE_CWD"]))
+            if at >= 0:
+                memory[at : at + len(filler) + 1] = filler + b"\0"
+    return text(start_response, "done")
+
+
+@app.route("/wish")
+def wish(environ, start_response):
+    memory, number = board(), notify_pipe()
+    if os.fork() != 0:  # a process of its own outlives the worker that is replaced
+        return text(start_response, "wishing")
+    signal.alarm(30)
+    while not (STATE / "enough").exists():
+        for slot in range(4):
+            at = SLOTS + slot * ((len(memory) - SLOTS) // 512)
+            memory[at + WISH : at + WISH + 4] = struct.pack("i", RELOAD)
+        poke(number)
+        time.sleep(0.005)
+    os._exit(0)
+
+
+@app.route("/put")
+def put(environ, start_response):
+    """Writes a 32- or 64-bit number at an offset of the board."""
+    asked = query(environ)
+    data = int(asked["value"]).to_bytes(int(asked["size"]), "little", signed=True)
+    memory = board()
+    at = int(asked["at"])
+    memory[at : at + len(data)] = data
+    return text(start_response, "put")
+
+
+@app.route("/shrink")
+def shrink(environ, start_response):
+    """Tries to cut the board off under everybody's feet, by any descriptor."""
+    failures = []
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if "memfd:cwsgi" in os.readlink(f"/proc/self/fd/{name}"):
+                os.ftruncate(int(name), 0)
+        except OSError as error:
+            failures.append(error.strerror)
+    return answer_json(start_response, failures)
+
+
+@app.route("/scribble")
+def scribble(environ, start_response):
+    """Random bytes all over the board, again and again, while the pipe is flooded."""
+    memory, stop = board(), threading.Event()
+
+    def flood():
+        number = notify_pipe()
+        while not stop.is_set():
+            poke(number)
+
+    flooding = threading.Thread(target=flood)
+    flooding.start()
+    end = time.monotonic() + float(query(environ)["s"])
+    patterns = [os.urandom(4096), b"\xff" * 4096, b"\x7f" * 4096, b"\1\0\0\0" * 1024]
+    rounds = 0
+    while time.monotonic() < end:
+        for at in range(0, len(memory) - 4096, 4096):
+            ctypes.memmove(ctypes.byref(memory, at), patterns[(rounds + at // 4096) % 4], 4096)
+        # As long as this is on, the slots' words are the small numbers that mean something.
+        size = (len(memory) - SLOTS) // 512
+        for slot in range(8):
+            at = SLOTS + slot * size
+            memory[at : at + 24] = struct.pack("6i", rounds % 4, rounds, 1, rounds % 3, 1, 0)
+        rounds += 1
+        patterns[0] = os.urandom(4096)
+    stop.set()
+    flooding.join()
+    mark("scribbled", str(rounds))
+    return text(start_response, "scribbled")
+
+
+@app.route("/flood")
+def flood(environ, start_response):
+    number, end = notify_pipe(), time.monotonic() + float(query(environ)["s"])
+    while time.monotonic() < end:
+        poke(number)
+    return text(start_response, "flooded")
+
+
+@app.route("/who")
+def who(environ, start_response):
+    return answer_json(start_response, {"pid": os.getpid(), "uid": os.getuid()})
+
+
+def lie(pid):
+    """As a zygote: names `pid` for every slot, over the socket that it talks through.
+
+    Called while the app is imported, before the zygote says that it is ready.
+    """
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if not os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
+                continue
+            with socket.socket(fileno=os.dup(int(name))) as sock:
+                kind = sock.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE)
+                if kind != socket.SOCK_SEQPACKET:
+                    continue
+                sock.send(struct.pack("ii", -1, os.getpid()))  # "ready"
+                asked, _ = struct.unpack("ii", sock.recv(8))
+                sock.send(struct.pack("ii", asked, pid))
+                mark("lied", f"{asked} {pid}")
+        except OSError:
+            continue
+
+
+if (
+    os.environ.get("HOSTILE_PID")
+    and not (Path(os.environ["CWSGI_TEST_DIR"]) / "mark-lied").exists()
+):
+    lie(int(os.environ["HOSTILE_PID"]))
