@@ -33,7 +33,7 @@ static bool embeds(const cw_python_t *python) {
  * few) as sys.argv[1:]. */
 static CW_NORETURN void run(const cw_python_t *python, const char *code,
                             const char *const *args) {
-  enum { MOST = 8 };
+  enum { MOST = 10 };
   /* -u: what an app prints in a container should be seen at once. */
   char *argv[MOST] = {(char *)python->program, "-u", "-c", (char *)code};
   int argc = 4;
@@ -58,24 +58,22 @@ void cw_door_enter(const cw_python_t *python, int fd, int slot) {
   run(python, worker_code, (const char *const[]){fd_text, slot_text, NULL});
 }
 
-/* Calls main(fd, config) of one of our modules. */
-static CW_NORETURN void run_main(const cw_python_t *python, const char *code, int fd,
-                                 const char *config) {
-  char text[16];
-  snprintf(text, sizeof(text), "%d", fd);
-  run(python, code, (const char *const[]){text, config, NULL});
-}
-
 #define MAIN_OF(module)       \
   NO_CWD "from cwsgi." module \
-         " import main\nsys.exit(main(int(sys.argv[1]), sys.argv[2]))\n"
+         " import main\nsys.exit(main(int(sys.argv[1]), *sys.argv[2:]))\n"
 
-void cw_door_enter_hooks(const cw_python_t *python, int fd, const char *config) {
-  run_main(python, MAIN_OF("_master"), fd, config);
+void cw_door_enter_hooks(const cw_python_t *python, int fd, const char *config,
+                         const char *folder, const char *log) {
+  char text[16];
+  snprintf(text, sizeof(text), "%d", fd);
+  run(python, MAIN_OF("_master"),
+      (const char *const[]){text, config, folder, log, NULL});
 }
 
 void cw_door_enter_config(const cw_python_t *python, int fd, const char *config) {
-  run_main(python, MAIN_OF("_config"), fd, config);
+  char text[16];
+  snprintf(text, sizeof(text), "%d", fd);
+  run(python, MAIN_OF("_config"), (const char *const[]){text, config, NULL});
 }
 
 static int embedded_version(const cw_python_t *python, char *out, size_t len) {

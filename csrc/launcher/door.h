@@ -15,9 +15,11 @@
 CW_NORETURN void cw_door_enter(const cw_python_t *python, int fd, int slot);
 
 /* The same for the process that runs the master's hooks of the configuration `config`
- * (a socket in `fd`), and for the one that reads it (a pipe's end in `fd`). */
+ * (a socket in `fd`; the rest as in supervisor.h), and for the one that reads it (a
+ * pipe's end in `fd`). */
 CW_NORETURN void cw_door_enter_hooks(const cw_python_t *python, int fd,
-                                     const char *config);
+                                     const char *config, const char *folder,
+                                     const char *log);
 CW_NORETURN void cw_door_enter_config(const cw_python_t *python, int fd,
                                       const char *config);
 

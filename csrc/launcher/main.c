@@ -42,9 +42,10 @@ static void enter_worker(void *data, int fd, int slot) {
   cw_door_enter(&o->python, fd, slot);
 }
 
-static void enter_hooks(void *data, int fd, const char *config) {
+static void enter_hooks(void *data, int fd, const char *config, const char *folder,
+                        const char *log) {
   const cw_origin_t *o = data;
-  cw_door_enter_hooks(&o->python, fd, config);
+  cw_door_enter_hooks(&o->python, fd, config, folder, log);
 }
 
 /* Adds what the configuration file says to the words, and finds the interpreter.

@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/title.h"
 #include "launcher/door.h"
 
 enum {
@@ -47,12 +48,12 @@ fail:
 }
 
 /* The file to read, or NULL. */
-static const char *config_of(const cw_settings_t *s) {
+static const char *config_of(cw_origin_t *o, const cw_settings_t *s) {
   static const char *const names[] = {"./cwsgi.conf.py", "./gunicorn.conf.py"};
-  if (cw_opt_str(s, CW_OPT_CONFIG)) return cw_opt_str(s, CW_OPT_CONFIG);
-  for (size_t i = 0; i < CW_ARRAY_LEN(names); i++)
-    if (access(names[i], F_OK) == 0) return names[i];
-  return NULL;
+  for (size_t i = 0; !o->searched && !o->found && i < CW_ARRAY_LEN(names); i++)
+    if (access(names[i], F_OK) == 0) o->found = names[i];
+  o->searched = true;
+  return cw_opt_str(s, CW_OPT_CONFIG) ? cw_opt_str(s, CW_OPT_CONFIG) : o->found;
 }
 
 /* Whether the supervisor, which blocks these and reads them later, is to stop. */
@@ -107,6 +108,7 @@ static int run_reader(const cw_origin_t *o, const char *config, cw_buf_t *out) {
     fcntl(fds[1], F_SETFD, 0);
     close(fds[0]);
     sigprocmask(SIG_SETMASK, &o->mask, NULL);
+    cw_title_set("cwsgi: configuration");
     cw_door_enter_config(&o->python, fds[1], config);
   }
   close(fds[1]);
@@ -126,7 +128,7 @@ static int run_reader(const cw_origin_t *o, const char *config, cw_buf_t *out) {
 
 int cw_settings_add_file(cw_origin_t *o, cw_settings_t *s) {
   char err[MESSAGE];
-  const char *found = config_of(s);
+  const char *found = config_of(o, s);
   char *config = found ? strdup(found) : NULL;
   cw_buf_t entries = {0};
   if (!found) return 0;

@@ -15,6 +15,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/title.h"
 #include "supervisor/supervisor_internal.h"
 
 enum {
@@ -83,10 +84,14 @@ void cw_hooks_start(state_t *st) {
     /* What hooks write belongs to the error log, wherever that is. */
     if (cw_log_fd() != STDERR_FILENO) dup2(cw_log_fd(), STDERR_FILENO);
     sigprocmask(SIG_SETMASK, &st->old_mask, NULL);
-    /* A configuration that is a module was found where we were started. */
-    if (strncmp(cw_opt_str(s, CW_OPT_CONFIG), "python:", 7) == 0)
-      setenv("PYTHONPATH", st->gen->h->cwd, 1);
-    st->launcher->enter_hooks(st->launcher->data, fds[1], cw_opt_str(s, CW_OPT_CONFIG));
+    cw_title_set("cwsgi: hooks [%s]", cw_settings_name(s));
+    /* Our descriptor follows the log when it is rotated. Its name may be changed by
+     * whoever can write to its folder; this one cannot. */
+    char log[64] = "-";
+    if (cw_log_fd() != STDERR_FILENO)
+      snprintf(log, sizeof(log), "/proc/%d/fd/%d", (int)parent, cw_log_fd());
+    st->launcher->enter_hooks(st->launcher->data, fds[1], cw_opt_str(s, CW_OPT_CONFIG),
+                              st->gen->h->cwd, log);
   }
   close(fds[1]);
   if (pid < 0) {

@@ -18,9 +18,11 @@ typedef struct cw_launcher {
   /* Turns the calling (new) process into the worker of `slot`, or into a zygote
    * (CW_SLOT_ZYGOTE) or a check of the app (CW_SLOT_CHECK). Never returns. */
   void (*enter_worker)(void *data, int heritage_fd, int slot);
-  /* Turns the calling process into the helper that runs the master's hooks, with one
-   * end of a SOCK_SEQPACKET pair. */
-  void (*enter_hooks)(void *data, int fd, const char *config);
+  /* Turns the calling process into the helper that runs the master's hooks of `config`,
+   * with one end of a SOCK_SEQPACKET pair. A module is looked for in `folder`; `log` is
+   * the error log's path, or "-". */
+  void (*enter_hooks)(void *data, int fd, const char *config, const char *folder,
+                      const char *log);
   /* Reads all settings again from where they came, into an uninitialised `out`. Returns
    * 0, or -1 after saying what is wrong; `out` needs no fini then. */
   CW_MUSTCHECK int (*read_settings)(void *data, cw_settings_t *out);

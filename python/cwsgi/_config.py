@@ -46,21 +46,24 @@ def main(fd: int, spec: str) -> int:
     return 0
 
 
-def load(spec: str, again: bool = False) -> "dict[str, Any]":
+def load(spec: str, again: bool = False, folder: str = "") -> "dict[str, Any]":
     """Execute a configuration and return its names.
 
-    A file runs as the module ``__config__``, with the current folder first on sys.path and its
-    own folder last. A second call returns what the first one did.
+    A file runs as the module ``__config__``, with the current folder on sys.path before the
+    installed packages and its own folder last. A second call returns what the first one did.
 
     Args:
         spec: as for main().
         again: execute it even so.
+        folder: of a module, if that is not the current one.
 
     Raises:
         Whatever opening and executing it raises.
     """
     if again or spec not in _loaded:
-        _look_in(os.getcwd(), 0)
+        _look_in(os.getcwd(), _after_the_library())
+        if folder and spec.startswith("python:"):
+            _look_in(folder, _after_the_library())
         if spec.startswith("python:"):
             name = spec[len("python:") :]
             if again:
@@ -75,6 +78,17 @@ def load(spec: str, again: bool = False) -> "dict[str, Any]":
 def _look_in(folder: str, at: int) -> None:
     if folder not in sys.path:
         sys.path.insert(at, folder)
+
+
+def _after_the_library() -> int:
+    """Return where on sys.path the standard library ends.
+
+    What lies in the current folder must not stand in for it: this may run as root, where
+    others can write.
+    """
+    library = os.path.dirname(os.__file__)
+    own = (library, os.path.join(library, "lib-dynload"))
+    return max((i + 1 for i, folder in enumerate(sys.path) if folder in own), default=0)
 
 
 def _execute(path: str) -> "dict[str, Any]":

@@ -33,12 +33,14 @@ LONGEST = 1 << 18  # bytes of a datagram
 IGNORED = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGWINCH")
 
 
-def main(fd: int, spec: str) -> int:
+def main(fd: int, spec: str, folder: str = "", log: str = "-") -> int:
     """Serve the supervisor until it closes its end, and return the exit status.
 
     Args:
         fd: this end of the socket pair.
         spec: the configuration, as in _config.main().
+        folder: where cwsgi was started: a configuration that is a module is found there.
+        log: where the error log goes, by a name that only the supervisor can move.
 
     Returns:
         0, or 1 where the configuration cannot be read at the start.
@@ -47,7 +49,7 @@ def main(fd: int, spec: str) -> int:
         # Not SIG_IGN, which programs that a hook starts would inherit.
         signal.signal(getattr(signal, name), lambda *_: None)
     os.set_inheritable(fd, False)
-    master = Master(spec)
+    master = Master(spec, folder, log)
     while words := _receive(fd):
         done = master.handle(words[0], words[1:])
         _flush()
@@ -81,8 +83,8 @@ def _flush() -> None:
 class Master:
     """The hooks and the state that they see."""
 
-    def __init__(self, spec: str) -> None:
-        self.spec = spec
+    def __init__(self, spec: str, folder: str = "", log: "str | None" = None) -> None:
+        self.spec, self.folder, self.log = spec, folder, log
         self.file: dict[str, Any] = {}
         self.server: Server | None = None  # None until the settings have come
         self.booting: dict[str, Worker] = {}  # by slot, from pre_fork to forked
@@ -103,12 +105,14 @@ class Master:
     def _settings(self, entries: "list[str]") -> bool:
         """Read the file; what was read before stays where that fails."""
         try:
-            file = load(self.spec, again=True)
+            file = load(self.spec, again=True, folder=self.folder)
             cfg = Config(entries, file)
         except BaseException as error:
             report(error, self.spec)
             return False
         server = Server(cfg, os.getppid())
+        if self.log is not None:
+            server.log.path = self.log
         if self.server is not None:
             # Hooks may keep state on the server: it is one object for the helper's life.
             self.server.cfg, self.server.log, self.server.app = cfg, server.log, server.app

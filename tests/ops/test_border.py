@@ -12,6 +12,7 @@ import psutil
 import pytest
 from client import SLOW, wait_for
 from ops import titled, wait_workers
+from server import APPS, program, run
 
 NOBODY = pwd.getpwnam("nobody")
 USER = ["--user", "nobody", "--group", NOBODY.pw_gid]
@@ -29,6 +30,13 @@ def serve_hostile(serve, for_nobody):
     return start
 
 
+def planted(folder, mark):
+    """A configuration that tells who has run it, in a folder that nobody may write to."""
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o777)
+    return f"import os\nopen({str(mark)!r}, 'a').write(f'{{os.getuid()}}\\n')\n"
+
+
 # ---- what is shared ----
 
 
@@ -39,6 +47,35 @@ def test_only_the_board_can_be_written_to(serve_hostile, door):
     # Neither can its length be changed, by whatever descriptor is left.
     server.get("/shrink")
     assert server.get("/who").status == 200
+
+
+def test_the_new_hooks_helper_does_not_start_in_the_workers_folder(serve_hostile, tmp_path, door):
+    """The folder of the start was read from memory that the worker writes to."""
+    trap, mark = tmp_path / "trap", tmp_path / "trapped"
+    code = planted(trap, mark)
+    (trap / "sitecustomize.py").write_text(code)
+    start = tmp_path / "server0"
+    started = tmp_path / "started"
+    conf = f"def when_ready(server):\n    open({str(started)!r}, 'w')\n"
+    library = tmp_path / "lib"
+    (library / "conf_of_border.py").write_text(conf)
+    server = serve_hostile(
+        "-c", "python:conf_of_border", env={"HOSTILE_CWD": start, "CWSGI_DOOR": door}
+    )
+    wait_for(started.exists, "the helper")
+    time.sleep(1.1 * SLOW)  # one that ends earlier is not started again
+    assert server.get(f"/make-writable?with={trap}").status == 200
+    (helper,) = [p for p in server.workers() if p.uids().real == 0]
+    helper.kill()
+    server.wait_log("starting another one")
+    wait_for(lambda: len(others(server, helper.pid)) == 1, "another helper")
+    server.send_signal(signal.SIGHUP)
+    server.wait_log("Reloaded")
+    assert not mark.exists()
+
+
+def others(server, pid):
+    return [p for p in server.workers() if p.uids().real == 0 and p.pid != pid]
 
 
 # ---- wishes ----
@@ -169,3 +206,53 @@ def test_a_zygote_can_name_only_new_children(serve_hostile, bystander, named, tm
     assert f"Booting worker with pid: {pid}\n" not in server.log()
     assert server.stop() == 0
     assert bystander.poll() is None
+
+
+# ---- the configuration ----
+
+
+def test_a_reload_looks_for_no_configuration(serve_hostile, tmp_path):
+    """What is planted in the folder of the start after the start is not run."""
+    mark = tmp_path / "trapped"
+    server = serve_hostile()
+    wait_workers(server, 1)
+    (server.folder / "gunicorn.conf.py").write_text(planted(tmp_path / "trap", mark))
+    server.send_signal(signal.SIGHUP)
+    server.wait_log("Reloaded")
+    assert not mark.exists()
+
+
+def test_a_configuration_that_was_found_is_read_again(serve, tmp_path):
+    conf = tmp_path / "gunicorn.conf.py"
+    conf.write_text("proc_name = 'first'\n")
+    server = serve(
+        "hello:app", command=["sh", "-c", f'cd {tmp_path} && exec "$@"', "-", *program()]
+    )
+    wait_workers(server, 1)
+    conf.write_text("proc_name = 'second'\n")
+    server.send_signal(signal.SIGHUP)
+    server.wait_log("Reloaded")
+    wait_for(lambda: "second" in " ".join(titled(server, "worker")[0].cmdline()), "its name")
+
+
+@pytest.mark.parametrize("name", ["json", "traceback", "dataclasses"])
+@pytest.mark.parametrize("fails", [False, True])
+def test_modules_beside_us_are_not_the_librarys(tmp_path, name, fails, door):
+    """The reader of the configuration runs with the supervisor's rights."""
+    mark = tmp_path / "trapped"
+    (tmp_path / f"{name}.py").write_text(f"open({str(mark)!r}, 'w')\n")
+    (tmp_path / "neighbour.py").write_text("here = True\n")
+    conf = tmp_path / "a.conf.py"
+    conf.write_text("import json, dataclasses, neighbour\n" + ("1 / 0\n" if fails else ""))
+    options = ["-c", conf, "--check-config", "--chdir", APPS, "hello:app"]
+    result = run(*options, cwd=tmp_path, env={"CWSGI_DOOR": door})
+    assert result.returncode == (1 if fails else 0), result.stderr
+    assert ("ZeroDivisionError" in result.stderr) == fails
+    assert not mark.exists()
+
+
+def test_the_title_of_the_hooks_helper(serve, tmp_path):
+    conf = tmp_path / "a.conf.py"
+    conf.write_text("def when_ready(server): pass\n")
+    server = serve("hello:app", "-c", conf, env={"CWSGI_DOOR": "embed"})
+    wait_for(lambda: titled(server, "hooks [hello:app]"), "the helper's title")
