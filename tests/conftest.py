@@ -87,7 +87,7 @@ def for_nobody(tmp_path):
         pytest.skip(f"the system's Python is not {version}")
     for folder in [tmp_path, *tmp_path.parents]:
         if folder.is_relative_to(tempfile.gettempdir()) and folder != Path(tempfile.gettempdir()):
-            folder.chmod(0o777)
+            folder.chmod(0o755)
     package = Path(sysconfig.get_path("platlib")) / "cwsgi"
     shutil.copytree(package, tmp_path / "lib" / "cwsgi")
     apps = shutil.copytree(server.APPS, tmp_path / "apps")

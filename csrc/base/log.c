@@ -45,8 +45,42 @@ char *cw_path_absolute(const char *path) {
   return full;
 }
 
+/* The standard descriptor that the path means, or -1. */
+static int descriptor_of(const char *path) {
+  static const char *const names[] = {"/dev/stdout",     "/dev/stderr",
+                                      "/dev/fd/1",       "/dev/fd/2",
+                                      "/proc/self/fd/1", "/proc/self/fd/2"};
+  char target[64];
+  ssize_t n = readlink(path, target, sizeof(target) - 1);
+  target[CW_MAX(n, 0)] = '\0'; /* images link their log files to these */
+  for (size_t i = 0; i < CW_ARRAY_LEN(names); i++)
+    if (strcmp(path, names[i]) == 0 || (n > 0 && strcmp(target, names[i]) == 0))
+      return i % 2 ? STDERR_FILENO : STDOUT_FILENO;
+  return -1;
+}
+
 int cw_log_file(const char *path, int flags) {
-  return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | flags, 0666);
+  static const int always =
+      O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+  int fd = open(path, always | flags, 0666);
+  if (fd >= 0 && !(flags & O_NONBLOCK))
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+  /* Another user's pipe, or a socket. */
+  if (fd >= 0 || (errno != EACCES && errno != ENXIO)) return fd;
+  int saved = errno, standard = descriptor_of(path);
+  if (standard >= 0) return fcntl(standard, F_DUPFD_CLOEXEC, 0);
+  errno = saved;
+  return -1;
+}
+
+static int (*chosen_opener)(const char *path);
+
+void cw_log_set_opener(int (*opener)(const char *path)) {
+  chosen_opener = opener;
+}
+
+static int open_path(const char *path) {
+  return chosen_opener ? chosen_opener(path) : cw_log_file(path, 0);
 }
 
 int cw_log_open(const char *path, char *err, size_t err_len) {
@@ -54,7 +88,7 @@ int cw_log_open(const char *path, char *err, size_t err_len) {
   int fd = STDERR_FILENO;
   if (strcmp(path, "-") != 0) {
     full = cw_path_absolute(path);
-    fd = full ? cw_log_file(full, 0) : -1;
+    fd = full ? open_path(full) : -1;
     if (fd < 0) {
       snprintf(err, err_len, "--error-logfile: cannot open %s: %s", path,
                strerror(errno));
@@ -80,7 +114,7 @@ void cw_log_capture(void) {
 
 void cw_log_reopen(void) {
   if (!log_path) return;
-  int fd = cw_log_file(log_path, 0);
+  int fd = open_path(log_path);
   /* In one step: a line that is being written goes to the one or the other. */
   if (fd < 0 || dup3(fd, log_fd, O_CLOEXEC) < 0)
     cw_log(CW_LOG_ERROR, "cannot reopen %s: %s", log_path, strerror(errno));

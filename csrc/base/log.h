@@ -19,6 +19,9 @@ typedef enum cw_log_level {
 /* Lines below this level are dropped. Set once, before threads start. */
 void cw_log_set_level(cw_log_level_t level);
 
+/* Opens the files that the two below write to, instead of cw_log_file(). NULL: that. */
+void cw_log_set_opener(int (*opener)(const char *path));
+
 /* Lets lines go to the file `path` from now on; "-" is standard error, where they go at
  * first. A path that is not absolute counts from today's folder. Returns 0, or -1 with
  * the reason in `err`; nothing has changed then. Not while other threads log. */
@@ -44,7 +47,9 @@ unsigned cw_log_take_count(cw_log_level_t level);
 CW_MUSTCHECK char *cw_path_absolute(const char *path);
 
 /* Opens a log file to append to, with open(2)'s `flags` besides; made with the umask's
- * mode. A descriptor or -1 (errno). */
+ * mode. /dev/stdout and its like are ours even where they belong to a user who has
+ * started us, and nobody else may open them. A FIFO that nobody reads is an error, at
+ * once. A descriptor or -1 (errno). */
 CW_MUSTCHECK int cw_log_file(const char *path, int flags);
 
 /* The level named `name` (gunicorn's names), or -1. */

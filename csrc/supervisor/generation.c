@@ -67,7 +67,8 @@ int cw_heritage_share(generation_t *gen) {
 
 void cw_generation_unlisten(state_t *st, generation_t *gen, const generation_t *kept) {
   bool others = st->upgrade.child || st->upgrade.parent;
-  cw_sockets_close(&gen->sockets, kept ? &kept->sockets : NULL, !others);
+  cw_sockets_close(&gen->sockets, kept ? &kept->sockets : NULL,
+                   others ? NULL : &gen->settings);
 }
 
 static void free_generation(state_t *st, generation_t *gen) {

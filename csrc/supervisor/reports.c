@@ -3,27 +3,34 @@
 #include "supervisor/reports.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/statsd.h"
 #include "base/syslog.h"
+#include "supervisor/guarded.h"
 #include "supervisor/identity.h"
+
+/* Whose log files are. */
+static cw_identity_t owner;
+
+static int open_log(const char *path) {
+  return cw_guarded_log(&owner, path);
+}
 
 /* Makes a log file that workers of another user can open again. */
 static int make_file(const cw_settings_t *s, cw_opt_t id, const char *flag) {
   const char *path = cw_opt_str(s, id);
-  cw_identity_t who;
   if (!path || strcmp(path, "-") == 0) return 0;
-  int fd = cw_log_file(path, 0);
-  if (fd >= 0) close(fd);
-  if (fd < 0 || cw_identity_read(s, &who) != 0 || cw_identity_own(&who, path) != 0) {
-    cw_complain("%s: cannot write %s: %s", flag, path, strerror(errno));
-    return -1;
+  int fd = open_log(path);
+  if (fd >= 0) {
+    close(fd);
+    return 0;
   }
-  return 0;
+  cw_complain("%s: cannot write %s%s: %s", flag, path,
+              owner.change ? " as the workers' user" : "", strerror(errno));
+  return -1;
 }
 
 static int open_syslog(const cw_settings_t *s) {
@@ -36,6 +43,8 @@ static int open_syslog(const cw_settings_t *s) {
 int cw_reports_open(const cw_settings_t *s) {
   char err[256];
   cw_log_set_level((cw_log_level_t)cw_log_level_parse(cw_opt_str(s, CW_OPT_LOGLEVEL)));
+  if (cw_identity_read(s, &owner) != 0) return -1;
+  cw_log_set_opener(open_log);
   if (make_file(s, CW_OPT_ERRORLOG, "--error-logfile") != 0 ||
       make_file(s, CW_OPT_ACCESSLOG, "--access-logfile") != 0)
     return -1;

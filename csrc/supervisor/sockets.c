@@ -19,6 +19,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "supervisor/guarded.h"
 #include "supervisor/identity.h"
 
 enum { FIRST_LISTEN_FD = 3 };
@@ -102,46 +103,80 @@ static int bind_inet(const char *text, const cw_settings_t *s, cw_listener_t *l)
   return fd;
 }
 
-static int bind_unix(const char *path, const cw_settings_t *s, cw_listener_t *l) {
-  struct sockaddr_un addr = {.sun_family = AF_UNIX};
+typedef struct binding {
+  struct sockaddr_un addr;
+  int fd;
+  bool live; /* somebody listens there */
+} binding_t;
+
+/* Binds to the path, in the place of a socket that nobody listens to. */
+static int bind_path(const char *path, void *data) {
+  binding_t *b = data;
   struct stat st;
-  if (!*path || strlen(path) >= sizeof(addr.sun_path)) {
-    cw_complain("--bind: the path of a Unix socket has 1 to %zu bytes: '%s'",
-                sizeof(addr.sun_path) - 1, path);
-    return -1;
-  }
-  snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
-  snprintf(l->host, sizeof(l->host), "%s", path);
-  l->is_unix = 1;
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) goto fail;
-  if (stat(path, &st) == 0 && S_ISSOCK(st.st_mode)) {
+  if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode)) {
     /* Left behind by a server that was killed; a live one answers. */
-    int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool live =
-        probe >= 0 && connect(probe, (struct sockaddr *)&addr, sizeof(addr)) == 0;
+    int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    b->live = probe >= 0 &&
+              (connect(probe, (struct sockaddr *)&b->addr, sizeof(b->addr)) == 0 ||
+               errno == EAGAIN);
     if (probe >= 0) close(probe);
-    if (live) {
-      cw_complain(
-          "unix:%s is in use: stop what listens there, or choose another with --bind",
-          path);
-      close(fd);
+    if (b->live) {
+      errno = EADDRINUSE;
       return -1;
     }
-    unlink(path);
+    if (unlink(path) != 0) return -1;
   }
+  return bind(b->fd, (struct sockaddr *)&b->addr, sizeof(b->addr));
+}
+
+/* Gives a socket that root has made to the workers, and nothing else that may be there
+ * by now. */
+static int hand_over(const char *path, const cw_identity_t *who) {
+  struct stat st;
+  int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  int rc = fd >= 0 ? fstat(fd, &st) : -1;
+  if (rc == 0 &&
+      (!S_ISSOCK(st.st_mode) || st.st_uid != geteuid() || st.st_nlink != 1)) {
+    errno = EPERM;
+    rc = -1;
+  }
+  if (rc == 0) rc = fchownat(fd, "", who->uid, who->gid, AT_EMPTY_PATH);
+  int saved = errno;
+  if (fd >= 0) close(fd);
+  errno = saved;
+  return rc;
+}
+
+static int bind_unix(const char *path, const cw_settings_t *s, cw_listener_t *l) {
+  binding_t b = {.addr.sun_family = AF_UNIX};
+  cw_identity_t who;
+  if (!*path || strlen(path) >= sizeof(b.addr.sun_path)) {
+    cw_complain("--bind: the path of a Unix socket has 1 to %zu bytes: '%s'",
+                sizeof(b.addr.sun_path) - 1, path);
+    return -1;
+  }
+  if (cw_identity_read(s, &who) != 0) return -1;
+  snprintf(b.addr.sun_path, sizeof(b.addr.sun_path), "%s", path);
+  snprintf(l->host, sizeof(l->host), "%s", path);
+  l->is_unix = 1;
+  b.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (b.fd < 0) goto fail;
   /* Any user may connect, as with gunicorn, unless --umask says otherwise. */
   const char *mask = cw_opt_str(s, CW_OPT_UMASK);
   mode_t old = umask(mask ? (mode_t)cw_mode_parse(mask) : 0);
-  int rc = bind(fd, (struct sockaddr *)&addr, sizeof(addr));
+  bool as_root;
+  int rc = cw_guarded_call(&who, path, bind_path, &b, &as_root);
   umask(old);
-  cw_identity_t who;
-  if (rc == 0 && (cw_identity_read(s, &who) != 0 || cw_identity_own(&who, path) != 0))
-    rc = -1;
-  if (rc == 0) return fd;
+  if (rc == 0 && as_root) rc = hand_over(path, &who);
+  if (rc == 0) return b.fd;
 fail:
-  cw_complain("cannot bind unix:%s: %s", path, strerror(errno));
-  if (fd >= 0) close(fd);
+  if (b.live)
+    cw_complain(
+        "unix:%s is in use: stop what listens there, or choose another with --bind",
+        path);
+  else
+    cw_complain("cannot bind unix:%s: %s", path, strerror(errno));
+  if (b.fd >= 0) close(b.fd);
   return -1;
 }
 
@@ -317,8 +352,8 @@ int cw_sockets_open(const cw_settings_t *s, const cw_sockets_t *old,
     old = &handed;
   }
   if (rc == 0) rc = open_all(s, old, out);
-  if (rc != 0) cw_sockets_close(out, old, true);
-  cw_sockets_close(&handed, NULL, false);
+  if (rc != 0) cw_sockets_close(out, old, s);
+  cw_sockets_close(&handed, NULL, NULL);
   unsetenv(CW_ENV_UPGRADE);
   unsetenv("LISTEN_PID");
   unsetenv("LISTEN_FDS");
@@ -326,13 +361,22 @@ int cw_sockets_open(const cw_settings_t *s, const cw_sockets_t *old,
   return rc;
 }
 
-void cw_sockets_close(cw_sockets_t *set, const cw_sockets_t *keep, bool remove) {
+/* A file that is no longer there, or that somebody has replaced, is not ours. */
+static void remove_socket(const cw_settings_t *s, const char *path) {
+  cw_identity_t who;
+  if (cw_identity_read(s, &who) == 0 && cw_guarded_unlink(&who, path) != 0 &&
+      errno != ENOENT)
+    cw_log(CW_LOG_WARNING, "cannot remove %s: %s", path, strerror(errno));
+}
+
+void cw_sockets_close(cw_sockets_t *set, const cw_sockets_t *keep,
+                      const cw_settings_t *remove) {
   for (int i = 0; i < set->n; i++) {
     close(set->l[i].fd);
     /* The file of a socket that was handed to us is its maker's. */
     if (remove && set->l[i].is_unix && strncmp(set->text[i], "fd://", 5) != 0 &&
         !find(keep, set->text[i]))
-      unlink(set->l[i].host);
+      remove_socket(remove, set->l[i].host);
     free(set->text[i]);
   }
   set->n = 0;

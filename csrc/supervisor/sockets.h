@@ -31,9 +31,11 @@ CW_MUSTCHECK int cw_sockets_open(const cw_settings_t *s, const cw_sockets_t *old
  * the present cwsgi's. Returns 0, or -1 with errno. */
 CW_MUSTCHECK int cw_sockets_hand_over(const cw_sockets_t *set, pid_t pid);
 
-/* Closes the sockets; with `remove` also the files of Unix sockets go, but for those
- * that `keep` (may be NULL) has, too. */
-void cw_sockets_close(cw_sockets_t *set, const cw_sockets_t *keep, bool remove);
+/* Closes the sockets. With `remove` (may be NULL), the settings that they were opened
+ * with, also the files of Unix sockets go, but for those that `keep` (may be NULL) has,
+ * too. */
+void cw_sockets_close(cw_sockets_t *set, const cw_sockets_t *keep,
+                      const cw_settings_t *remove);
 
 /* "http://127.0.0.1:8080" or "unix:/run/app.sock". */
 void cw_socket_name(const cw_listener_t *l, char *out, size_t len);

@@ -18,6 +18,7 @@
 #include "base/title.h"
 #include "supervisor/checks.h"
 #include "supervisor/identity.h"
+#include "supervisor/pidfile.h"
 #include "supervisor/reports.h"
 #include "supervisor/sdnotify.h"
 #include "supervisor/supervisor_internal.h"
@@ -201,9 +202,10 @@ void cw_move_pidfile(state_t *st) {
   /* Ours is NAME.2 until the cwsgi before this one has ended. */
   if (st->upgrade.parent) return;
   if (path && st->pidfile && strcmp(path, st->pidfile) == 0) return;
-  if (st->pidfile) cw_pidfile_remove(st->pidfile);
+  if (st->pidfile) cw_pidfile_remove(settings_of(st), st->pidfile);
   free(st->pidfile);
-  st->pidfile = path && cw_pidfile_write(path) == 0 ? strdup(path) : NULL;
+  st->pidfile =
+      path && cw_pidfile_write(settings_of(st), path) == 0 ? strdup(path) : NULL;
 }
 
 /* The cwsgi that started this one has ended: its place and pid file are ours. */
@@ -213,7 +215,7 @@ static int64_t watch_parent(state_t *st) {
   st->upgrade.parent = 0;
   cw_log(CW_LOG_INFO, "The cwsgi before this one has ended");
   const char *path = cw_opt_str(settings_of(st), CW_OPT_PIDFILE);
-  if (path && rename(st->pidfile, path) == 0) {
+  if (path && st->pidfile && cw_pidfile_move(settings_of(st), st->pidfile, path) == 0) {
     free(st->pidfile);
     st->pidfile = strdup(path);
   }
@@ -340,7 +342,7 @@ static int set_up(state_t *st) {
   /* Beside a running one, as gunicorn: NAME.2 until that has gone. */
   if (pidfile &&
       (asprintf(&st->pidfile, "%s%s", pidfile, st->upgrade.parent ? ".2" : "") < 0 ||
-       cw_pidfile_write(st->pidfile) != 0))
+       cw_pidfile_write(s, st->pidfile) != 0))
     return -1;
   st->want = (int)cw_opt_num(s, CW_OPT_WORKERS);
   return 0;
@@ -374,7 +376,7 @@ int cw_supervise(const cw_launcher_t *launcher, cw_settings_t *settings) {
   int code = watch(&st);
   cw_hooks_call(&st, "on_exit", "%s", "");
   cw_hooks_end(&st);
-  if (st.pidfile) cw_pidfile_remove(st.pidfile);
+  if (st.pidfile) cw_pidfile_remove(settings_of(&st), st.pidfile);
   return code;
 }
 
