@@ -51,6 +51,7 @@ typedef struct cw_heritage {
   int n_listeners;
   int n_workers;  /* wanted: wsgi.multiprocess is true above one */
   int supervisor; /* its process id */
+  int other_user; /* the workers have another user or group than the supervisor */
   int zygote_fd;  /* in the zygote: its end of a SOCK_SEQPACKET pair */
   int board_fd;   /* the cw_board_t, another memfd */
   int notify_fd;  /* a byte written here makes the supervisor look at the board */

@@ -192,11 +192,14 @@ CW_OPTION(DOGSTATSD_TAGS, "dogstatsd_tags", "--dogstatsd-tags", NULL, TEXT, "", 
 CW_OPTION(PROC_NAME, "proc_name", "-n --name", NULL, TEXT, NULL, "NAME", "Identity",
           "name for process titles and syslog; default the app")
 CW_OPTION(USER, "user", "-u --user", NULL, TEXT, NULL, "USER", "Identity",
-          "user of the workers, by name or number")
+          "user of the workers, by name or number; without --group they get its groups")
 CW_OPTION(GROUP, "group", "-g --group", NULL, TEXT, NULL, "GROUP", "Identity",
           "group of the workers, by name or number")
 CW_OPTION(INITGROUPS, "initgroups", "--initgroups", NULL, BOOL, "0", NULL, "Identity",
-          "with --user: also all groups that the user is in")
+          "with --user and --group: also all groups that the user is in")
+CW_OPTION(ALLOW_NEW_PRIVILEGES, "allow_new_privileges", "--allow-new-privileges", NULL,
+          BOOL, "0", NULL, "Identity",
+          "with --user: let programs that the app starts, as sudo, become another user")
 CW_OPTION(UMASK, "umask", "-m --umask", NULL, TEXT, NULL, "MASK", "Identity",
           "mode bits that files made by the app, and Unix sockets, don't get; 022 and "
           "0o22 are octal. Default: as inherited, Unix sockets open to all")

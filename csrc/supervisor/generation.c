@@ -9,10 +9,13 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "supervisor/identity.h"
 #include "supervisor/supervisor_internal.h"
 
 int cw_heritage_make(state_t *st, generation_t *gen) {
   cw_buf_t tail = {0};
+  cw_identity_t who;
+  if (cw_identity_read(&gen->settings, &who) != 0) return -1;
   uint32_t base = sizeof(cw_heritage_t);
   for (int i = 0; i < st->launcher->argc; i++) {
     const char *word = st->launcher->argv[i];
@@ -32,6 +35,7 @@ int cw_heritage_make(state_t *st, generation_t *gen) {
   snprintf(link, sizeof(link), "/proc/self/fd/%d", st->launcher->cwd_fd);
   ssize_t n = readlink(link, h->cwd, sizeof(h->cwd) - 1);
   h->cwd[CW_MAX(n, (ssize_t)0)] = '\0';
+  h->other_user = who.change;
   h->zygote_fd = st->notify[0];
   h->board_fd = st->board_fd;
   h->notify_fd = st->notify[1];

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -84,6 +85,15 @@ int cw_identity_assume(const cw_settings_t *s) {
                 strerror(errno));
     return -1;
   }
+  /* A program with a set-user-ID bit would be a way back. */
+  if (!cw_opt_num(s, CW_OPT_ALLOW_NEW_PRIVILEGES) &&
+      prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
+    cw_complain("cannot give up new privileges: %s", strerror(errno));
+    return -1;
+  }
+  /* This memory was root's. Linux does the same unless fs.suid_dumpable says otherwise.
+   */
+  prctl(PR_SET_DUMPABLE, 0);
   return 0;
 }
 

@@ -23,8 +23,9 @@ typedef struct cw_identity {
 /* Looks --user and --group up. Returns 0, or -1 after saying what is wrong. */
 CW_MUSTCHECK int cw_identity_read(const cw_settings_t *s, cw_identity_t *out);
 
-/* Becomes the user and group of the workers, for good, and sets --umask. Returns 0, or
- * -1 after saying what failed. */
+/* Becomes the user and group of the workers, for good, and sets --umask. With another
+ * user there is no way back (no_new_privs), and nobody of that user can look into this
+ * process until it executes a program. Returns 0, or -1 after saying what failed. */
 CW_MUSTCHECK int cw_identity_assume(const cw_settings_t *s);
 
 /* Goes to the background: a child in a session of its own lives on, this process ends.

@@ -55,6 +55,30 @@ int cw_reports_open(const cw_settings_t *s) {
   return open_syslog(s);
 }
 
+void cw_reports_identity(const cw_settings_t *s, const char *start) {
+  const char *user = cw_opt_str(s, CW_OPT_USER), *config = cw_opt_str(s, CW_OPT_CONFIG);
+  const char *places[] = {config, start};
+  if (!owner.change || !user) return;
+  if (owner.own_groups)
+    cw_log(CW_LOG_INFO, "--user without --group: workers get the groups of %s (%ld%s)",
+           user, (long)owner.gid, owner.n_groups > 1 ? " and others" : "");
+  else if (!cw_opt_str(s, CW_OPT_GROUP))
+    cw_log(
+        CW_LOG_WARNING,
+        "--user %s: no such user is listed, so workers keep group %ld; name one with "
+        "--group",
+        user, (long)owner.gid);
+  for (size_t i = 0; i < CW_ARRAY_LEN(places); i++)
+    if (places[i] && cw_guarded_is_theirs(&owner, places[i])) {
+      cw_log(
+          CW_LOG_WARNING,
+          "%s can be changed by the workers' user: at the next start, or reload, root "
+          "may run what a worker has put there",
+          places[i]);
+      return;
+    }
+}
+
 void cw_reports_reopen(const cw_settings_t *s) {
   /* Workers of another user could not make files in a folder of root's. */
   if (make_file(s, CW_OPT_ERRORLOG, "--error-logfile") == 0)

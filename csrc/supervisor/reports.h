@@ -10,6 +10,10 @@
  * user. Returns 0, or -1 after saying what is wrong. */
 CW_MUSTCHECK int cw_reports_open(const cw_settings_t *s);
 
+/* Says once what --user means here: whose groups the workers get, and whether root
+ * reads its configuration where they can write. `start` is the folder of the start. */
+void cw_reports_identity(const cw_settings_t *s, const char *start);
+
 /* USR1: the files may have been renamed. Makes new ones, for the workers' user, too. */
 void cw_reports_reopen(const cw_settings_t *s);
 

@@ -369,6 +369,7 @@ int cw_supervise(const cw_launcher_t *launcher, cw_settings_t *settings) {
     cw_log(CW_LOG_INFO, "--worker-class %s has no effect: --threads decides (%lld)",
            cw_opt_str(s, CW_OPT_WORKER_CLASS),
            (long long)cw_opt_num(s, CW_OPT_THREADS));
+  cw_reports_identity(s, st.gen->h->cwd);
   cw_title_set("cwsgi: supervisor [%s]", cw_settings_name(s));
   cw_hooks_start(&st);
   cw_hooks_call(&st, "on_starting", "%s", "");

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -340,6 +341,9 @@ static CW_RAISES int begin(cw_settings_t *s, int slot) {
     PyErr_SetString(PyExc_ValueError, "the supervisor's settings do not parse");
     return -1;
   }
+  /* An interpreter that was executed has lost this again. What is open here was opened
+   * with other rights: no process of the same user may reach for it. */
+  if (heritage->other_user) prctl(PR_SET_DUMPABLE, 0);
   cw_log_set_level((cw_log_level_t)cw_log_level_parse(cw_opt_str(s, CW_OPT_LOGLEVEL)));
   open_logs(s);
   grace_ms = cw_opt_num(s, CW_OPT_GRACEFUL_TIMEOUT);

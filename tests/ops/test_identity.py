@@ -3,11 +3,13 @@
 import json
 import os
 import pwd
+import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
@@ -33,6 +35,112 @@ def test_initgroups(serve, for_nobody):
     groups = os.getgrouplist("nobody", NOBODY.pw_gid)
     server = serve("ops:app", "-u", "nobody", "-g", NOBODY.pw_gid, "--initgroups", **for_nobody)
     assert sorted(json.loads(server.get("/who").body)["groups"]) == sorted(groups)
+
+
+@pytest.fixture
+def member():
+    """A user with groups of its own."""
+    if os.getuid() != 0 or not shutil.which("useradd"):
+        pytest.skip("needs root and useradd")
+    name = f"cwsgi-{os.getpid()}"
+    subprocess.run(["useradd", "-M", "-G", "tty,audio", name], check=True)
+    yield pwd.getpwnam(name)
+    subprocess.run(["userdel", name], check=True)
+
+
+@pytest.mark.parametrize("preload", [False, True])
+def test_a_user_without_a_group(member, serve, for_nobody, preload):
+    """Workers get its groups, not root's."""
+    options = ["--preload"] if preload else []
+    server = serve("ops:app", "-u", member.pw_name, *options, **for_nobody)
+    answer = json.loads(server.get("/who").body)
+    assert (answer["uid"], answer["gid"]) == (member.pw_uid, member.pw_gid)
+    groups = os.getgrouplist(member.pw_name, member.pw_gid)
+    assert len(groups) > 1 and sorted(answer["groups"]) == sorted(groups)
+    assert server.log().count("--user without --group: workers get the groups of") == 1
+
+
+def test_a_user_without_an_entry(serve, for_nobody):
+    server = serve("ops:app", "-u", "61234", **for_nobody)
+    answer = json.loads(server.get("/who").body)
+    assert (answer["uid"], answer["gid"], answer["groups"]) == (61234, 0, [0])
+    assert "name one with --group" in server.log()
+
+
+@pytest.mark.parametrize("options, value", [([], "1"), (["--allow-new-privileges"], "0")])
+@pytest.mark.parametrize("preload", [False, True])
+def test_no_new_privileges(serve, for_nobody, options, value, preload, door):
+    options = [*options, *(["--preload"] if preload else [])]
+    for_nobody["env"]["CWSGI_DOOR"] = door
+    server = serve("ops:app", "-u", "nobody", *options, **for_nobody)
+    wait_workers(server, 1)
+    for process in server.workers():
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        assert f"NoNewPrivs:\t{value}\n" in status
+    assert "NoNewPrivs:\t0\n" in Path(f"/proc/{server.pid}/status").read_text()
+
+
+def test_new_privileges_where_the_user_does_not_change(serve):
+    server = serve("ops:app")
+    assert "NoNewPrivs:\t0\n" in Path(f"/proc/{server.worker().pid}/status").read_text()
+
+
+LOOK = """
+import os, sys
+os.setuid(int(sys.argv[1]))
+for name in ("environ", "mem", "fd/0", "maps"):
+    try:
+        with open(f"/proc/{sys.argv[2]}/{name}", "rb") as file:
+            print("read", name)
+    except PermissionError:
+        pass
+"""
+
+
+@pytest.mark.parametrize("preload", [False, True])
+def test_nobody_looks_into_a_worker(serve, for_nobody, preload, door):
+    """Others of its user cannot, and it still can do what it needs of itself."""
+    options = ["--preload"] if preload else []
+    for_nobody["env"]["CWSGI_DOOR"] = door
+    server = serve(
+        "ops:app",
+        "-u",
+        "nobody",
+        "--metrics",
+        "/metrics",
+        "--timeout",
+        "60",
+        *options,
+        **for_nobody,
+    )
+    (pid,) = wait_workers(server, 1)
+    python = for_nobody["env"]["CWSGI_PYTHON"]
+    look = [python, "-c", LOOK, str(NOBODY.pw_uid), str(pid)]
+    found = subprocess.run(look, capture_output=True, text=True, timeout=60, check=True)
+    assert found.stdout == ""
+    assert b'cwsgi_worker_resident_bytes{worker="1"}' in server.get("/metrics").body
+    os.kill(pid, signal.SIGRTMIN + 5)
+    server.wait_log("Python stacks of all threads")
+    server.wait_log("C stack of thread")
+
+
+def test_folders_that_the_user_can_write(serve, for_nobody, tmp_path):
+    """One warning; then all goes on."""
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    os.chown(folder, NOBODY.pw_uid, NOBODY.pw_gid)
+    (folder / "gunicorn.conf.py").write_text("proc_name = 'found'\n")
+    enter = ["sh", "-c", f'cd {folder} && exec "$@"', "-"]
+    server = serve("ops:app", "-u", "nobody", command=[*enter, *program()], **for_nobody)
+    server.send_signal(signal.SIGHUP)
+    server.wait_log("Reloaded")
+    assert server.log().count("can be changed by the workers' user") == 1
+    assert f"{folder}/gunicorn.conf.py can be changed" in server.log()
+
+
+def test_folders_that_the_user_cannot_write(serve, for_nobody):
+    server = serve("ops:app", "-u", "nobody", **for_nobody)
+    assert "can be changed by the workers' user" not in server.log()
 
 
 def test_low_port_is_bound_before_the_user_changes(serve, for_nobody):
