@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/escape.h"
 #include "base/syslog.h"
 
 enum { LINE = 2048 };
@@ -20,6 +21,7 @@ enum { LINE = 2048 };
 static cw_log_level_t threshold = CW_LOG_INFO;
 static int log_fd = STDERR_FILENO; /* a file's stays the same when it is reopened */
 static char *log_path;             /* absolute; NULL: standard error */
+static bool with_query;
 static atomic_uint counts[CW_LOG_CRITICAL + 1];
 
 static const char *const names[] = {"debug", "info", "warning", "error", "critical"};
@@ -27,6 +29,16 @@ static const char *const titles[] = {"DEBUG", "INFO", "WARNING", "ERROR", "CRITI
 
 void cw_log_set_level(cw_log_level_t level) {
   threshold = level;
+}
+
+void cw_log_set_query(bool shown) {
+  with_query = shown;
+}
+
+size_t cw_log_target(const char *target, size_t n) {
+  enum { MOST = 1000 };
+  const char *mark = with_query ? NULL : memchr(target, '?', n);
+  return CW_MIN(mark ? (size_t)(mark - target) : n, (size_t)MOST);
 }
 
 int cw_log_level_parse(const char *name) {
@@ -146,18 +158,35 @@ static void write_all(int fd, const char *p, size_t n) {
   }
 }
 
-/* Ends the `n` bytes of `line` with a newline and writes it, and `text` under it. */
+/* Text of several lines: at once where it can stay as it is. */
+static void write_text(int fd, const char *text, size_t n) {
+  char piece[4096];
+  for (size_t used; n > 0; text += used, n -= used) {
+    used = cw_escape_plain(text, n, CW_LOG_KEPT);
+    size_t len = used;
+    if (used < n) len = cw_escape(piece, sizeof(piece), text, n, CW_LOG_KEPT, &used);
+    write_all(fd, len == used ? text : piece, len);
+  }
+}
+
+/* Writes the `n` bytes of `line`, which are escaped and have room for a newline, and
+ * `text` under it. */
 static void put_line(int fd, char *line, size_t n, const char *text, size_t text_len) {
-  n = CW_MIN(n, (size_t)LINE - 1);
-  for (size_t i = 0; i < n; i++)
-    if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f) line[i] = '?';
   line[n++] = '\n';
   int saved = errno;
   pthread_mutex_lock(&writing);
   write_all(fd, line, n);
-  write_all(fd, text, text_len);
+  write_text(fd, text, text_len);
   pthread_mutex_unlock(&writing);
   errno = saved;
+}
+
+/* Adds a message to the `n` bytes that are in `line`. Returns their number. */
+static size_t put_message(char line[LINE], size_t n, const char *fmt, va_list ap) {
+  char raw[LINE];
+  int len = vsnprintf(raw, sizeof(raw), fmt, ap);
+  size_t most = CW_MIN((size_t)CW_MAX(len, 0), sizeof(raw) - 1);
+  return n + cw_escape(line + n, LINE - 1 - n, raw, most, "", NULL);
 }
 
 /* "[time] [pid] [LEVEL] " */
@@ -174,9 +203,7 @@ static size_t put_prefix(char line[LINE], cw_log_level_t level) {
 static void put(cw_log_level_t level, const char *text, size_t text_len,
                 const char *fmt, va_list ap) {
   char line[LINE];
-  size_t n = put_prefix(line, level);
-  int m = vsnprintf(line + n, sizeof(line) - n, fmt, ap);
-  size_t end = CW_MIN(n + (size_t)CW_MAX(m, 0), (size_t)LINE - 1);
+  size_t n = put_prefix(line, level), end = put_message(line, n, fmt, ap);
   atomic_fetch_add_explicit(&counts[level], 1, memory_order_relaxed);
   put_line(log_fd, line, end, text, text_len);
   cw_syslog_send_block(level, line + n, end - n, text, text_len);
@@ -204,7 +231,7 @@ void cw_complain(const char *fmt, ...) {
   size_t n = (size_t)snprintf(line, sizeof(line), "cwsgi: ");
   va_list ap;
   va_start(ap, fmt);
-  int m = vsnprintf(line + n, sizeof(line) - n, fmt, ap);
+  n = put_message(line, n, fmt, ap);
   va_end(ap);
-  put_line(STDERR_FILENO, line, n + (size_t)CW_MAX(m, 0), NULL, 0);
+  put_line(STDERR_FILENO, line, n, NULL, 0);
 }

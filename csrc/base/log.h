@@ -6,7 +6,12 @@
 #ifndef CW_BASE_LOG_H
 #define CW_BASE_LOG_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "base/macros.h"
+
+#define CW_LOG_KEPT "\n\t" /* in a text of several lines */
 
 typedef enum cw_log_level {
   CW_LOG_DEBUG,
@@ -18,6 +23,13 @@ typedef enum cw_log_level {
 
 /* Lines below this level are dropped. Set once, before threads start. */
 void cw_log_set_level(cw_log_level_t level);
+
+/* Whether lines show the query strings of requests, where tokens may be (--log-query);
+ * they do not at first. Set once, before threads start. */
+void cw_log_set_query(bool shown);
+
+/* How many of the `n` bytes of a request's target a line shows. */
+size_t cw_log_target(const char *target, size_t n);
 
 /* Opens the files that the two below write to, instead of cw_log_file(). NULL: that. */
 void cw_log_set_opener(int (*opener)(const char *path));
@@ -55,12 +67,14 @@ CW_MUSTCHECK int cw_log_file(const char *path, int flags);
 /* The level named `name` (gunicorn's names), or -1. */
 int cw_log_level_parse(const char *name);
 
-/* Writes "[time] [pid] [LEVEL] message". Control bytes in the message become '?',
- * so a value from outside cannot forge a line. */
+/* Writes "[time] [pid] [LEVEL] message". Control characters in the message, and bytes
+ * that are no UTF-8, become \xHH: a value from outside can neither forge a line nor
+ * speak to a terminal. */
 void cw_log(cw_log_level_t level, const char *fmt, ...) CW_PRINTF(2, 3);
 
 /* cw_log() with `n` bytes of text under the line, in one piece: no other line of this
- * process comes between. The text is written as it is. */
+ * process comes between. Of its control characters
+ * only those of CW_LOG_KEPT stay. */
 void cw_log_text(cw_log_level_t level, const char *text, size_t n, const char *fmt, ...)
     CW_PRINTF(4, 5);
 

@@ -153,6 +153,10 @@ CW_OPTION(ACCESS_LOG_FORMAT, "access_log_format",
           "Logging",
           "a line's form, in gunicorn's atoms, or one of combined, json, gcp (Google "
           "Cloud Logging)")
+CW_OPTION(
+    LOG_QUERY, "log_query", "--log-query", NULL, BOOL, "0", NULL, "Logging",
+    "show the query strings of requests in the error log, where tokens may be; the "
+    "access log has its format")
 CW_OPTION(CAPTURE_OUTPUT, "capture_output", "--capture-output", NULL, BOOL, "0", NULL,
           "Logging", "send the app's standard output and error to the error log file")
 CW_OPTION(ENABLE_STDIO_INHERITANCE, "enable_stdio_inheritance",

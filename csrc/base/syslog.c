@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/dial.h"
+#include "base/escape.h"
 
 enum { RETRY_US = 2 * 1000 * 1000 }; /* between two connection attempts */
 
@@ -206,7 +207,9 @@ static void send_lines(cw_log_level_t level, const char *text, size_t n) {
   while (n) {
     const char *lf = memchr(text, '\n', n);
     size_t len = lf ? (size_t)(lf - text) : n;
-    if (len) cw_syslog_send(CW_SYSLOG_ERROR, level, text, len);
+    char line[CW_SYSLOG_MESSAGE];
+    size_t n_line = cw_escape(line, sizeof(line), text, len, CW_LOG_KEPT, NULL);
+    if (len) cw_syslog_send(CW_SYSLOG_ERROR, level, line, n_line);
     len += lf != NULL;
     text += len;
     n -= len;
@@ -225,10 +228,10 @@ void cw_syslog_send_block(cw_log_level_t level, const char *line, size_t n,
   size_t len = cw_syslog_format(buf, CW_SYSLOG_MESSAGE, facility_code, program,
                                 CW_SYSLOG_ERROR, level, (int)getpid(), line, n);
   while (text[text_len - 1] == '\n' && text_len > 1) text_len--;
-  text_len = CW_MIN(text_len, CW_SYSLOG_MESSAGE - CW_MIN(len + 1, CW_SYSLOG_MESSAGE));
-  if (text_len) {
+  if (len + 1 < CW_SYSLOG_MESSAGE) {
     buf[len++] = '\n';
-    memcpy(buf + len, text, text_len);
+    len += cw_escape(buf + len, CW_SYSLOG_MESSAGE - len, text, text_len, CW_LOG_KEPT,
+                     NULL);
   }
-  send_message(buf, len + text_len);
+  send_message(buf, len);
 }

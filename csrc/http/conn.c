@@ -775,8 +775,8 @@ void cw_conn_on_deadline(cw_conn_t *c) {
   assert(c->state == CW_CONN_RUN);
   cw_log(CW_LOG_WARNING, "%s:%s: %.*s %.*s took longer than %g s", req->head.peer_addr,
          req->head.peer_port, (int)req->head.method.len, req->head.method.p,
-         (int)CW_MIN(req->head.target.len, 1000u), req->head.target.p,
-         (double)srv->limits.request_timeout / 1000);
+         (int)cw_log_target(req->head.target.p, req->head.target.len),
+         req->head.target.p, (double)srv->limits.request_timeout / 1000);
   if (atomic_compare_exchange_strong(&req->claim, &none, (int)CW_CLAIM_LOOP)) {
     cw_timer_stop(&c->timer);
     c->want_write = false;

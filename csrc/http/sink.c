@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/escape.h"
+
 void cw_sink_put(cw_sink_t *s, const char *p, size_t n) {
   n = CW_MIN(n, s->size - s->n);
   if (n) memcpy(s->p + s->n, p, n);
@@ -74,40 +76,12 @@ void cw_sink_escaped(cw_sink_t *s, cw_span_t v, size_t most) {
   }
 }
 
-/* Length of the UTF-8 sequence at `p` (RFC 3629 section 4), or 0. */
-static size_t utf8_length(const unsigned char *p, size_t n) {
-  static const struct {
-    unsigned char first, last, low, high;
-    size_t len;
-  } all[] = {{0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
-             {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3},
-             {0xee, 0xef, 0x80, 0xbf, 3}, {0xf0, 0xf0, 0x90, 0xbf, 4},
-             {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4}};
-  for (size_t i = 0; i < CW_ARRAY_LEN(all); i++) {
-    if (p[0] < all[i].first || p[0] > all[i].last) continue;
-    if (n < all[i].len || p[1] < all[i].low || p[1] > all[i].high) return 0;
-    for (size_t k = 2; k < all[i].len; k++)
-      if ((p[k] & 0xc0) != 0x80) return 0;
-    return all[i].len;
-  }
-  return 0;
-}
-
-/* Characters that end a line or speak to a terminal although they are no ASCII: the C1
- * controls and the two separators of U+2028. Returns the code point, else 0. */
-static unsigned hidden_control(const unsigned char *p, size_t len) {
-  if (len == 2 && p[0] == 0xc2 && p[1] < 0xa0) return p[1];
-  if (len == 3 && p[0] == 0xe2 && p[1] == 0x80 && (p[2] & 0xfe) == 0xa8)
-    return 0x2000u | (p[2] & 0x3f);
-  return 0;
-}
-
 void cw_sink_json(cw_sink_t *s, cw_span_t v, size_t most) {
   for (size_t i = 0; (i = put_plain(s, v, i, &most)) < v.len;) {
     const unsigned char *p = (const unsigned char *)v.p + i;
-    size_t n = p[0] < 0x80 ? 1 : utf8_length(p, v.len - i);
+    size_t n = p[0] < 0x80 ? 1 : cw_utf8_length(p, v.len - i);
     /* What is plain is out already: this is UTF-8, a quote, or has to be a number. */
-    unsigned code = n > 1 ? hidden_control(p, n) : p[0];
+    unsigned code = n > 1 ? cw_hidden_control(p, n) : p[0];
     char text[8];
     bool ok;
     if (p[0] == '"' || p[0] == '\\') {

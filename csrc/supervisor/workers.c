@@ -216,28 +216,29 @@ int cw_workers_count(const state_t *st) {
 }
 
 /* What the threads of a dead worker were running. */
-static void describe_running(const cw_slot_t *slot) {
+static void describe_running(const cw_slot_t *slot, bool with_query) {
   for (int i = 0; i < CW_RUNNING; i++) {
     char line[CW_RUNNING_LINE];
     if (!atomic_load(&slot->running[i].busy)) continue;
     memcpy(line, slot->running[i].line, sizeof(line));
     line[sizeof(line) - 1] = '\0';
+    if (!with_query) line[strcspn(line, "?")] = '\0';
     cw_log(CW_LOG_ERROR, "  it was running: %s", line);
   }
 }
 
 static void describe_end(pid_t pid, int status, const struct rusage *ru,
-                         const cw_slot_t *slot) {
+                         const cw_slot_t *slot, bool with_query) {
   if (WIFSIGNALED(status)) {
     int sig = WTERMSIG(status);
     cw_log(CW_LOG_ERROR, "Worker (pid:%d) was killed by SIG%s; it held up to %ld MiB%s",
            (int)pid, sigabbrev_np(sig) ? sigabbrev_np(sig) : "?", ru->ru_maxrss / 1024,
            sig == SIGKILL ? ". Perhaps out of memory?" : "");
-    describe_running(slot);
+    describe_running(slot, with_query);
   } else if (WEXITSTATUS(status) != 0) {
     cw_log(CW_LOG_ERROR, "Worker (pid:%d) exited with code %d", (int)pid,
            WEXITSTATUS(status));
-    describe_running(slot);
+    describe_running(slot, with_query);
   } else {
     cw_log(CW_LOG_INFO, "Worker exiting (pid: %d)", (int)pid);
   }
@@ -288,7 +289,8 @@ void cw_workers_on_end(state_t *st, int slot, int status, const struct rusage *r
   atomic_store(&st->board->slots[slot].pid, 0);
   /* Its own last line has said it all when it was asked to go. */
   if (!st->stopping || WIFSIGNALED(status))
-    describe_end(pid, status, ru, &st->board->slots[slot]);
+    describe_end(pid, status, ru, &st->board->slots[slot],
+                 cw_opt_num(&gen->settings, CW_OPT_LOG_QUERY) != 0);
   cw_worker_forget(w);
   cw_hooks_call(st, "child_exit", "%d %d %d %d", slot, age, (int)pid,
                 WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status));

@@ -345,6 +345,7 @@ static CW_RAISES int begin(cw_settings_t *s, int slot) {
    * with other rights: no process of the same user may reach for it. */
   if (heritage->other_user) prctl(PR_SET_DUMPABLE, 0);
   cw_log_set_level((cw_log_level_t)cw_log_level_parse(cw_opt_str(s, CW_OPT_LOGLEVEL)));
+  cw_log_set_query(cw_opt_num(s, CW_OPT_LOG_QUERY) != 0);
   open_logs(s);
   grace_ms = cw_opt_num(s, CW_OPT_GRACEFUL_TIMEOUT);
   /* A check that is interrupted must not end as if all were well. */

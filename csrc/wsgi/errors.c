@@ -191,7 +191,8 @@ void cw_report_exception(const char *what, const cw_head_t *head) {
   size_t n = bytes ? (size_t)PyBytes_GET_SIZE(bytes) : 0;
   if (head)
     cw_log_text(CW_LOG_ERROR, p, n, "%s %.*s %.*s", what, (int)head->method.len,
-                head->method.p, (int)CW_MIN(head->target.len, 1000u), head->target.p);
+                head->method.p, (int)cw_log_target(head->target.p, head->target.len),
+                head->target.p);
   else
     cw_log_text(CW_LOG_ERROR, p, n, "%s", what);
   Py_XDECREF(bytes);

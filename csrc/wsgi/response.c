@@ -144,8 +144,8 @@ static void report(cw_req_t *req) {
   if (PyErr_ExceptionMatches(cw_client_disconnected)) {
     const cw_head_t *h = cw_req_head(req);
     cw_log(CW_LOG_DEBUG, "%s:%s: client left during %.*s %.*s", h->peer_addr,
-           h->peer_port, (int)h->method.len, h->method.p, (int)h->target.len,
-           h->target.p);
+           h->peer_port, (int)h->method.len, h->method.p,
+           (int)cw_log_target(h->target.p, h->target.len), h->target.p);
     PyErr_Clear();
     return;
   }
@@ -255,9 +255,11 @@ static void run(void *data, cw_req_t *req) {
   if (PyErr_Occurred()) report(req);
   if (request) call_post_request(request, env, start_response);
   /* A file may well be longer than the part that was asked for. */
-  if (complete && cw_resp_overrun(req) && !Py_IS_TYPE(result, cw_file_wrapper_type))
+  if (complete && cw_resp_overrun(req) && !Py_IS_TYPE(result, cw_file_wrapper_type)) {
+    const cw_span_t target = cw_req_head(req)->target;
     cw_log(CW_LOG_WARNING, "%.*s: the body is longer than its Content-Length; cut off",
-           (int)cw_req_head(req)->target.len, cw_req_head(req)->target.p);
+           (int)cw_log_target(target.p, target.len), target.p);
+  }
   here->start_response = NULL;
   if (start_response) cw_start_response_detach(start_response);
   if (input) cw_input_detach(input);

@@ -26,7 +26,7 @@ def put(text: str, path: "str | None" = None) -> None:
     The file is opened each time: it may have been renamed, and this is seldom called. A
     failure has nowhere to be told.
     """
-    data = text.encode("utf-8", "backslashreplace")
+    data = _escaped(text).encode("utf-8", "backslashreplace")
     fd = _STDERR
     if path and path != "-":
         try:
@@ -41,6 +41,19 @@ def put(text: str, path: "str | None" = None) -> None:
     finally:
         if fd != _STDERR:
             os.close(fd)
+
+
+def _escaped(text: str) -> str:
+    """Return text without what speaks to a terminal; tabs and line breaks stay."""
+    if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
+        return text
+    return "".join(
+        "".join(f"\\x{byte:02X}" for byte in c.encode()) if _is_control(c) else c for c in text
+    )
+
+
+def _is_control(c: str) -> bool:
+    return (c < " " and c not in "\n\t") or "\x7f" <= c <= "\x9f" or c in "\u2028\u2029"
 
 
 def complain(text: str) -> None:

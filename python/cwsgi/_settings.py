@@ -30,7 +30,7 @@ KINDS = {
         "bool": (
             "check_config print_config reuse_port preload_app sendfile reload capture_output"
             " enable_stdio_inheritance syslog disable_redirect_access_to_syslog initgroups daemon"
-            " allow_new_privileges"
+            " allow_new_privileges log_query"
         ),
         "list": "bind mount raw_env warmup reload_extra_files",
         "text": (
@@ -50,7 +50,7 @@ KINDS = {
 OWN = frozenset(
     "listen request_timeout drain_delay max_memory python limit_request_body buffer_body"
     " header_timeout send_timeout body_rate mount warmup health metrics"
-    " allow_new_privileges".split()
+    " allow_new_privileges log_query".split()
 )
 
 # Functions of the configuration file, by the numbers of arguments they may take.

@@ -15,6 +15,7 @@ EXCEPTIONS = {
     "generator": GeneratorExit(),
     "unicode": ValueError("caf\xe9 \u20ac \ud800"),
     "memory": MemoryError(),
+    "terminal": ValueError("\x1b[2J \x9b2J \x7f \r tab\t caf\xe9\nsecond line"),
     "stop": StopIteration("stop"),
     "os": ConnectionResetError("not about this client"),
 }
@@ -381,3 +382,7 @@ def gated_raise(environ, start_response):
     mark("started")
     wait_gate("raise")
     raise failure(environ)
+
+
+def everywhere(environ, start_response):
+    raise failure({"QUERY_STRING": ""})

@@ -17,8 +17,17 @@ def test_a_stuck_request_is_answered(serve):
     assert (response.status, response.body) == (504, b"Gateway Timeout\n")
     assert response.closes and client.at_end()
     assert 0.4 < seconds < 0.5 + 5 * SLOW
-    server.wait_log("GET /wait?never took longer than 0.5 s")
+    server.wait_log("GET /wait took longer than 0.5 s")
     assert server.get("/").status == 200
+    server.open_gate("never")
+
+
+def test_the_query_is_logged_where_that_is_asked_for(serve):
+    server = serve("observed:app", "--request-timeout", "0.5", "--log-query")
+    client = server.connect()
+    client.send(request("/wait?never"))
+    assert client.response().status == 504
+    server.wait_log("GET /wait?never took longer than 0.5 s")
     server.open_gate("never")
 
 
@@ -29,7 +38,7 @@ def test_what_the_app_still_sends_is_lost(serve):
     assert client.response().status == 504
     server.wait_marks("interrupted")
     server.open_gate("late")
-    server.wait_log("client left during GET /wait-on?late")
+    server.wait_log("client left during GET /wait-on")
     assert client.at_end()
     assert server.get("/sleep?s=0.6").status == 504
     assert server.get("/").status == 200

@@ -107,7 +107,7 @@ static void syslog_survives_its_daemon(void **state) {
   assert_int_equal(cw_syslog_open(to, "user", "app", err, sizeof(err)), 0);
   assert_true(cw_syslog_on());
   cw_log(CW_LOG_WARNING, "one\ntwo");
-  snprintf(wanted, sizeof(wanted), "<12>app.error: [%d] one?two", (int)getpid());
+  snprintf(wanted, sizeof(wanted), "<12>app.error: [%d] one\\x0Atwo", (int)getpid());
   got(fd, wanted);
   cw_log_text(CW_LOG_ERROR, "Traceback\n  File\nE\n", 19, "failed");
   snprintf(wanted, sizeof(wanted), "<11>app.error: [%d] failed\nTraceback\n  File\nE",

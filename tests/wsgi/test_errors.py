@@ -87,3 +87,50 @@ def test_lines_are_never_torn(serve, workers):
 
 def test_validator_accepts_errors(serve):
     assert serve("streams:checked").get("/").body == b"ok"
+
+
+def test_a_terminal_is_not_spoken_to(serve):
+    """Neither by a path nor by an exception's text, escapes of one or two bytes alike."""
+    server = serve("failing:app")
+    with server.connect() as client:
+        client.send(b"GET /raise?with=terminal&token=secret HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert client.response().status == 500
+    server.wait_log("second line\n")
+    raw = server.stderr_path.read_bytes()
+    text = raw.decode()  # all of it is UTF-8
+    bad = [c for c in text if (c < " " and c not in "\n\t") or "\x7f" <= c <= "\x9f"]
+    assert not bad
+    assert "ValueError: \\x1B[2J \\xC2\\x9B2J \\x7F \\x0D tab\t caf\xe9\nsecond line\n" in text
+    assert "Error handling request GET /raise\n" in text
+    assert "secret" not in text
+
+
+@pytest.mark.parametrize("path", [b"/caf\xc3\xa9", b"/\xc2\x9b2J", b"/\x9b2J", b"/\xff"])
+def test_bytes_of_a_path(serve, path):
+    server = serve("failing:app", "--mount", "/x=failing:everywhere")
+    with server.connect() as client:
+        client.send(b"GET /x" + path + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+        status = client.response().status
+    if status == 500:
+        server.wait_log("Error handling request GET /x/")
+    shown = {b"/caf\xc3\xa9": "/caf\xe9", b"/\xc2\x9b2J": "/\\xC2\\x9B2J"}
+    shown |= {b"/\x9b2J": "/\\x9B2J", b"/\xff": "/\\xFF"}
+    assert status == 400 or f"GET /x{shown[path]}\n" in server.log()
+
+
+def test_the_query_where_it_is_asked_for(serve):
+    server = serve("failing:app", "--log-query")
+    server.get("/raise?token=secret")
+    server.wait_log("Error handling request GET /raise?token=secret\n")
+
+
+def test_hooks_do_not_speak_to_a_terminal(serve, tmp_path):
+    """Lines that come from Python, in a worker and outside of it."""
+    conf = tmp_path / "a.conf.py"
+    conf.write_text(
+        "def when_ready(server): server.log.error('when \\x1b[2J \\x9b')\n"
+        "def post_worker_init(worker): worker.log.error('init \\x1b[2J \\x9b')\n"
+    )
+    server = serve("failing:app", "-c", conf)
+    server.wait_log("when \\x1B[2J \\xC2\\x9B\n")
+    server.wait_log("init \\x1B[2J \\xC2\\x9B\n")
