@@ -5,7 +5,7 @@
     tools/ctests.py fuzz [--seconds N] [NAME ...]         fuzz targets, looking for more
 
 Every file of tests/unit and tests/fuzz is a program of its own, linked with base/, http/,
-llhttp and libuv. The corpus of tests/fuzz/NAME.c is tests/fuzz/corpus/NAME/.
+supervisor/, llhttp and libuv. The corpus of tests/fuzz/NAME.c is tests/fuzz/corpus/NAME/.
 """
 
 import argparse
@@ -38,6 +38,7 @@ class Programs:
             *sanitizers,
             *extra_compile,
             "-DCW_FAULTS=1",
+            '-DCW_VERSION="0"',
             "-Itests",
             *libuv.cflags,
             *llhttp.cflags,
@@ -45,7 +46,7 @@ class Programs:
         self.builder = native.Builder(cc, flags)
         sources = sorted(
             path
-            for folder in ("base", "http")
+            for folder in ("base", "http", "supervisor")
             for path in (native.ROOT / "csrc" / folder).glob("*.c")
         )
         objects = self.builder.compile([path.relative_to(native.ROOT) for path in sources])
