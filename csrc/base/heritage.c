@@ -25,6 +25,9 @@ bool cw_heritage_is_sound(const void *memory, size_t size) {
       h->argv_off < sizeof(*h) || h->argv_off > size || h->settings_off < h->argv_off ||
       h->settings_off > size || h->settings_len > size - h->settings_off)
     return false;
+  /* Every setting ends with NUL. */
+  if (h->settings_len && base[h->settings_off + h->settings_len - 1] != '\0')
+    return false;
   for (int i = 0; i < h->n_listeners; i++)
     if (!ends(h->listeners[i].host, sizeof(h->listeners[i].host)) ||
         !ends(h->listeners[i].port, sizeof(h->listeners[i].port)))
