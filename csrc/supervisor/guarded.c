@@ -6,12 +6,10 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
-#include <linux/magic.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/fsuid.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -19,7 +17,10 @@
 
 #include "base/log.h"
 
-enum { MOST_LINKS = 40 }; /* the kernel's own number */
+enum {
+  MOST_LINKS = 40,     /* the kernel's own number */
+  PROC_MAGIC = 0x9fa0, /* of statfs(2); musl has no header for it */
+};
 
 /* ---- whose is a path ------------------------------------------------------ */
 
@@ -42,7 +43,7 @@ static bool may_replace(const cw_identity_t *who, const struct stat *folder,
 
 static bool is_proc(const char *path) {
   struct statfs fs;
-  return statfs(path, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
+  return statfs(path, &fs) == 0 && fs.f_type == PROC_MAGIC;
 }
 
 /* Puts the target of the link `done`, then `rest`, in the place of both. `done` becomes
@@ -106,12 +107,15 @@ bool cw_guarded_is_theirs(const cw_identity_t *who, const char *path) {
 /* ---- as somebody else ----------------------------------------------------- */
 
 typedef struct rights {
-  gid_t *groups;
+  uid_t uid;
+  gid_t gid, *groups;
   int n_groups, death_signal, dumpable;
 } rights_t;
 
-/* Only what files are judged by: signals and the like still see root. */
+/* The effective ids only: who may signal us still has to be root. */
 static int step_down(const cw_identity_t *who, rights_t *mine) {
+  mine->uid = geteuid();
+  mine->gid = getegid();
   mine->dumpable = prctl(PR_GET_DUMPABLE);
   mine->n_groups = getgroups(0, NULL);
   mine->groups = calloc((size_t)CW_MAX(mine->n_groups, 1), sizeof(gid_t));
@@ -119,21 +123,18 @@ static int step_down(const cw_identity_t *who, rights_t *mine) {
       prctl(PR_GET_PDEATHSIG, &mine->death_signal) != 0 ||
       setgroups((size_t)who->n_groups, who->groups) != 0)
     return -1;
-  setfsgid(who->gid);
-  setfsuid(who->uid);
-  /* They tell of the id before: ask with one that cannot be set. */
-  if ((gid_t)setfsgid((gid_t)-1) == who->gid && (uid_t)setfsuid((uid_t)-1) == who->uid)
-    return 0;
-  errno = EPERM;
-  return -1;
+  return setegid(who->gid) != 0 || seteuid(who->uid) != 0 ? -1 : 0;
 }
 
 static void step_up(rights_t *mine) {
   int saved = errno;
-  setfsuid(geteuid());
-  setfsgid(getegid());
-  if (mine->groups && setgroups((size_t)CW_MAX(mine->n_groups, 0), mine->groups) != 0)
-    cw_log(CW_LOG_ERROR, "cannot take the groups back: %s", strerror(errno));
+  if (seteuid(mine->uid) != 0 || setegid(mine->gid) != 0 ||
+      (mine->groups &&
+       setgroups((size_t)CW_MAX(mine->n_groups, 0), mine->groups) != 0)) {
+    /* It would go on as somebody else. */
+    cw_complain("cannot be root again: %s", strerror(errno));
+    abort();
+  }
   free(mine->groups);
   /* The kernel takes both away with any change of user. */
   if (mine->dumpable == 1) prctl(PR_SET_DUMPABLE, 1);
@@ -174,7 +175,7 @@ static int open_log(const char *path, void *data) {
   /* What is no file may be root's to choose, not the workers'. */
   if (is_ours(o->who, path)) return fd;
   close(fd);
-  errno = EINVAL;
+  errno = EACCES;
   return -1;
 }
 

@@ -382,7 +382,3 @@ def gated_raise(environ, start_response):
     mark("started")
     wait_gate("raise")
     raise failure(environ)
-
-
-def everywhere(environ, start_response):
-    raise failure({"QUERY_STRING": ""})
