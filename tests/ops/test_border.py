@@ -155,13 +155,14 @@ def board_size(server):
 
 
 def test_a_flood_of_the_pipe_does_not_take_a_core(serve_hostile):
+    """The supervisor wakes up for it some hundred times a second, not as often as it can."""
     server = serve_hostile()
     wait_workers(server, 1)
     supervisor = psutil.Process(server.pid)
-    before = sum(supervisor.cpu_times()[:2])
-    assert server.get(f"/flood?s={3}").status == 200
-    used = sum(supervisor.cpu_times()[:2]) - before
-    assert used < 0.5 * SLOW, f"{used} s of 3"
+    before, began = sum(supervisor.num_ctx_switches()), time.monotonic()
+    assert server.get("/flood?s=2").status == 200
+    took = time.monotonic() - began
+    assert sum(supervisor.num_ctx_switches()) - before < 100 + 1000 * took
 
 
 @pytest.mark.parametrize("preload", [False, True])
