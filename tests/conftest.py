@@ -73,6 +73,18 @@ def has_shared_library():
 
 
 @pytest.fixture
+def open_folder():
+    """A folder that other users can reach, for a file of tests to make its tmp_path.
+
+    pytest keeps its own ones to root, and every session that begins shuts all of them.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="cwsgi-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
 def for_nobody(tmp_path):
     """Options and variables for a server whose workers are nobody's.
 
@@ -85,9 +97,6 @@ def for_nobody(tmp_path):
         pytest.skip("needs root")
     if not os.path.realpath(system).endswith(version):
         pytest.skip(f"the system's Python is not {version}")
-    for folder in [tmp_path, *tmp_path.parents]:
-        if folder.is_relative_to(tempfile.gettempdir()) and folder != Path(tempfile.gettempdir()):
-            folder.chmod(0o755)
     package = Path(sysconfig.get_path("platlib")) / "cwsgi"
     shutil.copytree(package, tmp_path / "lib" / "cwsgi")
     apps = shutil.copytree(server.APPS, tmp_path / "apps")

@@ -83,14 +83,17 @@ def wish(environ, start_response):
     memory, number = board(), notify_pipe()
     if os.fork() != 0:  # a process of its own outlives the worker that is replaced
         return text(start_response, "wishing")
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(30)
-    while not (STATE / "enough").exists():
-        for slot in range(4):
-            at = SLOTS + slot * ((len(memory) - SLOTS) // 512)
-            memory[at + WISH : at + WISH + 4] = struct.pack("i", RELOAD)
-        poke(number)
-        time.sleep(0.005)
-    os._exit(0)
+    try:
+        while not (STATE / "enough").exists():
+            for slot in range(4):
+                at = SLOTS + slot * ((len(memory) - SLOTS) // 512)
+                memory[at + WISH : at + WISH + 4] = struct.pack("i", RELOAD)
+            poke(number)
+            time.sleep(0.005)
+    finally:
+        os._exit(0)
 
 
 @app.route("/put")

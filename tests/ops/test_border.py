@@ -20,6 +20,11 @@ USED = 36  # offset in the board (apps/hostile.py)
 
 
 @pytest.fixture
+def tmp_path(open_folder):
+    return open_folder
+
+
+@pytest.fixture
 def serve_hostile(serve, for_nobody):
     """Starts the hostile app as nobody's."""
 

@@ -17,6 +17,11 @@ USER = ["--user", "nobody", "--group", NOBODY.pw_gid]
 
 
 @pytest.fixture
+def tmp_path(open_folder):
+    return open_folder
+
+
+@pytest.fixture
 def theirs(for_nobody, tmp_path):
     """A folder of nobody's."""
     folder = tmp_path / "theirs"

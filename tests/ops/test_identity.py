@@ -20,6 +20,11 @@ from server import APPS, Port, UnixPath, clean_env, program, run
 NOBODY = pwd.getpwnam("nobody")
 
 
+@pytest.fixture
+def tmp_path(open_folder):
+    return open_folder
+
+
 @pytest.mark.parametrize("preload", [False, True])
 @pytest.mark.parametrize("user", ["nobody", str(NOBODY.pw_uid)])
 def test_user_and_group(serve, for_nobody, user, preload):
