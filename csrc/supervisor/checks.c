@@ -219,6 +219,6 @@ int cw_settings_check(const cw_settings_t *s) {
       cw_complain("--env: '%s' is not KEY=VALUE", env->items[i]);
       return -1;
     }
-  if (cw_identity_read(s, &who) != 0) return -1;
+  if (cw_identity_look_up(s, &who) != 0) return -1;
   return check_peers(s) != 0 || check_reports(s) != 0 ? -1 : 0;
 }

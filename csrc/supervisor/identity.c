@@ -41,7 +41,38 @@ static void choose_groups(const cw_settings_t *s, const struct passwd *pw,
   out->n_groups = CW_MIN(n, (int)CW_ARRAY_LEN(out->groups));
 }
 
+/* The last answer, and the question. */
+static struct {
+  char *user, *group;
+  bool known, initgroups;
+  cw_identity_t who;
+} last;
+
+static bool same(const char *a, const char *b) {
+  return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static void keep(const cw_settings_t *s, const cw_identity_t *who) {
+  const char *user = cw_opt_str(s, CW_OPT_USER), *group = cw_opt_str(s, CW_OPT_GROUP);
+  free(last.user);
+  free(last.group);
+  last.user = user ? strdup(user) : NULL;
+  last.group = group ? strdup(group) : NULL;
+  last.initgroups = cw_opt_num(s, CW_OPT_INITGROUPS) != 0;
+  last.known = (!user || last.user) && (!group || last.group);
+  last.who = *who;
+}
+
 int cw_identity_read(const cw_settings_t *s, cw_identity_t *out) {
+  if (!last.known || !same(last.user, cw_opt_str(s, CW_OPT_USER)) ||
+      !same(last.group, cw_opt_str(s, CW_OPT_GROUP)) ||
+      last.initgroups != (cw_opt_num(s, CW_OPT_INITGROUPS) != 0))
+    return cw_identity_look_up(s, out);
+  *out = last.who;
+  return 0;
+}
+
+int cw_identity_look_up(const cw_settings_t *s, cw_identity_t *out) {
   const char *user = cw_opt_str(s, CW_OPT_USER), *group = cw_opt_str(s, CW_OPT_GROUP);
   struct passwd *pw = NULL;
   *out = (cw_identity_t){.uid = geteuid(), .gid = getegid()};
@@ -69,6 +100,7 @@ int cw_identity_read(const cw_settings_t *s, cw_identity_t *out) {
     cw_complain("--user and --group need root");
     return -1;
   }
+  keep(s, out);
   return 0;
 }
 

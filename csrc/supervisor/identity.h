@@ -21,6 +21,10 @@ typedef struct cw_identity {
 } cw_identity_t;
 
 /* Looks --user and --group up. Returns 0, or -1 after saying what is wrong. */
+CW_MUSTCHECK int cw_identity_look_up(const cw_settings_t *s, cw_identity_t *out);
+
+/* The same, but remembers: a directory that tells of users may be slow, or away by the
+ * time of the end. Same results. */
 CW_MUSTCHECK int cw_identity_read(const cw_settings_t *s, cw_identity_t *out);
 
 /* Becomes the user and group of the workers, for good, and sets --umask. With another
