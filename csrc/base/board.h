@@ -73,7 +73,8 @@ typedef struct cw_slot {
 /* The fields before the slots are copies of what the supervisor keeps for itself. It
  * writes them again at every turn of its loop and never reads them; workers do:
  *
- * watch_ms: put into `beat` and `oldest` as it is.
+ * watch_ms: put into `beat` and `oldest` as it is; the scheduler subtracts without
+ *           sign.
  * draining: any value but 0 is true.
  * restarts, reloads, workers: shown as they are.
  * used:     by cw_board_used(), which keeps it inside the slots. */

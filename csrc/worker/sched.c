@@ -402,7 +402,9 @@ static void on_beat(void *data) {
   for (int i = 0; i < s->n_threads; i++) {
     int64_t began = s->threads[i].began;
     if (began && (!oldest || began < oldest)) oldest = began;
-    overdue += began && w->timeout && now - began > w->timeout;
+    /* Any worker can write over this time: the difference must not overflow. */
+    int64_t ran = (int64_t)((uint64_t)now - (uint64_t)began);
+    overdue += began && w->timeout && ran > w->timeout;
   }
   bool only_overdue = s->n_app > 0 && s->n_app == overdue && s->n_ready == 0;
   pthread_mutex_unlock(&s->lock);
