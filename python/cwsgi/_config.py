@@ -86,7 +86,7 @@ def _after_the_library() -> int:
     What lies in the current folder must not stand in for it: this may run as root, where
     others can write.
     """
-    library = os.path.dirname(os.__file__)
+    library = os.path.dirname(getattr(os, "__file__", ""))
     own = (library, os.path.join(library, "lib-dynload"))
     return max((i + 1 for i, folder in enumerate(sys.path) if folder in own), default=0)
 
