@@ -211,3 +211,17 @@ def test_a_socket_is_replaced_after_bind(for_nobody, theirs, treasure):
         racer.kill()
         racer.wait()
         racer.stdout.close()
+
+
+def test_hooks_log_where_the_supervisor_does(serve, for_nobody, theirs, treasure, tmp_path):
+    """Also after the file was rotated, and never by its name, which may be a link by now."""
+    log, conf = theirs / "log", tmp_path / "a.conf.py"
+    conf.write_text("def on_reload(server): server.log.error('from the hook')\n")
+    server = serve_nobody(serve, for_nobody, "-c", conf, "--error-logfile", log)
+    log.rename(theirs / "old")
+    server.send_signal(signal.SIGUSR1)
+    wait_for(log.exists, "the new file")
+    log.rename(theirs / "new")
+    link(log, treasure)
+    server.send_signal(signal.SIGHUP)
+    wait_for(lambda: "from the hook" in (theirs / "new").read_text(), "the hook's line")
