@@ -54,6 +54,8 @@ typedef struct cw_running {
  * wish:    the worker. RELOAD counts only with --reload and once a second,
  *          MAX_REQUESTS only with --max-requests; anything else is none.
  * busy:    the worker. Read by other workers: any value but 0 is true.
+ * word_fd: the supervisor, before it forks. The worker reads it once, and takes the
+ *          descriptor of its own that it names for the supervisor's pipe.
  * beat:    the worker. One in the future, or before an earlier one, is none.
  * oldest:  the worker. One in the future, or before the worker's start, is none.
  * metrics: the worker. Added up without sign, so that no sum is undefined. */
