@@ -148,25 +148,42 @@ unsigned cw_log_take_count(cw_log_level_t level) {
 /* One line or block at a time: a write to a pipe may stop half-way. */
 static pthread_mutex_t writing = PTHREAD_MUTEX_INITIALIZER;
 
-static void write_all(int fd, const char *p, size_t n) {
+/* Lines that nobody could be told: whoever read the log is gone, or the disk is full.
+ * Under `writing`. */
+static unsigned lost;
+
+static bool write_all(int fd, const char *p, size_t n) {
   while (n > 0) {
     ssize_t w = write(fd, p, n);
     if (w < 0 && errno == EINTR) continue;
-    if (w <= 0) return; /* nowhere left to say so */
+    if (w <= 0) return false;
     p += w;
     n -= (size_t)w;
   }
+  return true;
+}
+
+/* Says how many lines are missing, now that there is somebody again. */
+static void tell_lost(int fd) {
+  char line[80];
+  if (!lost || fd != log_fd) return;
+  int n =
+      snprintf(line, sizeof(line), "[%d] %u lines before this could not be written\n",
+               (int)getpid(), lost);
+  if (write_all(fd, line, (size_t)n)) lost = 0;
 }
 
 /* Text of several lines: at once where it can stay as it is. */
-static void write_text(int fd, const char *text, size_t n) {
+static bool write_text(int fd, const char *text, size_t n) {
   char piece[4096];
+  bool whole = true;
   for (size_t used; n > 0; text += used, n -= used) {
     used = cw_escape_plain(text, n, CW_LOG_KEPT);
     size_t len = used;
     if (used < n) len = cw_escape(piece, sizeof(piece), text, n, CW_LOG_KEPT, &used);
-    write_all(fd, len == used ? text : piece, len);
+    whole &= write_all(fd, len == used ? text : piece, len);
   }
+  return whole;
 }
 
 /* Writes the `n` bytes of `line`, which are escaped and have room for a newline, and
@@ -175,8 +192,10 @@ static void put_line(int fd, char *line, size_t n, const char *text, size_t text
   line[n++] = '\n';
   int saved = errno;
   pthread_mutex_lock(&writing);
-  write_all(fd, line, n);
-  write_text(fd, text, text_len);
+  tell_lost(fd);
+  bool whole = write_all(fd, line, n);
+  whole &= write_text(fd, text, text_len);
+  lost += !whole && fd == log_fd;
   pthread_mutex_unlock(&writing);
   errno = saved;
 }

@@ -285,6 +285,8 @@ static int set_up_signals(state_t *st) {
   sigemptyset(&mask);
   for (size_t i = 0; i < CW_ARRAY_LEN(watched); i++) sigaddset(&mask, watched[i]);
   sigprocmask(SIG_BLOCK, &mask, NULL);
+  /* Whoever reads the log may end, and so may a worker that is spoken to. */
+  signal(SIGPIPE, SIG_IGN);
   st->signal_fd = signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC);
   if (st->signal_fd >= 0) return 0;
   cw_complain("cannot watch signals: %s", strerror(errno));

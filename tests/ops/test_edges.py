@@ -43,7 +43,8 @@ def test_no_descriptors_for_the_preloading_process(serve):
     (zygote,) = titled(server, "preload")
     used = len(descriptors(server.pid))
     before = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (used - 1, before[1]))
+    # Two go with the zygote and the worker, and two are needed for the next ones.
+    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (used - 2, before[1]))
     zygote.kill()
     server.wait_log("the preloading process ended")
     os.kill(old, signal.SIGKILL)
@@ -413,3 +414,46 @@ def test_many_timeouts_leave_nothing_behind(serve):
         load.wait_answers(150)
         assert rss(pid) - before < FLAT
     assert worker_pids(server) == {pid}
+
+
+def test_whoever_reads_the_log_may_end(serve, tmp_path):
+    """The server serves, reloads and stops as ever, and says later what is missing."""
+    fifo = tmp_path / "log"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    pid_file, sock = tmp_path / "pid", UnixPath(tmp_path / "sock")
+    options = ["--error-logfile", fifo, "--pid", pid_file]
+    server = serve("ops:app", *options, binds=[Port(), sock], workers=1)
+    old = wait_workers(server, 1)
+    os.close(reader)
+    server.send_signal(signal.SIGHUP)
+    new = wait_workers(server, 1, without=old)
+    assert server.get("/").status == 200
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    server.send_signal(signal.SIGHUP)
+    wait_workers(server, 1, without=new)
+    heard = b""
+
+    def told():
+        nonlocal heard
+        try:
+            heard += os.read(reader, 1 << 16)
+        except BlockingIOError:
+            pass
+        return b"could not be written" in heard
+
+    wait_for(told, lambda: f"the number of lost lines in {heard}")
+    os.close(reader)
+    server.stop()
+    assert not pid_file.exists() and not (tmp_path / "sock").exists()
+
+
+def test_a_worker_that_is_gone_is_no_reason_to_end(serve):
+    """It is told to go while it dies: the supervisor writes to a pipe without a reader."""
+    server = serve("ops:app", workers=4)
+    for _ in range(5):
+        old = wait_workers(server, 4)
+        for pid in old:
+            os.kill(pid, signal.SIGKILL)
+        server.send_signal(signal.SIGHUP)
+        wait_workers(server, 4, without=old)
