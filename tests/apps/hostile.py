@@ -38,18 +38,21 @@ def board():
 
 
 def notify_pipe():
-    """The descriptor by which workers wake the supervisor: their first pipe.
-
-    The ones after it are libuv's own, in which rubbish would only end this worker.
+    """The descriptor by which workers wake the supervisor: the first pipe whose other end is
+    not here. The others are libuv's own, in which rubbish would only end this worker.
     """
+    found = {}
     for number in sorted(map(int, os.listdir("/proc/self/fd"))):
         try:
             kind = os.readlink(f"/proc/self/fd/{number}")
             writes = fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY
         except OSError:
             continue
-        if number > 2 and kind.startswith("pipe:") and writes:
-            return number
+        if number > 2 and kind.startswith("pipe:"):
+            found.setdefault(kind, []).append((number, writes))
+    for ends in found.values():
+        if len(ends) == 1 and ends[0][1]:
+            return ends[0][0]
     raise LookupError("no pipe")
 
 
@@ -80,7 +83,7 @@ def make_writable(environ, start_response):
 
 @app.route("/wish")
 def wish(environ, start_response):
-    memory, number = board(), notify_pipe()
+    memory, number = board(), os.dup(notify_pipe())  # a copy stays open over the fork
     if os.fork() != 0:  # a process of its own outlives the worker that is replaced
         return text(start_response, "wishing")
     signal.signal(signal.SIGALRM, signal.SIG_DFL)

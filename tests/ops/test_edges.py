@@ -428,7 +428,7 @@ def test_whoever_reads_the_log_may_end(serve, tmp_path):
     os.close(reader)
     server.send_signal(signal.SIGHUP)
     new = wait_workers(server, 1, without=old)
-    assert server.get("/").status == 200
+    assert server.get("/who").status == 200
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     server.send_signal(signal.SIGHUP)
     wait_workers(server, 1, without=new)
