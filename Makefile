@@ -121,7 +121,7 @@ $(VENV)/.installed: $(SOURCES) | $(VENV)/.tools
 	@touch $@
 
 $(VENV)/.tests: tests/requirements.txt $(VENV)/.installed | $(VENV)/.tools
-	@tools/need.sh clang libcmocka-dev wrk nghttp2-client slowhttptest
+	@tools/need.sh clang libcmocka-dev wrk nghttp2-client slowhttptest nginx-light
 	@tools/need.sh libclang-rt-$$(clang -dumpversion | cut -d. -f1)-dev
 	$(PIP) install -r tests/requirements.txt
 	@touch $@

@@ -4,6 +4,8 @@
 #ifndef CW_BASE_MODES_H
 #define CW_BASE_MODES_H
 
+#include "base/macros.h"
+
 /* --proxy-protocol: the PROXY header in front of each connection. */
 typedef enum cw_proxy_mode {
   CW_PROXY_OFF,
@@ -19,8 +21,21 @@ typedef enum cw_underscores {
   CW_UNDERSCORE_KEEP,
 } cw_underscores_t;
 
+/* --trusted-proxy-headers: what a trusted proxy is believed beside the scheme. */
+enum {
+  CW_SAYS_FOR = 1,       /* X-Forwarded-For */
+  CW_SAYS_HOST = 2,      /* X-Forwarded-Host */
+  CW_SAYS_PORT = 4,      /* X-Forwarded-Port */
+  CW_SAYS_FORWARDED = 8, /* Forwarded: RFC 7239 */
+};
+
 /* The value named `text`, or -1. */
 int cw_proxy_mode_parse(const char *text);
 int cw_underscores_parse(const char *text);
+
+/* The bits that a comma-separated list of field names stands for, NULL for none, or -1
+ * with the word that is no such name in `*bad`. x-forwarded-proto is one, and no bit:
+ * the scheme always counts. */
+int cw_proxy_headers_parse(const char *text, cw_span_t *bad);
 
 #endif

@@ -97,19 +97,32 @@ CW_OPTION(HEADER_MAP, "header_map", "--header-map", NULL, TEXT, "drop", "HOW", "
 CW_OPTION(SENDFILE, "sendfile", "--sendfile --no-sendfile", "SENDFILE", BOOL, "1", NULL,
           "HTTP", "send wsgi.file_wrapper's files with sendfile(2)")
 
-CW_OPTION(FORWARDED_ALLOW_IPS, "forwarded_allow_ips", "--forwarded-allow-ips",
-          "FORWARDED_ALLOW_IPS", TEXT, "127.0.0.1,::1", "NETWORKS", "Proxies",
-          "proxies whose Forwarded and X-Forwarded-* fields count: addresses and CIDR, "
-          "comma-separated, or *. On Cloud Run also its front end")
+CW_OPTION(
+    FORWARDED_ALLOW_IPS, "forwarded_allow_ips", "--forwarded-allow-ips",
+    "FORWARDED_ALLOW_IPS", TEXT, "127.0.0.1,::1", "NETWORKS", "Proxies",
+    "proxies that are believed the scheme and what --trusted-proxy-headers names: "
+    "addresses and CIDR, comma-separated, or *. Peers of Unix sockets always are, "
+    "on Cloud Run also its front end")
+CW_OPTION(TRUSTED_PROXY_HEADERS, "trusted_proxy_headers", "--trusted-proxy-headers",
+          NULL, TEXT, NULL, "NAMES", "Proxies",
+          "fields that those proxies set themselves, comma-separated: x-forwarded-for, "
+          "x-forwarded-host, x-forwarded-port, x-forwarded-proto (always counts), "
+          "forwarded. Name no other: many proxies pass on what a client sent. Default "
+          "none; x-forwarded-for on Cloud Run")
+CW_OPTION(CLEAR_UNTRUSTED_PROXY_HEADERS, "clear_untrusted_proxy_headers",
+          "--clear-untrusted-proxy-headers", NULL, BOOL, "0", NULL, "Proxies",
+          "keep fields of this kind that do not count from the app")
 CW_OPTION(SECURE_SCHEME_HEADERS, "secure_scheme_headers", "", NULL, TEXT, NULL,
           "NAME=VALUE,...", "Proxies",
           "header fields by which a proxy says that it was reached by https; a dict in "
           "the configuration file. Default X-FORWARDED-PROTOCOL=ssl, "
           "X-FORWARDED-PROTO=https, X-FORWARDED-SSL=on")
-CW_OPTION(FORWARDER_HEADERS, "forwarder_headers", "--forwarder-headers", NULL, TEXT,
-          "SCRIPT_NAME,PATH_INFO", "NAMES", "Proxies",
-          "fields with underscores that trusted proxies may send in spite of "
-          "--header-map, comma-separated")
+CW_OPTION(
+    FORWARDER_HEADERS, "forwarder_headers", "--forwarder-headers", NULL, TEXT, NULL,
+    "NAMES", "Proxies",
+    "fields with underscores that the proxies of --forwarded-allow-ips may send in "
+    "spite of --header-map, comma-separated; only where that option is given. "
+    "Default SCRIPT_NAME,PATH_INFO then")
 CW_OPTION(PROXY_PROTOCOL, "proxy_protocol", "--proxy-protocol", NULL, TEXT, "off",
           "[MODE]", "Proxies",
           "PROXY header in front of each connection: off, v1, v2 or auto (without a "

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Proxy headers. Lists grow to the right, so the last element is the nearest proxy's
- * word, and the client is the rightmost address that is no trusted proxy itself. */
+ * word, and the client is the rightmost address that is no trusted proxy itself. What
+ * stands left of that may be the client's own. */
 #include "http/forwarded.h"
 
 #include <string.h>
@@ -9,10 +10,23 @@
 #include "base/log.h"
 #include "http/checks.h"
 
-/* What the fields said so far. */
+/* A node without its brackets and quotes. */
+typedef struct node {
+  cw_span_t addr, port; /* `port` empty where it says none */
+} node_t;
+
+/* Who the client is, as one list of addresses has it. */
+typedef struct chain {
+  node_t client; /* empty: not said */
+  bool done;     /* nothing further left counts */
+} chain_t;
+
+/* What the fields that count said so far. They are read from the last to the first. */
 typedef struct said {
-  int https; /* -1: nothing yet */
-  cw_span_t client, host, port, script_name;
+  int https;               /* -1: nothing yet */
+  chain_t list, forwarded; /* X-Forwarded-For, Forwarded */
+  cw_span_t host, forwarded_host, port, script_name;
+  bool nearest; /* the last element of Forwarded was read */
 } said_t;
 
 static int say_scheme(said_t *s, bool https) {
@@ -30,50 +44,58 @@ static cw_span_t last_element(cw_span_t *list) {
   return cw_trim(e);
 }
 
-static bool all_digits(cw_span_t s) {
-  for (size_t i = 0; i < s.len; i++)
+/* A port as text: one to five digits. */
+static bool is_port(cw_span_t s) {
+  unsigned n = 0;
+  if (s.len == 0 || s.len > 5) return false;
+  for (size_t i = 0; i < s.len; i++) {
     if (s.p[i] < '0' || s.p[i] > '9') return false;
-  return s.len > 0;
+    n = n * 10 + (unsigned)(s.p[i] - '0');
+  }
+  return n <= 65535;
 }
 
-/* The address of a node ("a.b.c.d", "a.b.c.d:port", "[v6]:port", "v6"); false for names
- * and "unknown". */
-static bool node_address(cw_span_t node, cw_addr_t *addr, cw_span_t *text) {
-  if (node.len >= 2 && node.p[0] == '"' && node.p[node.len - 1] == '"')
-    node = (cw_span_t){node.p + 1, node.len - 2};
-  *text = node;
-  if (node.len && node.p[0] == '[') {
-    const char *close = memchr(node.p, ']', node.len);
+/* Reads a node ("a.b.c.d", "a.b.c.d:port", "[v6]:port", "v6"); false for names and
+ * "unknown". A port that is no number is none. */
+static bool read_node(cw_span_t text, cw_addr_t *addr, node_t *out) {
+  if (text.len >= 2 && text.p[0] == '"' && text.p[text.len - 1] == '"')
+    text = (cw_span_t){text.p + 1, text.len - 2};
+  const char *end = text.p + text.len, *colon = NULL;
+  *out = (node_t){.addr = text};
+  if (text.len && text.p[0] == '[') {
+    const char *close = memchr(text.p, ']', text.len);
     if (!close) return false;
-    *text = (cw_span_t){node.p + 1, (size_t)(close - node.p) - 1};
+    out->addr = (cw_span_t){text.p + 1, (size_t)(close - text.p) - 1};
+    if (close + 1 < end && close[1] == ':') colon = close + 1;
   } else {
-    const char *colon = node.len ? memchr(node.p, ':', node.len) : NULL;
+    colon = text.len ? memchr(text.p, ':', text.len) : NULL;
     /* One colon separates a port, more are an IPv6 address. */
-    if (colon && colon == (const char *)memrchr(node.p, ':', node.len))
-      text->len = (size_t)(colon - node.p);
+    if (colon && colon != (const char *)memrchr(text.p, ':', text.len)) colon = NULL;
+    if (colon) out->addr.len = (size_t)(colon - text.p);
   }
-  return cw_addr_parse(*text, addr) == 0;
+  if (colon) {
+    cw_span_t port = {colon + 1, (size_t)(end - colon - 1)};
+    if (is_port(port)) out->port = port;
+  }
+  return cw_addr_parse(out->addr, addr) == 0;
 }
 
-/* Takes the rightmost untrusted address of the list as the client; where all are
- * trusted, the leftmost. Stops at what is no address: nothing left of it can be
- * believed. */
-static void say_client(said_t *s, cw_span_t node, const cw_networks_t *trusted,
-                       bool *done) {
+/* Takes one more node, from the right: the client is the first that is no trusted
+ * proxy, or the rightmost of all where every one is. Stops at what is no address:
+ * nothing left of it can be believed. */
+static void say_client(chain_t *c, cw_span_t text, const cw_networks_t *trusted) {
   cw_addr_t addr;
-  cw_span_t text;
-  if (*done) return;
-  if (!node_address(node, &addr, &text)) {
-    *done = true;
-    return;
-  }
-  s->client = text;
-  *done = !trusted->all && !cw_networks_have(trusted, &addr);
+  node_t node;
+  if (c->done) return;
+  c->done = !read_node(text, &addr, &node);
+  if (c->done) return;
+  bool stranger = !trusted->all && !cw_networks_have(trusted, &addr);
+  if (stranger || !c->client.addr.len) c->client = node;
+  c->done = stranger || trusted->all;
 }
 
 static void read_for(said_t *s, cw_span_t list, const cw_networks_t *trusted) {
-  bool done = false;
-  while (list.len && !done) say_client(s, last_element(&list), trusted, &done);
+  while (list.len && !s->list.done) say_client(&s->list, last_element(&list), trusted);
 }
 
 /* Finds a parameter of one forwarded-element (RFC 7239 section 4). */
@@ -96,54 +118,68 @@ static cw_span_t parameter(cw_span_t element, const char *name) {
 }
 
 static int read_forwarded(said_t *s, cw_span_t list, const cw_networks_t *trusted) {
-  bool done = false, nearest = true;
   while (list.len) {
     cw_span_t e = last_element(&list);
-    if (nearest) {
-      cw_span_t proto = parameter(e, "proto"), host = parameter(e, "host");
+    if (!s->nearest) {
+      cw_span_t proto = parameter(e, "proto");
       int status = proto.p ? say_scheme(s, cw_span_is(proto, "https")) : 0;
       if (status) return status;
-      if (host.p) s->host = host;
-      nearest = false;
+      s->forwarded_host = parameter(e, "host");
+      s->nearest = true;
     }
     cw_span_t node = parameter(e, "for");
-    if (!node.p) break;
-    say_client(s, node, trusted, &done);
+    if (!node.p) s->forwarded.done = true;
+    say_client(&s->forwarded, node, trusted);
+    if (s->forwarded.done) break;
   }
   return 0;
+}
+
+/* What a field of this name says of the client, one of CW_SAYS_*, or 0. */
+static unsigned says(cw_span_t name) {
+  switch (name.len) {
+    case 9: return cw_span_is(name, "forwarded") ? CW_SAYS_FORWARDED : 0;
+    case 15: return cw_span_is(name, "x-forwarded-for") ? CW_SAYS_FOR : 0;
+    case 16:
+      return cw_span_is(name, "x-forwarded-host")   ? CW_SAYS_HOST
+             : cw_span_is(name, "x-forwarded-port") ? CW_SAYS_PORT
+                                                    : 0;
+    default: return 0;
+  }
+}
+
+/* The row of --secure-scheme-headers for this name, or NULL. */
+static const cw_scheme_t *scheme_named(const cw_schemes_t *schemes, cw_span_t name) {
+  if (name.len >= CW_SCHEME_NAME || !(schemes->lengths >> name.len & 1)) return NULL;
+  for (unsigned i = 0; i < schemes->n; i++) {
+    const cw_scheme_t *scheme = &schemes->items[i];
+    if (name.len == scheme->name_len && cw_span_is(name, scheme->name)) return scheme;
+  }
+  return NULL;
 }
 
 /* One field. Returns 0 or a status. */
 static int read_field(said_t *s, const cw_field_t *f, const cw_server_t *srv) {
   const cw_networks_t *trusted = &srv->limits.trusted;
   cw_span_t list = f->value;
-  const cw_schemes_t *schemes = &srv->schemes;
-  bool maybe = f->name.len < CW_SCHEME_NAME && schemes->lengths >> f->name.len & 1;
-  for (unsigned i = 0; maybe && i < schemes->n; i++) {
-    const cw_scheme_t *scheme = &schemes->items[i];
-    if (f->name.len == scheme->name_len && cw_span_is(f->name, scheme->name)) {
-      cw_span_t value = f->value;
-      return say_scheme(s, cw_span_is(last_element(&value), scheme->value));
-    }
-  }
-  switch (f->name.len) {
-    case 9:
-      if (cw_span_is(f->name, "forwarded")) return read_forwarded(s, list, trusted);
+  const cw_scheme_t *scheme = scheme_named(&srv->schemes, f->name);
+  if (scheme) return say_scheme(s, cw_span_is(last_element(&list), scheme->value));
+  switch (says(f->name) & srv->limits.proxy_headers) {
+    case CW_SAYS_FORWARDED: return read_forwarded(s, list, trusted);
+    case CW_SAYS_FOR: read_for(s, list, trusted); break;
+    case CW_SAYS_HOST:
+      if (!s->host.len) s->host = last_element(&list);
       break;
-    case 15:
-      if (cw_span_is(f->name, "x-forwarded-for")) read_for(s, list, trusted);
+    case CW_SAYS_PORT:
+      if (s->port.len) break;
+      s->port = last_element(&list);
+      if (!is_port(s->port)) return 400;
       break;
-    case 16:
-      if (cw_span_is(f->name, "x-forwarded-host")) s->host = last_element(&list);
-      if (cw_span_is(f->name, "x-forwarded-port")) {
-        s->port = last_element(&list);
-        if (!all_digits(s->port) || s->port.len > 5) return 400;
-      }
+    default:
+      if (f->name.len == 11 && cw_span_is(f->name, "script_name") &&
+          cw_forwarded_allows(srv, f->name) && !s->script_name.len)
+        s->script_name = f->value;
       break;
-    case 11:
-      if (cw_span_is(f->name, "script_name")) s->script_name = f->value;
-      break;
-    default: break;
   }
   return 0;
 }
@@ -175,27 +211,79 @@ static int cut_script_name(cw_head_t *h, cw_span_t name) {
   return 0;
 }
 
+static bool same(cw_span_t a, cw_span_t b) {
+  return a.len == b.len && strncasecmp(a.p, b.p, a.len) == 0;
+}
+
+/* Where X-Forwarded-For and Forwarded both count they must agree: one of them may be
+ * the client's own. */
+static int take_client(cw_head_t *h, const said_t *s, cw_req_t *req) {
+  const node_t *one = &s->list.client, *other = &s->forwarded.client;
+  if (!one->addr.len) one = other;
+  if (other->addr.len && !same(one->addr, other->addr)) return 400;
+  if (!one->addr.len) return 0;
+  if (!(h->peer_addr = copy(req, one->addr))) return 503;
+  h->peer_port = "0"; /* not known */
+  if (one->port.len && !(h->peer_port = copy(req, one->port))) return 503;
+  return 0;
+}
+
+static int take_host(const said_t *s, cw_field_t *field) {
+  cw_span_t host = s->host.len ? s->host : s->forwarded_host;
+  if (!host.len) return 0;
+  if (s->forwarded_host.len && !same(host, s->forwarded_host)) return 400;
+  if (!cw_check_host(host)) return 400;
+  if (field) field->value = host;
+  return 0;
+}
+
+/* Whether a checked Host names a port. */
+static bool names_port(cw_span_t host) {
+  const char *colon = memrchr(host.p, ':', host.len), *end = host.p + host.len;
+  return colon && colon + 1 < end && !memchr(colon, ']', (size_t)(end - colon));
+}
+
 int cw_forwarded_apply(cw_req_t *req) {
   cw_head_t *h = &req->head;
   said_t s = {.https = -1};
   cw_field_t *host = NULL;
-  for (unsigned i = 0; i < h->n_fields; i++) {
+  int status;
+  for (unsigned i = h->n_fields; i-- > 0;) {
     cw_field_t *f = &h->fields[i];
     if (f->name.len == 4 && cw_span_is(f->name, "host")) host = f;
-    int status = read_field(&s, f, req->conn->srv);
-    if (status) return status;
+    if ((status = read_field(&s, f, req->conn->srv)) != 0) return status;
   }
   if (s.https >= 0) h->scheme = s.https ? "https" : "http";
-  if (s.client.len) {
-    if (!(h->peer_addr = copy(req, s.client))) return 503;
-    h->peer_port = ""; /* not known */
-  }
-  if (s.host.len) {
-    if (!cw_check_host(s.host)) return 400;
-    if (host) host->value = s.host;
-  }
+  if ((status = take_client(h, &s, req)) != 0 || (status = take_host(&s, host)) != 0)
+    return status;
+  /* The port of a URL without one, not ours: the proxy's is what the client used. */
+  if (h->scheme[4] && !(host && names_port(host->value))) h->server_port = "443";
   if (s.port.len && !(h->server_port = copy(req, s.port))) return 503;
   return s.script_name.len ? cut_script_name(h, s.script_name) : 0;
+}
+
+/* Whether a field is of the kind that proxies send, though none here may read it. */
+static bool is_of_proxies(cw_span_t name) {
+  static const char prefix[] = "x-forwarded-";
+  enum { PREFIX = sizeof(prefix) - 1 };
+  return (name.len > PREFIX && strncasecmp(name.p, prefix, PREFIX) == 0) ||
+         (name.len == 9 && cw_span_is(name, "x-real-ip"));
+}
+
+void cw_forwarded_clear(cw_req_t *req) {
+  cw_head_t *h = &req->head;
+  const cw_server_t *srv = req->conn->srv;
+  bool trusted = req->conn->trusted;
+  unsigned kept = 0;
+  for (unsigned i = 0; i < h->n_fields; i++) {
+    cw_span_t name = h->fields[i].name;
+    unsigned what = says(name);
+    bool counts =
+        trusted ? !what || (what & srv->limits.proxy_headers)
+                : !what && !is_of_proxies(name) && !scheme_named(&srv->schemes, name);
+    if (counts) h->fields[kept++] = h->fields[i];
+  }
+  h->n_fields = kept;
 }
 
 /* ---- settings --------------------------------------------------------------- */

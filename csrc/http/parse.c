@@ -136,6 +136,7 @@ static int on_headers_complete(llhttp_t *llp) {
   if (n < 0) return refuse(ps, 400), -1;
   h->path = (cw_span_t){path, (size_t)n};
   status = ps->req->conn->trusted ? cw_forwarded_apply(ps->req) : 0;
+  if (CW_UNLIKELY(ps->limits->clear_proxy_headers)) cw_forwarded_clear(ps->req);
   if (status) return refuse(ps, status), -1;
   llp->upgrade = 0; /* Upgrade is not acted upon: RFC 9110 section 7.8 allows that */
   return 0;

@@ -44,8 +44,10 @@ typedef struct cw_limits {
   int64_t body_pause;        /* ms between two pieces of a request's body */
   int64_t rate;              /* least bytes/s of a body in either direction; 0: none */
   unsigned connections;      /* open at once; 0: no limit */
-  cw_networks_t trusted; /* whose Forwarded and X-Forwarded-* fields count; borrowed */
-  cw_networks_t proxies; /* who may send a PROXY header; borrowed */
+  cw_networks_t trusted;     /* whose word on the client counts; borrowed */
+  unsigned proxy_headers;    /* CW_SAYS_*: what they may say beside the scheme */
+  bool clear_proxy_headers;  /* what does not count is not for the app */
+  cw_networks_t proxies;     /* who may send a PROXY header; borrowed */
   cw_proxy_mode_t proxy_mode;
   cw_underscores_t underscores;
   int64_t request_timeout; /* ms from complete to the response's end; 0: none */
@@ -58,7 +60,8 @@ typedef struct cw_limits {
   const char *statsd;        /* "HOST:PORT" or "unix://PATH" */
   const char *statsd_prefix, *statsd_tags;
   const char *secure_schemes;    /* "NAME=VALUE,..."; NULL: the usual ones */
-  const char *forwarder_headers; /* names with underscores that proxies may send */
+  const char *forwarder_headers; /* names with underscores that the
+                                    trusted may send; NULL: none */
 } cw_limits_t;
 
 /* A ready request's place in the host's queue, and back. */

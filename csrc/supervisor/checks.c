@@ -23,6 +23,34 @@ enum {
   CLOUD_RUN_GRACE_MS = 9000, /* it allows 10 s */
 };
 
+/* Whom and what the proxies are believed where the settings leave it open. */
+static int work_out_proxies(cw_settings_t *s, bool cloud_run) {
+  bool given = cw_opt_given(s, CW_OPT_FORWARDED_ALLOW_IPS);
+  int rc = 0;
+  if (given && !cw_opt_given(s, CW_OPT_FORWARDER_HEADERS)) {
+    rc = cw_settings_set_text(s, CW_OPT_FORWARDER_HEADERS, "SCRIPT_NAME,PATH_INFO",
+                              s->v[CW_OPT_FORWARDED_ALLOW_IPS].source);
+  } else if (!given && cw_opt_given(s, CW_OPT_FORWARDER_HEADERS) &&
+             cw_opt_str(s, CW_OPT_FORWARDER_HEADERS)[0]) {
+    /* Whoever is on this machine could move a path past a proxy's rules. */
+    cw_complain(
+        "--forwarder-headers has no effect: --forwarded-allow-ips does not say "
+        "whose fields these are");
+    rc = cw_settings_set_text(s, CW_OPT_FORWARDER_HEADERS, "",
+                              s->v[CW_OPT_FORWARDER_HEADERS].source);
+  }
+  /* Cloud Run's front end speaks from a link-local address, and nobody else can. It
+   * always adds to X-Forwarded-For whom it speaks for. */
+  if (rc == 0 && cloud_run && !given)
+    rc = cw_settings_set_text(s, CW_OPT_FORWARDED_ALLOW_IPS,
+                              "127.0.0.1,::1,169.254.0.0/16", CW_FROM_ENV);
+  if (rc == 0 && cloud_run && !cw_opt_given(s, CW_OPT_TRUSTED_PROXY_HEADERS))
+    rc = cw_settings_set_text(s, CW_OPT_TRUSTED_PROXY_HEADERS, "x-forwarded-for",
+                              CW_FROM_ENV);
+  if (rc != 0) cw_complain("out of memory");
+  return rc;
+}
+
 int cw_settings_work_out(cw_settings_t *s, bool *automatic) {
   cw_value_t *workers = &s->v[CW_OPT_WORKERS];
   cw_value_t *grace = &s->v[CW_OPT_GRACEFUL_TIMEOUT];
@@ -33,13 +61,7 @@ int cw_settings_work_out(cw_settings_t *s, bool *automatic) {
     grace->num = CLOUD_RUN_GRACE_MS;
     grace->source = CW_FROM_ENV;
   }
-  /* Cloud Run's front end speaks from a link-local address, and nobody else can. */
-  if (!cw_opt_given(s, CW_OPT_FORWARDED_ALLOW_IPS) && cloud_run &&
-      cw_settings_set_text(s, CW_OPT_FORWARDED_ALLOW_IPS,
-                           "127.0.0.1,::1,169.254.0.0/16", CW_FROM_ENV) != 0) {
-    cw_complain("out of memory");
-    return -1;
-  }
+  if (work_out_proxies(s, cloud_run) != 0) return -1;
   /* It must mean the same after it was entered. */
   char full[PATH_MAX];
   const char *dir = cw_opt_str(s, CW_OPT_CHDIR);
@@ -67,6 +89,14 @@ static int check_peers(const cw_settings_t *s) {
   if (check_networks(s, CW_OPT_FORWARDED_ALLOW_IPS, "--forwarded-allow-ips") != 0 ||
       check_networks(s, CW_OPT_PROXY_ALLOW_IPS, "--proxy-allow-from") != 0)
     return -1;
+  cw_span_t bad;
+  if (cw_proxy_headers_parse(cw_opt_str(s, CW_OPT_TRUSTED_PROXY_HEADERS), &bad) < 0) {
+    cw_complain(
+        "--trusted-proxy-headers: '%.*s' is not x-forwarded-for, "
+        "x-forwarded-host, x-forwarded-port, x-forwarded-proto or forwarded",
+        (int)CW_MIN(bad.len, 80u), bad.p);
+    return -1;
+  }
   if (cw_proxy_mode_parse(cw_opt_str(s, CW_OPT_PROXY_PROTOCOL)) < 0) {
     cw_complain("--proxy-protocol: '%s' is not off, v1, v2 or auto",
                 cw_opt_str(s, CW_OPT_PROXY_PROTOCOL));

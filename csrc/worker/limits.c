@@ -34,6 +34,8 @@ int cw_limits_read(const cw_settings_t *s, cw_limits_t *l) {
   int64_t fields = cw_opt_num(s, CW_OPT_LIMIT_REQUEST_FIELDS);
   int64_t connections = cw_opt_num(s, CW_OPT_WORKER_CONNECTIONS);
   const char *metrics = cw_opt_str(s, CW_OPT_METRICS);
+  cw_span_t bad;
+  int says = cw_proxy_headers_parse(cw_opt_str(s, CW_OPT_TRUSTED_PROXY_HEADERS), &bad);
   *l = (cw_limits_t){
       .request_line = or_most(s, CW_OPT_LIMIT_REQUEST_LINE),
       .field_size = or_most(s, CW_OPT_LIMIT_REQUEST_FIELD_SIZE),
@@ -46,6 +48,8 @@ int cw_limits_read(const cw_settings_t *s, cw_limits_t *l) {
       .body_pause = cw_opt_num(s, CW_OPT_BODY_TIMEOUT),
       .rate = cw_opt_num(s, CW_OPT_BODY_RATE),
       .connections = connections ? (unsigned)connections : default_connections(),
+      .proxy_headers = (unsigned)CW_MAX(says, 0),
+      .clear_proxy_headers = cw_opt_num(s, CW_OPT_CLEAR_UNTRUSTED_PROXY_HEADERS),
       .proxy_mode = cw_proxy_mode_parse(cw_opt_str(s, CW_OPT_PROXY_PROTOCOL)),
       .underscores = cw_underscores_parse(cw_opt_str(s, CW_OPT_HEADER_MAP)),
       .request_timeout = cw_opt_num(s, CW_OPT_REQUEST_TIMEOUT),

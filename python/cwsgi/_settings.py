@@ -30,14 +30,14 @@ KINDS = {
         "bool": (
             "check_config print_config reuse_port preload_app sendfile reload capture_output"
             " enable_stdio_inheritance syslog disable_redirect_access_to_syslog initgroups daemon"
-            " allow_new_privileges log_query"
+            " allow_new_privileges log_query clear_untrusted_proxy_headers"
         ),
         "list": "bind mount raw_env warmup reload_extra_files",
         "text": (
             "config listen worker_class python header_map forwarded_allow_ips"
-            " secure_scheme_headers forwarder_headers proxy_protocol proxy_allow_ips wsgi_app"
-            " chdir pythonpath health reload_engine loglevel errorlog accesslog"
-            " access_log_format logconfig logconfig_json logconfig_dict syslog_addr"
+            " secure_scheme_headers forwarder_headers trusted_proxy_headers proxy_protocol"
+            " proxy_allow_ips wsgi_app chdir pythonpath health reload_engine loglevel errorlog"
+            " accesslog access_log_format logconfig logconfig_json logconfig_dict syslog_addr"
             " syslog_prefix syslog_facility metrics statsd_host statsd_prefix dogstatsd_tags"
             " proc_name user group umask pidfile"
         ),
@@ -50,7 +50,7 @@ KINDS = {
 OWN = frozenset(
     "listen request_timeout drain_delay max_memory python limit_request_body buffer_body"
     " header_timeout send_timeout body_rate mount warmup health metrics"
-    " allow_new_privileges log_query".split()
+    " allow_new_privileges log_query trusted_proxy_headers clear_untrusted_proxy_headers".split()
 )
 
 # Functions of the configuration file, by the numbers of arguments they may take.
@@ -121,7 +121,7 @@ FOREIGN: "dict[str, Any]" = {
 }
 
 # Text here, a list for gunicorn's users.
-SPLIT = ("forwarded_allow_ips", "proxy_allow_ips", "forwarder_headers")
+SPLIT = ("forwarded_allow_ips", "proxy_allow_ips", "forwarder_headers", "trusted_proxy_headers")
 
 SCHEME_HEADERS = "X-FORWARDED-PROTOCOL=ssl,X-FORWARDED-PROTO=https,X-FORWARDED-SSL=on"
 
@@ -223,9 +223,8 @@ class Config:
             else:
                 values[name] = convert(name, text)
         for name in SPLIT:
-            text = values[name]
-            if isinstance(text, str):
-                values[name] = [part.strip() for part in text.split(",") if part.strip()]
+            parts = (values[name] or "").split(",")
+            values[name] = [part.strip() for part in parts if part.strip()]
         values["secure_scheme_headers"] = dict(
             pair.partition("=")[::2]
             for pair in (values["secure_scheme_headers"] or SCHEME_HEADERS).split(",")

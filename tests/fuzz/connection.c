@@ -199,6 +199,7 @@ static void set_up(void) {
                                      .forwarder_headers = "SCRIPT_NAME,X_A",
                                      .proxy_mode = CW_PROXY_AUTO,
                                      .trusted = {.all = true},
+                                     .proxy_headers = ~0u,
                                      .proxies = {.all = true}};
   const cw_host_t host = {.ready = on_ready, .blocking = on_blocking};
   const char *reason;

@@ -4,9 +4,14 @@ import pytest
 from client import request
 from server import UnixPath, run
 
+ALL = "x-forwarded-for, X-Forwarded-Host,x-forwarded-port,x-forwarded-proto,forwarded"
+
 V1 = b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n"
 V2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x07\xc6\x33\x64\x01\x12\x67\x01\xbb"
 V2_LOCAL = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00"
+
+
+NAMED = ("--trusted-proxy-headers", ALL)
 
 
 def environ(server, headers=(), before=b""):
@@ -21,12 +26,18 @@ def environ(server, headers=(), before=b""):
 
 @pytest.fixture(scope="module")
 def trusting(serve_all):
-    return serve_all("envdump:app", "--forwarded-allow-ips", "127.0.0.1,10.0.0.0/8")
+    options = ("--forwarded-allow-ips", "127.0.0.1,10.0.0.0/8", "--trusted-proxy-headers", ALL)
+    return serve_all("envdump:app", *options)
 
 
 @pytest.fixture(scope="module")
 def wary(serve_all):
-    return serve_all("envdump:app", "--forwarded-allow-ips", "192.0.2.1")
+    return serve_all("envdump:app", "--forwarded-allow-ips", "192.0.2.1", *NAMED)
+
+
+@pytest.fixture(scope="module")
+def usual(serve_all):
+    return serve_all("envdump:app")
 
 
 SAYINGS = [
@@ -38,7 +49,29 @@ SAYINGS = [
     ([("X-Forwarded-Protocol", "ssl")], "wsgi.url_scheme", "https"),
     ([("X-Forwarded-For", "192.0.2.9")], "REMOTE_ADDR", "192.0.2.9"),
     ([("X-Forwarded-For", "6.6.6.6, 192.0.2.9, 10.1.2.3")], "REMOTE_ADDR", "192.0.2.9"),
-    ([("X-Forwarded-For", "10.0.0.1, 10.0.0.2")], "REMOTE_ADDR", "10.0.0.1"),
+    ([("X-Forwarded-For", "10.0.0.1, 10.0.0.2")], "REMOTE_ADDR", "10.0.0.2"),
+    (
+        [("X-Forwarded-For", "6.6.6.6"), ("X-Forwarded-For", "192.0.2.9")],
+        "REMOTE_ADDR",
+        "192.0.2.9",
+    ),
+    (
+        [("X-Forwarded-For", "192.0.2.9"), ("X-Forwarded-For", "10.0.0.2")],
+        "REMOTE_ADDR",
+        "192.0.2.9",
+    ),
+    ([("X-Forwarded-For", "6.6.6.6, 192.0.2.9")], "REMOTE_PORT", "0"),
+    ([("X-Forwarded-For", "6.6.6.6:66, 192.0.2.9:4711")], "REMOTE_PORT", "4711"),
+    ([("X-Forwarded-For", "192.0.2.9:x")], "REMOTE_PORT", "0"),
+    ([("X-Forwarded-For", "192.0.2.9:99999")], "REMOTE_PORT", "0"),
+    ([("Forwarded", 'for="[2001:db8::7]:4711"')], "REMOTE_PORT", "4711"),
+    ([("Forwarded", 'for="192.0.2.9:_hidden"')], "REMOTE_PORT", "0"),
+    ([("X-Forwarded-Host", "evil"), ("X-Forwarded-Host", "a.b")], "HTTP_HOST", "a.b"),
+    ([("X-Forwarded-Port", "1"), ("X-Forwarded-Port", "443")], "SERVER_PORT", "443"),
+    ([("X-Forwarded-Proto", "https")], "SERVER_PORT", "443"),
+    ([("Host", "[::1]"), ("X-Forwarded-Proto", "https")], "SERVER_PORT", "443"),
+    ([("Forwarded", "host=evil;for=6.6.6.6, host=a.b;for=192.0.2.9")], "HTTP_HOST", "a.b"),
+    ([("Forwarded", "host=evil;for=6.6.6.6"), ("Forwarded", "for=192.0.2.9")], "HTTP_HOST", "test"),
     ([("X-Forwarded-For", "6.6.6.6, unknown, 10.0.0.2")], "REMOTE_ADDR", "10.0.0.2"),
     ([("X-Forwarded-For", "2001:db8::5")], "REMOTE_ADDR", "2001:db8::5"),
     ([("X-Forwarded-For", "[2001:db8::5]:80")], "REMOTE_ADDR", "2001:db8::5"),
@@ -64,9 +97,74 @@ def test_trusted_peer_is_believed(trusting, headers, key, value):
 @pytest.mark.parametrize("headers, key, value", SAYINGS)
 def test_stranger_is_not(wary, headers, key, value):
     plain, told = environ(wary), environ(wary, headers)
-    assert told[key] == plain[key]
+    if key == "REMOTE_PORT":
+        assert told[key] not in ("0", value)
+    else:
+        assert told[key] == plain[key]
     # The field itself stays for the app to see.
-    assert told["HTTP_" + headers[0][0].upper().replace("-", "_")] == headers[0][1]
+    name, value = headers[-1]
+    assert value in told["HTTP_" + name.upper().replace("-", "_")]
+
+
+LIES = [
+    ("X-Forwarded-For", "6.6.6.6"),
+    ("X-Forwarded-Host", "evil"),
+    ("X-Forwarded-Port", "666"),
+    ("Forwarded", "for=6.6.6.6;host=evil;proto=https"),
+    ("X-Forwarded-Prefix", "/evil"),
+    ("X-Real-IP", "6.6.6.6"),
+]
+
+
+def test_a_trusted_peer_is_believed_the_scheme_alone(usual):
+    plain, told = environ(usual), environ(usual, [*LIES, ("X-Forwarded-Proto", "https")])
+    assert told["wsgi.url_scheme"] == "https"
+    assert told["HTTP_HOST"] == "test"
+    assert told["REMOTE_ADDR"] == plain["REMOTE_ADDR"] == "127.0.0.1"
+    assert told["REMOTE_PORT"].isdigit() and told["SERVER_PORT"] == "443"
+    assert environ(usual, LIES)["wsgi.url_scheme"] == "http"
+    assert environ(usual, LIES)["SERVER_PORT"] == plain["SERVER_PORT"]
+    # What is not believed is not looked at.
+    assert environ(usual, [("X-Forwarded-Port", "x"), ("X-Forwarded-Host", "a b")])
+
+
+@pytest.mark.parametrize("name", ["for", "host", "port"])
+def test_only_what_is_named_is_believed(serve, name):
+    server = serve("envdump:app", "--trusted-proxy-headers", f"x-forwarded-{name}")
+    plain, told = environ(server), environ(server, LIES)
+    changed = {
+        key for key in ("REMOTE_ADDR", "HTTP_HOST", "SERVER_PORT") if plain[key] != told[key]
+    }
+    assert changed == {{"for": "REMOTE_ADDR", "host": "HTTP_HOST", "port": "SERVER_PORT"}[name]}
+
+
+def test_named_in_a_configuration_file(serve, tmp_path):
+    config = tmp_path / "conf.py"
+    config.write_text('trusted_proxy_headers = ["x-forwarded-for", "x-forwarded-port"]\n')
+    told = environ(serve("envdump:app", "-c", config), LIES)
+    assert (told["REMOTE_ADDR"], told["HTTP_HOST"], told["SERVER_PORT"]) == (
+        "6.6.6.6",
+        "test",
+        "666",
+    )
+
+
+def of_proxies(told):
+    return {key for key in told if key.startswith(("HTTP_X_", "HTTP_FORWARDED"))}
+
+
+def test_what_does_not_count_is_taken_out(serve):
+    headers = [*LIES, ("X-Forwarded-Proto", "https"), ("X-Forwarded-Ssl", "on"), ("X-Other", "1")]
+    options = ("--clear-untrusted-proxy-headers", "--trusted-proxy-headers", "x-forwarded-for")
+    told = environ(serve("envdump:app", "--forwarded-allow-ips", "192.0.2.1", *options), headers)
+    assert of_proxies(told) == {"HTTP_X_OTHER"}
+    assert told["wsgi.url_scheme"] == "http"
+    # A proxy is believed what is named, and may say what no server reads.
+    told = environ(serve("envdump:app", *options), headers)
+    assert of_proxies(told) == {
+        *("HTTP_X_OTHER", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_SSL"),
+        *("HTTP_X_FORWARDED_PREFIX", "HTTP_X_REAL_IP"),
+    }
 
 
 @pytest.mark.parametrize(
@@ -81,6 +179,9 @@ def test_stranger_is_not(wary, headers, key, value):
         [("Forwarded", 'host="a b"')],
         [("X-Forwarded-Port", "80x")],
         [("X-Forwarded-Port", "100000")],
+        [("X-Forwarded-Port", "65536")],
+        [("X-Forwarded-For", "192.0.2.9"), ("Forwarded", "for=6.6.6.6")],
+        [("X-Forwarded-Host", "a.b"), ("Forwarded", "host=evil")],
     ],
 )
 def test_contradictions_are_refused(trusting, wary, headers):
@@ -88,10 +189,13 @@ def test_contradictions_are_refused(trusting, wary, headers):
     assert environ(wary, headers)["wsgi.url_scheme"] == "http"
 
 
-def test_star_believes_everybody(serve):
-    server = serve("envdump:app", "--forwarded-allow-ips", "*")
-    told = environ(server, [("X-Forwarded-For", "192.0.2.9, 6.6.6.6")])
+def test_with_star_the_nearest_proxy_is_believed(serve):
+    """What stands left of its word may be the client's."""
+    server = serve("envdump:app", "--forwarded-allow-ips", "*", *NAMED)
+    told = environ(server, [("X-Forwarded-For", "6.6.6.6, 192.0.2.9")])
     assert told["REMOTE_ADDR"] == "192.0.2.9"
+    told = environ(server, [("Forwarded", "for=6.6.6.6;proto=http, for=192.0.2.9;proto=https")])
+    assert (told["REMOTE_ADDR"], told["wsgi.url_scheme"]) == ("192.0.2.9", "https")
 
 
 def test_environment_variable(serve):
@@ -101,14 +205,20 @@ def test_environment_variable(serve):
 
 def test_unix_peer_is_trusted(serve, tmp_path):
     server = serve("envdump:app", "--forwarded-allow-ips", "", binds=[UnixPath(tmp_path / "s")])
-    assert environ(server, [("X-Forwarded-Proto", "https")])["wsgi.url_scheme"] == "https"
+    plain, told = environ(server), environ(server, [*LIES, ("X-Forwarded-Proto", "https")])
+    assert told["wsgi.url_scheme"] == "https"
+    assert (told["HTTP_HOST"], told["REMOTE_ADDR"]) == ("test", "")
+    assert (plain["SERVER_PORT"], told["SERVER_PORT"]) == ("80", "443")
 
 
 def test_cloud_run_default_is_said_by_its_variable(serve):
-    """Its front end's network is added; loopback stays."""
+    """Its front end's network is added; loopback stays. It always says whom it speaks for."""
     server = serve("envdump:app", env={"K_SERVICE": "service"})
-    told = environ(server, [("X-Forwarded-For", "192.0.2.9, 169.254.8.1")])
+    told = environ(server, [*LIES[1:], ("X-Forwarded-For", "6.6.6.6, 192.0.2.9, 169.254.8.1")])
     assert told["REMOTE_ADDR"] == "192.0.2.9"
+    assert told["HTTP_HOST"] == "test"
+    nothing = serve("envdump:app", "--trusted-proxy-headers", "", env={"K_SERVICE": "service"})
+    assert environ(nothing, LIES)["REMOTE_ADDR"] == "127.0.0.1"
 
 
 def test_underscore_names(serve):
@@ -180,6 +290,8 @@ def test_proxy_header_from_a_stranger(serve):
         ("--forwarded-allow-ips", "nowhere", "nowhere"),
         ("--forwarded-allow-ips", "10.0.0.0/33", "10.0.0.0/33"),
         ("--proxy-allow-from", "1.2.3", "1.2.3"),
+        ("--trusted-proxy-headers", "x-forwarded-for,x-real-ip", "'x-real-ip'"),
+        ("--trusted-proxy-headers", "*", "'*'"),
         ("--proxy-protocol=v3", None, "v3"),
         ("--header-map", "maybe", "maybe"),
     ],

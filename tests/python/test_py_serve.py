@@ -143,6 +143,8 @@ def test_what_is_no_app():
         ("accesslog", None, []),
         ("accesslog", "-", ["--access-logfile=-"]),
         ("forwarded_allow_ips", ["a", "b"], ["--forwarded-allow-ips=a,b"]),
+        ("trusted_proxy_headers", ["a", "b"], ["--trusted-proxy-headers=a,b"]),
+        ("clear_untrusted_proxy_headers", True, ["--clear-untrusted-proxy-headers"]),
         ("proxy_protocol", True, ["--proxy-protocol=auto"]),
         ("proxy_protocol", "v2", ["--proxy-protocol=v2"]),
         ("buffer_body", "64k", ["--buffer-body=64k"]),

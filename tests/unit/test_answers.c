@@ -49,6 +49,7 @@ static cw_limits_t limits_now(void) {
                        .body_pause = 60000,
                        .access_format = "%(r)s %(s)s",
                        .trusted = {.all = true},
+                       .proxy_headers = CW_SAYS_FORWARDED,
                        .forwarder_headers = "SCRIPT_NAME,PATH_INFO"};
 }
 

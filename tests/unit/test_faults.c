@@ -67,6 +67,7 @@ static void set_up_server(void) {
                                      .access_format = "%({X-Answer}o)s %({e}e)s %(r)s",
                                      .proxy_mode = CW_PROXY_AUTO,
                                      .trusted = {.all = true},
+                                     .proxy_headers = ~0u,
                                      .proxies = {.all = true}};
   const cw_host_t host = {.ready = on_ready, .blocking = on_blocking};
   const char *reason;
