@@ -50,12 +50,15 @@ static unsigned n_names, stamp;
 static PyObject *template;
 static PyObject *k_http_cookie;
 
-/* The last value seen for each listener text: SERVER_NAME and SERVER_PORT hardly vary.
+/* The last value of each text that hardly varies. Compared by content: what an address
+ * held is another request's by now. Freed by cw_environ_clear(), at the worker's end.
  */
-static struct constant {
-  const char *text;
+typedef struct kept {
+  char text[112];
   PyObject *value;
-} constants[16];
+} kept_t;
+
+static struct { kept_t server_name, server_port, remote_addr, remote_port; } kept;
 
 static int set_constant(PyObject *dict, const char *key, PyObject *value) {
   if (!value) return -1;
@@ -250,20 +253,21 @@ void cw_environ_clear(void) {
   Py_CLEAR(k_http_cookie);
   for (unsigned i = 0; i < NAMES; i++) Py_CLEAR(names[i].key);
   n_names = 0;
-  for (size_t i = 0; i < CW_ARRAY_LEN(constants); i++) Py_CLEAR(constants[i].value);
-  memset(constants, 0, sizeof(constants));
+  Py_CLEAR(kept.server_name.value);
+  Py_CLEAR(kept.server_port.value);
+  Py_CLEAR(kept.remote_addr.value);
+  Py_CLEAR(kept.remote_port.value);
 }
 
-/* Text of the process's lifetime as str, made once. */
-static PyObject *constant(const char *text) {
-  struct constant *c = constants;
-  while (c < constants + CW_ARRAY_LEN(constants) && c->text && c->text != text) c++;
-  if (c == constants + CW_ARRAY_LEN(constants)) return PyUnicode_FromString(text);
-  if (!c->text) {
-    if (!(c->value = PyUnicode_FromString(text))) return NULL;
-    c->text = text;
-  }
-  return Py_NewRef(c->value);
+/* Text as str, the same as for the last request where the text is. */
+static CW_NEW PyObject *keep(kept_t *k, const char *text) {
+  if (CW_LIKELY(k->value && strcmp(k->text, text) == 0)) return Py_NewRef(k->value);
+  size_t size = strlen(text) + 1;
+  PyObject *value = PyUnicode_FromString(text);
+  if (!value || size > sizeof(k->text)) return value;
+  memcpy(k->text, text, size);
+  Py_XSETREF(k->value, Py_NewRef(value));
+  return value;
 }
 
 static PyObject *method(cw_span_t m) {
@@ -351,10 +355,10 @@ PyObject *cw_environ_new(const cw_head_t *h, PyObject *input, const cw_mount_t *
       take(env, k_query_string, latin1(h->query.p, h->query.len)) < 0 ||
       take(env, k_raw_uri, latin1(h->target.p, h->target.len)) < 0 ||
       PyDict_SetItem(env, k_server_protocol, h->minor ? k_http_11 : k_http_10) < 0 ||
-      take(env, k_server_name, constant(h->server_name)) < 0 ||
-      take(env, k_server_port, constant(h->server_port)) < 0 ||
-      take(env, k_remote_addr, PyUnicode_FromString(h->peer_addr)) < 0 ||
-      take(env, k_remote_port, PyUnicode_FromString(h->peer_port)) < 0)
+      take(env, k_server_name, keep(&kept.server_name, h->server_name)) < 0 ||
+      take(env, k_server_port, keep(&kept.server_port, h->server_port)) < 0 ||
+      take(env, k_remote_addr, keep(&kept.remote_addr, h->peer_addr)) < 0 ||
+      take(env, k_remote_port, keep(&kept.remote_port, h->peer_port)) < 0)
     goto fail;
   if ((skip || h->script_name.len) &&
       take(env, k_script_name, script_name(h->script_name, skip ? mount : NULL)) < 0)

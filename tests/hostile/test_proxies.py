@@ -167,6 +167,14 @@ def test_what_does_not_count_is_taken_out(serve):
     }
 
 
+def test_each_request_has_its_own_port(trusting):
+    with trusting.connect() as client:
+        for port in ("4001", "4002", "4003"):
+            told = client.ask("/", headers=[("X-Forwarded-Port", port)]).json()
+            assert told["SERVER_PORT"][1] == port
+        assert client.ask("/").json()["SERVER_PORT"][1] == str(trusting.binds[0].number)
+
+
 @pytest.mark.parametrize(
     "headers",
     [
