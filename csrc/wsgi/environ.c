@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* environ: a copy of a template dict, then what this request says. Keys are interned
- * once; names of header fields are remembered as they come. */
+/* environ: a copy of a template dict, then what this request says. Constant keys are
+ * interned once; names of header fields are remembered as they come, as many as there
+ * is room for. Nothing else that a client chose outlives its request. */
 #include <string.h>
 
 #include "wsgi/wsgi.h"
@@ -38,7 +39,7 @@ KEYS(DECLARE)
 #undef DECLARE
 
 typedef struct name {
-  PyObject *key;     /* HTTP_..., interned */
+  PyObject *key;     /* HTTP_..., interned; freed by cw_environ_clear() */
   struct name *same; /* the first slot with this key: "Host" and "host" are two names */
   unsigned stamp;    /* in `same`: the request that had the key last */
   unsigned short len;
@@ -128,8 +129,20 @@ static PyObject *make_key(cw_span_t name) {
     start += 5, len -= 5;
   PyObject *key = PyUnicode_DecodeLatin1(start, (Py_ssize_t)len, NULL);
   if (buf != stack) PyMem_Free(buf);
-  if (key) PyUnicode_InternInPlace(&key);
   return key;
+}
+
+/* Whether two keys are the same text. */
+static bool same_key(PyObject *a, PyObject *b) {
+  return a == b || (PyUnicode_GET_LENGTH(a) == PyUnicode_GET_LENGTH(b) &&
+                    PyUnicode_Compare(a, b) == 0);
+}
+
+/* A remembered name with this key, or NULL. */
+static name_t *find_key(PyObject *key) {
+  for (unsigned i = 0; i < NAMES; i++)
+    if (names[i].key && same_key(names[i].key, key)) return names[i].same;
+  return NULL;
 }
 
 /* The slot of a name, remembered now if there is room, or NULL (no error). */
@@ -147,19 +160,14 @@ static name_t *find_name(cw_span_t raw) {
     PyErr_Clear(); /* the caller makes it again, and fails there if it must */
     return NULL;
   }
-  names[i] = (name_t){.key = key, .same = &names[i], .len = (unsigned short)raw.len};
+  name_t *same = find_key(key);
+  /* Only here: some CPythons never give an interned string back. */
+  PyUnicode_InternInPlace(&key);
+  names[i] = (name_t){.key = key, .len = (unsigned short)raw.len};
+  names[i].same = same ? same : &names[i];
   memcpy(names[i].raw, raw.p, raw.len);
-  for (unsigned k = 0; k < NAMES; k++)
-    if (names[k].key == key && k != i) names[i].same = names[k].same;
   n_names++;
   return &names[i];
-}
-
-/* A remembered name with this key, or NULL. Keys are interned: one object each. */
-static name_t *find_key(PyObject *key) {
-  for (unsigned i = 0; i < NAMES; i++)
-    if (names[i].key == key) return &names[i];
-  return NULL;
 }
 
 /* Names that ordinary clients and proxies send, so that no stranger can use up the

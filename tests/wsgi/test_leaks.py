@@ -1,5 +1,9 @@
 """100,000 requests over every kind of route: memory, objects and references stay flat."""
 
+import base64
+import random
+import string
+
 import pytest
 from client import chunked, request, wait_for
 from server import FLAT, descriptors, rss
@@ -175,3 +179,41 @@ def test_connections_leave_nothing(serve):
     turn(200)
     assert rss(worker) - before < FLAT
     assert len(descriptors(worker.pid)) <= sockets
+
+
+def strange(rng):
+    """A request in which all that a client chooses is new."""
+
+    def word(longest):
+        return "".join(
+            rng.choices(string.ascii_letters + string.digits, k=rng.randrange(1, longest))
+        )
+
+    headers = [("X-" + word(4000), word(200)) for _ in range(3)]
+    headers += [("X-" + word(40), word(3000)) for _ in range(3)]
+    headers += [(name, word(40)) for name in ("Cookie", "Host", "User-Agent", "Content-Type")]
+    user = base64.b64encode(word(60).encode() + b":secret").decode()
+    headers.append(("Authorization", "Basic " + user))
+    method = rng.choice(["GET", "POST", word(30)])
+    return request(f"/{word(1500)}?{word(1500)}={word(1500)}", method, headers, b"")
+
+
+@pytest.mark.timeout(300)
+def test_names_that_strangers_choose_leave_nothing(serve, tmp_path):
+    options = ("--access-logfile", tmp_path / "log", "--access-logformat", "%(u)s %(r)s %({x-a}i)s")
+    server = serve("leak:app", *options, threads=2)
+    rng = random.Random(7)
+
+    def turn(count):
+        for _ in range(count):
+            with server.connect() as client:
+                client.send(strange(rng))
+                client.response()
+            server.clients.clear()
+
+    turn(400)
+    before = measure(server)
+    turn(2000)
+    after = measure(server)
+    assert after["blocks"] - before["blocks"] < 1000, (before, after)
+    assert after["rss"] - before["rss"] < FLAT, (before, after)
