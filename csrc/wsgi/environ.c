@@ -19,6 +19,7 @@ enum {
   X(path_info, "PATH_INFO")             \
   X(query_string, "QUERY_STRING")       \
   X(raw_uri, "RAW_URI")                 \
+  X(request_uri, "REQUEST_URI")         \
   X(server_protocol, "SERVER_PROTOCOL") \
   X(server_name, "SERVER_NAME")         \
   X(server_port, "SERVER_PORT")         \
@@ -75,13 +76,14 @@ static PyObject *latin1(const char *p, size_t len) {
 }
 
 /* Puts every key that all requests have into the template, so that filling in a copy
- * never grows it. */
+ * never grows it. They are more than 21, for which CPython makes a table with room for
+ * 42; a copy keeps its size. */
 static int fill_template(PyObject *errors, PyObject *file_wrapper, bool multithread,
                          bool multiprocess) {
   static const char *const own[] = {"wsgi.input",   "REQUEST_METHOD", "PATH_INFO",
                                     "QUERY_STRING", "RAW_URI",        "SERVER_PROTOCOL",
                                     "SERVER_NAME",  "SERVER_PORT",    "REMOTE_ADDR",
-                                    "REMOTE_PORT",  "HTTP_HOST"};
+                                    "REMOTE_PORT",  "HTTP_HOST",      "REQUEST_URI"};
   if (set_constant(template, "wsgi.version", Py_BuildValue("(ii)", 1, 0)) < 0 ||
       set_constant(template, "wsgi.url_scheme", PyUnicode_InternFromString("http")) <
           0 ||
@@ -98,12 +100,6 @@ static int fill_template(PyObject *errors, PyObject *file_wrapper, bool multithr
     return -1;
   for (size_t i = 0; i < CW_ARRAY_LEN(own); i++)
     if (set_constant(template, own[i], Py_NewRef(Py_None)) < 0) return -1;
-  /* Two keys more make CPython size the table for 42 entries; a copy keeps the size. */
-  static const char *const room[] = {"cwsgi.room1", "cwsgi.room2"};
-  for (size_t i = 0; i < CW_ARRAY_LEN(room); i++)
-    if (set_constant(template, room[i], Py_NewRef(Py_None)) < 0) return -1;
-  for (size_t i = 0; i < CW_ARRAY_LEN(room); i++)
-    if (PyDict_DelItemString(template, room[i]) < 0) return -1;
   return 0;
 }
 
@@ -292,6 +288,13 @@ static int take(PyObject *env, PyObject *key, PyObject *value) {
   return rc;
 }
 
+/* The target as it came, by gunicorn's name and by the one that Apache made usual. */
+static int take_target(PyObject *env, cw_span_t target) {
+  PyObject *value = latin1(target.p, target.len);
+  int rc = value ? PyDict_SetItem(env, k_request_uri, value) : -1;
+  return rc < 0 ? (Py_XDECREF(value), -1) : take(env, k_raw_uri, value);
+}
+
 /* A field that came before: RFC 9110 section 5.3, and RFC 6265 section 5.4 for Cookie.
  */
 static PyObject *join(PyObject *env, PyObject *key, PyObject *value) {
@@ -361,7 +364,7 @@ PyObject *cw_environ_new(const cw_head_t *h, PyObject *input, const cw_mount_t *
       take(env, k_request_method, method(h->method)) < 0 ||
       take(env, k_path_info, latin1(h->path.p + skip, h->path.len - skip)) < 0 ||
       take(env, k_query_string, latin1(h->query.p, h->query.len)) < 0 ||
-      take(env, k_raw_uri, latin1(h->target.p, h->target.len)) < 0 ||
+      take_target(env, h->target) < 0 ||
       PyDict_SetItem(env, k_server_protocol, h->minor ? k_http_11 : k_http_10) < 0 ||
       take(env, k_server_name, keep(&kept.server_name, h->server_name)) < 0 ||
       take(env, k_server_port, keep(&kept.server_port, h->server_port)) < 0 ||

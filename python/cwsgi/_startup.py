@@ -131,6 +131,7 @@ def _environ_for(path: str, prefix: str, environ: "dict[str, Any]") -> "dict[str
         **given,
         "REQUEST_METHOD": "GET",
         "RAW_URI": target,
+        "REQUEST_URI": target,
         "SCRIPT_NAME": prefix,
         "PATH_INFO": _unquoted(path)[len(prefix) :],
         "QUERY_STRING": query.encode("utf-8", "surrogateescape").decode("latin-1"),

@@ -142,6 +142,7 @@ def test_requests(capfd):
     first, second, third = app.requests
     assert first["REQUEST_METHOD"] == "GET"
     assert (first["PATH_INFO"], first["QUERY_STRING"], first["RAW_URI"]) == ("/", "", "/")
+    assert first["REQUEST_URI"] == "/"
     assert second["PATH_INFO"] == "/a b/\xc3\xa9%zz"
     assert second["QUERY_STRING"] == "x=%20&y"
     assert second["RAW_URI"] == "/a%20b/%C3%A9%zz?x=%20&y"

@@ -64,7 +64,7 @@ def test_path_and_query(server, target, path_info, query_string):
     environ = environ_of(server, path=target)
     assert environ["PATH_INFO"] == path_info
     assert environ["QUERY_STRING"] == query_string
-    assert environ["RAW_URI"] == target
+    assert environ["RAW_URI"] == environ["REQUEST_URI"] == target
 
 
 def test_absolute_form(server):
@@ -74,7 +74,7 @@ def test_absolute_form(server):
     )
     assert environ["PATH_INFO"] == "/a b"
     assert environ["QUERY_STRING"] == "c=d"
-    assert environ["RAW_URI"] == "http://example.com:81/a%20b?c=d"
+    assert environ["RAW_URI"] == environ["REQUEST_URI"] == "http://example.com:81/a%20b?c=d"
     assert environ["HTTP_HOST"] == "example.com:81"
     assert environ["wsgi.url_scheme"] == "http"
 
