@@ -251,7 +251,9 @@ def read_one(raw):
         while True:
             event = connection.next_event()
             if isinstance(event, h11.Request):
-                version = "HTTP/" + event.http_version.decode()
+                # RFC 9110 section 2.5: a later minor version is served as the highest known.
+                later = b"1.1" < event.http_version < b"2"
+                version = "HTTP/" + ("1.1" if later else event.http_version.decode())
                 target = event.target.decode("latin-1")
                 request = (event.method.decode(), target, version, fields_of(event))
             elif isinstance(event, h11.Data):

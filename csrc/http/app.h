@@ -38,7 +38,7 @@ typedef struct cw_head {
   cw_span_t script_name; /* what a trusted proxy says; not in `path` then */
   cw_field_t *fields;
   unsigned n_fields;
-  int minor;     /* HTTP/1.minor */
+  int minor;     /* 1 for HTTP/1.1 and later, 0 for HTTP/1.0 */
   bool has_body; /* a Content-Length or Transfer-Encoding was sent */
   bool chunked;
   int64_t content_length; /* -1 where chunked or not given */

@@ -200,8 +200,9 @@ int cw_check_request_line(cw_span_t line, cw_request_line_t *out) {
   if (n != 8 || memcmp(v, "HTTP/", 5) != 0 || v[5] < '0' || v[5] > '9' || v[6] != '.' ||
       v[7] < '0' || v[7] > '9')
     return 400;
-  if (v[5] != '1' || v[7] > '1') return 505;
-  out->minor = v[7] - '0';
+  if (v[5] != '1') return 505;
+  /* What a later minor version adds is for who speaks it: RFC 9110 section 2.5. */
+  out->minor = v[7] > '0';
   /* A tunnel is nothing an application can serve (RFC 9110 section 9.3.6). */
   if (cw_span_is(out->method, "connect")) return 501;
   return 0;

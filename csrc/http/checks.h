@@ -49,7 +49,7 @@ bool cw_check_host(cw_span_t s);
 /* The parts of a request line (RFC 9112 section 3). */
 typedef struct cw_request_line {
   cw_span_t method, target;
-  int minor;
+  int minor; /* 0 or 1: a later one is served as 1.1 */
 } cw_request_line_t;
 
 /* Splits and checks a request line without its CRLF. Returns 0 or the status to refuse

@@ -235,7 +235,7 @@ struct cw_server {
   cw_list_t conns;
   cw_list_t pool;
   unsigned n_pool;
-  llhttp_t parser;
+  llhttp_t parser; /* behind a request line; copied for each head */
   llhttp_settings_t callbacks;
 
   pthread_mutex_t post_lock;
