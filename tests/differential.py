@@ -11,6 +11,7 @@ import argparse
 import importlib
 import json
 import random
+import re
 import socket
 import sys
 import tempfile
@@ -225,6 +226,12 @@ def end_of_message(headers=()):
 
 
 h11._readers.EndOfMessage = end_of_message
+
+# RFC 9112 section 7.1 sets no bound on zeros in front of a size, and 7.1.1 allows blanks in
+# front of an extension. h11 knows neither.
+h11._readers.chunk_header_re = re.compile(
+    rb"(?P<chunk_size>0{0,127}[0-9A-Fa-f]{1,20})(?P<chunk_ext>[ \t]*;.*)?[ \t]*\r\n"
+)
 
 
 def fields_of(event):

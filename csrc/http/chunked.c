@@ -5,7 +5,8 @@
 #include "http/checks.h"
 
 enum {
-  MAX_DIGITS = 15,         /* 60 bits: the size cannot overflow */
+  MAX_BITS = 60,           /* of a size: it cannot overflow */
+  MAX_DIGITS = 128,        /* with the zeros that some put in front */
   MAX_OVERHEAD = 8 * 1024, /* extensions of one body, or its trailers */
   MAX_TRAILERS = 100,
 };
@@ -14,11 +15,13 @@ enum state {
   SIZE,
   EXT_START, /* behind ';' */
   EXT_NAME,
+  EXT_NAMED, /* behind a name and blanks */
   EXT_VALUE, /* behind '=' */
   EXT_TOKEN,
   EXT_QUOTED,
   EXT_ESCAPED, /* behind '\\' */
   EXT_END,     /* behind a closing quote */
+  EXT_NEXT,    /* behind blanks that only another extension may follow */
   SIZE_LF,
   DATA,
   DATA_CR,
@@ -46,11 +49,16 @@ static int hex(unsigned char ch) {
 }
 
 static bool is_extension(uint8_t state) {
-  return state >= EXT_START && state <= EXT_END;
+  return state >= EXT_START && state <= EXT_NEXT;
 }
 
-/* One byte of chunk-ext: *( ";" name [ "=" ( token / quoted-string ) ] ),
- * section 7.1.1, without its "bad" white space. Returns the next state, or -1. */
+static bool is_blank(unsigned char ch) {
+  return ch == ' ' || ch == '\t';
+}
+
+/* One byte of chunk-ext: *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ]
+ * ), RFC 9112 section 7.1.1. Blanks in front of the line's end are none of it. Returns
+ * the next state, or -1. */
 static int extension(uint8_t state, unsigned char ch) {
   switch (state) {
     case EXT_QUOTED:
@@ -59,12 +67,23 @@ static int extension(uint8_t state, unsigned char ch) {
              : cw_is_value_byte(ch) ? EXT_QUOTED
                                     : -1;
     case EXT_ESCAPED: return cw_is_value_byte(ch) ? EXT_QUOTED : -1;
-    case EXT_START: return cw_is_token_byte(ch) ? EXT_NAME : -1;
+    case EXT_START:
+      return is_blank(ch) ? EXT_START : cw_is_token_byte(ch) ? EXT_NAME : -1;
+    case EXT_NAMED:
+      return is_blank(ch) ? EXT_NAMED
+             : ch == '='  ? EXT_VALUE
+             : ch == ';'  ? EXT_START
+                          : -1;
     case EXT_VALUE:
-      return ch == '"' ? EXT_QUOTED : cw_is_token_byte(ch) ? EXT_TOKEN : -1;
+      return is_blank(ch)           ? EXT_VALUE
+             : ch == '"'            ? EXT_QUOTED
+             : cw_is_token_byte(ch) ? EXT_TOKEN
+                                    : -1;
+    case EXT_NEXT: return is_blank(ch) ? EXT_NEXT : ch == ';' ? EXT_START : -1;
     default:
       if (ch == '\r') return SIZE_LF;
       if (ch == ';') return EXT_START;
+      if (is_blank(ch)) return state == EXT_NAME ? EXT_NAMED : EXT_NEXT;
       if (ch == '=' && state == EXT_NAME) return EXT_VALUE;
       return state != EXT_END && cw_is_token_byte(ch) ? state : -1;
   }
@@ -81,14 +100,14 @@ static int step(cw_chunked_t *c, unsigned char ch) {
   switch (c->state) {
     case SIZE:
       if (hex(ch) >= 0) {
-        if (++c->digits > MAX_DIGITS) return -1;
+        if (c->left >> (MAX_BITS - 4) || ++c->digits > MAX_DIGITS) return -1;
         c->left = c->left * 16 + (unsigned)hex(ch);
         return 0;
       }
       if (c->digits == 0) return -1;
       if (ch == '\r') return c->state = SIZE_LF, 0;
-      /* No blanks before ';' (BWS): nobody sends them but to confuse two parsers. */
       if (ch == ';') return c->state = EXT_START, 0;
+      if (is_blank(ch)) return c->state = EXT_NEXT, 0;
       return -1;
     case SIZE_LF:
       if (ch != '\n') return -1;

@@ -25,6 +25,15 @@ CASES = [
     ok("size in small letters", size(b"a", b"0123456789"), body="0123456789"),
     ok("size of two digits", size(b"1a", b"x" * 26), body="x" * 26),
     ok("leading zeros", size(b"0005"), body="hello"),
+    ok("size of 16 digits", size(b"0000000000000005"), body="hello"),
+    ok("size of 128 digits", size(b"0" * 127 + b"5"), body="hello"),
+    refused("size of 129 digits", size(b"0" * 128 + b"5")),
+    refused("size of digits without end", chunks(b"0" * 100_000), behind=False),
+    ok(
+        "zeros in front of many sizes",
+        chunks(b"00000001\r\nx\r\n" * 2000 + b"00000000\r\n\r\n"),
+        body="x" * 2000,
+    ),
     ok("leading zeros in the last chunk", chunks(b"5\r\nhello\r\n0000\r\n\r\n"), body="hello"),
     ok(
         "data of every byte",
@@ -129,6 +138,24 @@ CASES = [
     ok("extension with quotes escaped", extension(b';a="b\\"c;d"'), body="hello"),
     ok("extension with an empty quoted value", extension(b';a=""'), body="hello"),
     ok("extension in the last chunk", chunks(b"5\r\nhello\r\n0;a=b\r\n\r\n"), body="hello"),
+    # Blanks around ; and = ("bad" ones): 7.1.1.
+    *(
+        ok(f"extension with blanks {raw.decode()!r}", extension(raw), body="hello")
+        for raw in (
+            b"; a=b",
+            b" ;a=b",
+            b"\t;\ta",
+            b";a = b",
+            b' ; a = "q; r"',
+            b" ; a ; b = c ; d",
+            b';a= "b" ;c',
+        )
+    ),
+    *(
+        refused(f"extension with blanks {raw.decode()!r}", extension(raw))
+        for raw in (b"; ", b";a ", b";a=b ", b';a="b" ', b";a b", b";a=b c", b" ; ;a", b"; =b")
+    ),
+    refused("extension of blanks without end", chunks(b"5;" + b" " * 100_000), behind=False),
     refused("extension without a name", extension(b";")),
     refused("extension of two semicolons", extension(b";;a")),
     refused("extension without a value", extension(b";a=")),

@@ -46,6 +46,10 @@ static void good(void **state) {
   check("000\r\nTrailer: x\r\nB: \r\n\r\n", 24, "");
   check("1;a=\"q;\"\r\nx\r\n0;last\r\n\r\n", 23, "x");
   check("5\r\nhel", 0, "hel");
+  check("1 ; a\r\nx\r\n0\r\n\r\n", 15, "x");
+  check("1;a\t= b ; c\r\nx\r\n0\r\n\r\n", 21, "x");
+  check("1;a=\"q\" ;b\r\nx\r\n0 ;z\r\n\r\n", 23, "x");
+  check("00000000000000000000000000000001\r\nx\r\n0\r\n\r\n", 42, "x");
 }
 
 static void broken(void **state) {
@@ -69,6 +73,7 @@ static void broken(void **state) {
                                       "0\r\na b: v\r\n",
                                       "5;\x01\r\n",
                                       "1111111111111111\r\n",
+                                      "01111111111111111\r\n",
                                       "5;a\nb\r\n",
                                       "5;\r\n",
                                       "5;;\r\n",
@@ -76,7 +81,16 @@ static void broken(void **state) {
                                       "5;a=\r\n",
                                       "5;a=\"b\r\n",
                                       "5;a=\"b\"c\r\n",
-                                      "5; a\r\n",
+                                      "5;a \r\n",
+                                      "5;a=b \r\n",
+                                      "5;a=\"b\" \r\n",
+                                      "5 a\r\n",
+                                      "5 =a\r\n",
+                                      "5; \r\n",
+                                      "5;a= \r\n",
+                                      "5;a b\r\n",
+                                      "5;a=b c\r\n",
+                                      "5;a==b\r\n",
                                       "0\r\na: b\n\r\n",
                                       "\t5\r\n",
                                       "5\r\r\n"};
@@ -87,6 +101,11 @@ static void overhead_is_bounded(void **state) {
   (void)state;
   static char text[20000], out[16];
   size_t n;
+  memset(text, '0', sizeof(text));
+  assert_int_equal(decode(text, sizeof(text), 777, out, &n), -1);
+  memset(text, ' ', sizeof(text));
+  memcpy(text, "1", 1);
+  assert_int_equal(decode(text, sizeof(text), 777, out, &n), -1);
   memset(text, 'a', sizeof(text));
   memcpy(text, "1;", 2);
   assert_int_equal(decode(text, sizeof(text), 777, out, &n), -1);
