@@ -161,7 +161,16 @@ static bool is_ip_literal(cw_span_t s) {
   return inet_pton(AF_INET6, text, &addr) == 1;
 }
 
-bool cw_check_host(cw_span_t s) {
+/* Whether every '%' starts an escape. */
+static bool escapes_are_whole(cw_span_t s) {
+  for (size_t i = 0; i < s.len; i++)
+    if (s.p[i] == '%' && (s.len - i < 3 || hex(s.p[i + 1]) < 0 || hex(s.p[i + 2]) < 0))
+      return false;
+  return true;
+}
+
+bool cw_check_host(cw_span_t s, bool may_be_empty) {
+  enum { LONGEST = 256 };
   size_t host;
   if (s.len && s.p[0] == '[') {
     const char *close = memchr(s.p, ']', s.len);
@@ -171,10 +180,9 @@ bool cw_check_host(cw_span_t s) {
   } else {
     const char *colon = s.len ? memchr(s.p, ':', s.len) : NULL;
     host = colon ? (size_t)(colon - s.p) : s.len;
-    if (host == 0 || !all((cw_span_t){s.p, host}, CW_BYTE_HOST)) return false;
-    char scratch[256];
-    if (host > sizeof(scratch) ||
-        cw_percent_decode((cw_span_t){s.p, host}, scratch) < 0)
+    cw_span_t name = {s.p, host};
+    if (host == 0 && !may_be_empty) return false;
+    if (host > LONGEST || !all(name, CW_BYTE_HOST) || !escapes_are_whole(name))
       return false;
   }
   if (host == s.len) return true;
@@ -230,7 +238,7 @@ int cw_check_target(cw_span_t method, cw_span_t target, cw_target_t *out) {
     size_t n = 0;
     while (n < rest.len && rest.p[n] != '/' && rest.p[n] != '?') n++;
     out->authority = (cw_span_t){rest.p, n};
-    if (!cw_check_host(out->authority)) return 400;
+    if (!cw_check_host(out->authority, false)) return 400;
     rest.p += n;
     rest.len -= n;
   }
@@ -241,18 +249,17 @@ int cw_check_target(cw_span_t method, cw_span_t target, cw_target_t *out) {
   return 0;
 }
 
-ptrdiff_t cw_percent_decode(cw_span_t s, char *out) {
+size_t cw_percent_decode(cw_span_t s, char *out) {
   char *o = out;
   for (size_t i = 0; i < s.len; i++) {
-    if (s.p[i] != '%') {
+    if (s.p[i] != '%' || s.len - i < 3 || hex(s.p[i + 1]) < 0 || hex(s.p[i + 2]) < 0) {
       *o++ = s.p[i];
       continue;
     }
-    if (s.len - i < 3 || hex(s.p[i + 1]) < 0 || hex(s.p[i + 2]) < 0) return -1;
     *o++ = (char)(hex(s.p[i + 1]) * 16 + hex(s.p[i + 2]));
     i += 2;
   }
-  return o - out;
+  return (size_t)(o - out);
 }
 
 /* A field line begins with its name: no obs-fold, no empty name. */

@@ -43,8 +43,10 @@ bool cw_parse_length(cw_span_t s, int64_t *out);
  * coding is not known, 501. */
 int cw_check_transfer_encoding(cw_span_t s);
 
-/* RFC 9110 section 7.2: uri-host [ ":" port ], not empty. */
-bool cw_check_host(cw_span_t s);
+/* RFC 9110 section 7.2: uri-host [ ":" port ]. The host of a Host field may be empty
+ * (RFC 9112 section 3.2: the target has none), that of an http URI never (section 4.2.1
+ * of RFC 9110). */
+bool cw_check_host(cw_span_t s, bool may_be_empty);
 
 /* The parts of a request line (RFC 9112 section 3). */
 typedef struct cw_request_line {
@@ -68,8 +70,8 @@ typedef struct cw_target {
 int cw_check_target(cw_span_t method, cw_span_t target, cw_target_t *out);
 
 /* Decodes %XX (RFC 3986 section 2.1) from `s` to `out` (s.len bytes of room). Returns
- * the length, or -1 for a '%' without two hexadecimal digits. */
-ptrdiff_t cw_percent_decode(cw_span_t s, char *out);
+ * the length. A '%' without two hexadecimal digits is kept as it is. */
+size_t cw_percent_decode(cw_span_t s, char *out);
 
 /* Finds the end of a header section: lines end in CRLF and only so (RFC 9112 section
  * 2.2), and no line starts with a blank (obs-fold, section 5.2). `*scanned` is where

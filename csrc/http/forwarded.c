@@ -232,7 +232,7 @@ static int take_host(const said_t *s, cw_field_t *field) {
   cw_span_t host = s->host.len ? s->host : s->forwarded_host;
   if (!host.len) return 0;
   if (s->forwarded_host.len && !same(host, s->forwarded_host)) return 400;
-  if (!cw_check_host(host)) return 400;
+  if (!cw_check_host(host, false)) return 400;
   if (field) field->value = host;
   return 0;
 }

@@ -55,7 +55,7 @@ static int check_host(parse_t *ps, cw_field_t *host, unsigned hosts,
                       const cw_target_t *target) {
   if (hosts > 1) return 400;
   if (!host) return ps->req->head.minor == 1 ? 400 : 0;
-  if (!cw_check_host(host->value)) return 400;
+  if (!cw_check_host(host->value, true)) return 400;
   if (target->authority.len) host->value = target->authority;
   return 0;
 }
@@ -134,9 +134,7 @@ static int on_headers_complete(llhttp_t *llp) {
   h->scheme = target.https ? "https" : "http";
   char *path = cw_arena_alloc(&ps->req->arena, target.path.len + 1);
   if (!path) return refuse(ps, 503), -1;
-  ptrdiff_t n = cw_percent_decode(target.path, path);
-  if (n < 0) return refuse(ps, 400), -1;
-  h->path = (cw_span_t){path, (size_t)n};
+  h->path = (cw_span_t){path, cw_percent_decode(target.path, path)};
   status = ps->req->conn->trusted ? cw_forwarded_apply(ps->req) : 0;
   if (CW_UNLIKELY(ps->limits->clear_proxy_headers)) cw_forwarded_clear(ps->req);
   if (status) return refuse(ps, status), -1;

@@ -12,14 +12,19 @@ static void hosts(void **state) {
       "",   ":80",    "a b",  "a/b", "a@b",  "a:b",   "a:65536", "a:80:8", "[::1",
       "[]", "[::1]x", "[g/]", "a%2", "a:-1", "a,b c", "a#",      "a\x80",  "a?"};
   for (size_t i = 0; i < CW_ARRAY_LEN(good); i++)
-    if (!cw_check_host(SPAN(good[i]))) fail_msg("refused: %s", good[i]);
+    if (!cw_check_host(SPAN(good[i]), false)) fail_msg("refused: %s", good[i]);
   for (size_t i = 0; i < CW_ARRAY_LEN(bad); i++)
-    if (cw_check_host(SPAN(bad[i]))) fail_msg("taken: %s", bad[i]);
+    if (cw_check_host(SPAN(bad[i]), false)) fail_msg("taken: %s", bad[i]);
+  assert_true(cw_check_host(SPAN(""), true));
+  assert_true(cw_check_host(SPAN(":"), true));
+  assert_true(cw_check_host(SPAN(":80"), true));
+  assert_false(cw_check_host(SPAN(":x"), true));
+  assert_false(cw_check_host(SPAN("[]"), true));
 }
 
 static void host_with_nul(void **state) {
   (void)state;
-  assert_false(cw_check_host((cw_span_t){"[::1\0/]", 7}));
+  assert_false(cw_check_host((cw_span_t){"[::1\0/]", 7}, true));
 }
 
 static void lengths(void **state) {
@@ -117,9 +122,13 @@ static void percent(void **state) {
   char out[16];
   assert_int_equal(cw_percent_decode(SPAN("/a%20%C3%a9"), out), 5);
   assert_memory_equal(out, "/a \xc3\xa9", 5);
-  assert_int_equal(cw_percent_decode(SPAN("%"), out), -1);
-  assert_int_equal(cw_percent_decode(SPAN("%4"), out), -1);
-  assert_int_equal(cw_percent_decode(SPAN("%zz"), out), -1);
+  static const char *const bare[] = {"%", "%4", "%zz", "a%", "%%%", "%4%"};
+  for (size_t i = 0; i < CW_ARRAY_LEN(bare); i++) {
+    assert_int_equal(cw_percent_decode(SPAN(bare[i]), out), strlen(bare[i]));
+    assert_memory_equal(out, bare[i], strlen(bare[i]));
+  }
+  assert_int_equal(cw_percent_decode(SPAN("%%41"), out), 2);
+  assert_memory_equal(out, "%A", 2);
 }
 
 /* Feeds `text` whole and byte by byte: both must say the same. */
