@@ -131,7 +131,12 @@ static int on_headers_complete(llhttp_t *llp) {
   if (status == 0) status = check_fields(ps, &target);
   if (status) return refuse(ps, status), -1;
   h->query = target.query;
-  h->scheme = target.https ? "https" : "http";
+  h->scheme = "http";
+  if (CW_UNLIKELY(target.https)) {
+    /* RFC 9110 section 7.4: this connection is not secured, as far as we know. */
+    if (!ps->req->conn->trusted) return refuse(ps, 421), -1;
+    h->scheme = "https";
+  }
   char *path = cw_arena_alloc(&ps->req->arena, target.path.len + 1);
   if (!path) return refuse(ps, 503), -1;
   h->path = (cw_span_t){path, cw_percent_decode(target.path, path)};

@@ -149,6 +149,19 @@ def test_named_in_a_configuration_file(serve, tmp_path):
     )
 
 
+def test_a_target_of_https(trusting, wary):
+    """RFC 9110 section 7.4: only who can know may say that the connection is secured."""
+    target = b"GET https://shop.example:8443/a?b HTTP/1.1\r\nHost: x\r\n\r\n"
+    with wary.connect() as client:
+        client.send(target)
+        assert client.response().status == 421
+        assert client.at_end()
+    with trusting.connect() as client:
+        client.send(target)
+        told = {key: value for key, (_, value) in client.response().json().items()}
+    assert (told["wsgi.url_scheme"], told["HTTP_HOST"]) == ("https", "shop.example:8443")
+
+
 def of_proxies(told):
     return {key for key in told if key.startswith(("HTTP_X_", "HTTP_FORWARDED"))}
 
