@@ -69,12 +69,17 @@ CW_OPTION(PYTHON, "python", "--python", "CWSGI_PYTHON", TEXT, NULL, "PATH", "Pro
 CW_OPTION(KEEPALIVE, "keepalive", "--keep-alive", NULL, SECONDS, "620", "SECONDS",
           "HTTP", "time an idle connection stays open; 0 closes after each response")
 CW_OPTION(LIMIT_REQUEST_LINE, "limit_request_line", "--limit-request-line", NULL, BYTES,
-          "8190", "BYTES", "HTTP", "longest request line")
+          "8190", "BYTES", "HTTP",
+          "longest request line; 0 leaves it to --limit-request-head")
 CW_OPTION(LIMIT_REQUEST_FIELDS, "limit_request_fields", "--limit-request-fields", NULL,
           INT, "100", "N", "HTTP", "most header fields in a request")
 CW_OPTION(LIMIT_REQUEST_FIELD_SIZE, "limit_request_field_size",
           "--limit-request-field_size --limit-request-field-size", NULL, BYTES, "8190",
-          "BYTES", "HTTP", "longest header field")
+          "BYTES", "HTTP", "longest header field; 0 leaves it to --limit-request-head")
+CW_OPTION(LIMIT_REQUEST_HEAD, "limit_request_head", "--limit-request-head", NULL, BYTES,
+          "128k", "BYTES", "HTTP",
+          "longest request line and header fields together. Where not given, more if "
+          "--limit-request-line and --limit-request-field-size ask for it")
 CW_OPTION(LIMIT_REQUEST_BODY, "limit_request_body", "--limit-request-body", NULL, BYTES,
           "0", "BYTES", "HTTP", "longest request body; 0 sets no limit")
 CW_OPTION(BUFFER_BODY, "buffer_body", "--buffer-body", NULL, BYTES, "64k", "BYTES",

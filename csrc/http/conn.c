@@ -429,8 +429,9 @@ static size_t read_head(cw_conn_t *c, const char *p, size_t n) {
   }
   c->scanned = 0;
   c->blanks = 0;
-  int status = len > CW_HEAD_MAX ? 431 : 503;
-  if (len <= CW_HEAD_MAX && (c->req = cw_req_new(c)) != NULL)
+  bool fits = (size_t)len <= c->srv->limits.head;
+  int status = fits ? 503 : 431;
+  if (fits && (c->req = cw_req_new(c)) != NULL)
     status = cw_parse_head(c->req, p, (size_t)len);
   if (status) {
     if (c->req) cw_req_free(c->req);

@@ -211,5 +211,5 @@ int cw_parse_partial(const cw_limits_t *limits, const char *p, size_t n) {
       if (!(cw_byte_class[c] & CW_BYTE_TARGET) && c != ' ' && c != '\r') return 400;
     }
   }
-  return n > CW_HEAD_MAX ? 431 : 0;
+  return n > limits->head ? 431 : 0;
 }

@@ -35,7 +35,8 @@ typedef struct cw_host {
 } cw_host_t;
 
 typedef struct cw_limits {
-  size_t request_line, field_size; /* bytes */
+  size_t head;                     /* bytes of a whole header section */
+  size_t request_line, field_size; /* bytes; at most `head` */
   unsigned fields;
   int64_t body;              /* bytes; 0: none */
   int64_t buffer_body;       /* bytes */

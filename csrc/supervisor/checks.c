@@ -21,6 +21,7 @@
 
 enum {
   CLOUD_RUN_GRACE_MS = 9000, /* it allows 10 s */
+  HEAD_MOST = 16 << 20,      /* bytes: a head is kept in memory, twice for a moment */
 };
 
 /* Whom and what the proxies are believed where the settings leave it open. */
@@ -51,6 +52,21 @@ static int work_out_proxies(cw_settings_t *s, bool cloud_run) {
   return rc;
 }
 
+/* The whole of a header section follows what is asked for of its parts. */
+static void work_out_head(cw_settings_t *s) {
+  enum { OTHER_FIELDS = 8 * 1024 };
+  static const cw_opt_t parts[] = {CW_OPT_LIMIT_REQUEST_LINE,
+                                   CW_OPT_LIMIT_REQUEST_FIELD_SIZE};
+  cw_value_t *head = &s->v[CW_OPT_LIMIT_REQUEST_HEAD];
+  int64_t need = OTHER_FIELDS;
+  if (cw_opt_given(s, CW_OPT_LIMIT_REQUEST_HEAD)) return;
+  for (size_t i = 0; i < CW_ARRAY_LEN(parts); i++)
+    need += CW_MIN(cw_opt_num(s, parts[i]), (int64_t)HEAD_MOST);
+  for (size_t i = 0; i < CW_ARRAY_LEN(parts); i++)
+    if (need > head->num) head->source = CW_MAX(head->source, s->v[parts[i]].source);
+  head->num = CW_MAX(head->num, need);
+}
+
 int cw_settings_work_out(cw_settings_t *s, bool *automatic) {
   cw_value_t *workers = &s->v[CW_OPT_WORKERS];
   cw_value_t *grace = &s->v[CW_OPT_GRACEFUL_TIMEOUT];
@@ -61,6 +77,7 @@ int cw_settings_work_out(cw_settings_t *s, bool *automatic) {
     grace->num = CLOUD_RUN_GRACE_MS;
     grace->source = CW_FROM_ENV;
   }
+  work_out_head(s);
   if (work_out_proxies(s, cloud_run) != 0) return -1;
   /* It must mean the same after it was entered. */
   char full[PATH_MAX];
@@ -166,6 +183,26 @@ static int check_paths(const cw_settings_t *s) {
   return 0;
 }
 
+/* Limits that the whole header section cannot hold are an error, not without effect. */
+static int check_head(const cw_settings_t *s) {
+  enum { LINE_ENDS = 6 };
+  int64_t head = cw_opt_num(s, CW_OPT_LIMIT_REQUEST_HEAD);
+  int64_t line = cw_opt_num(s, CW_OPT_LIMIT_REQUEST_LINE);
+  int64_t field = cw_opt_num(s, CW_OPT_LIMIT_REQUEST_FIELD_SIZE);
+  if (head > HEAD_MOST || line > HEAD_MOST || field > HEAD_MOST) {
+    cw_complain("--limit-request-%s: at most 16m", line > HEAD_MOST    ? "line"
+                                                   : field > HEAD_MOST ? "field-size"
+                                                                       : "head");
+    return -1;
+  }
+  if (head >= line + field + LINE_ENDS && head > LINE_ENDS) return 0;
+  cw_complain(
+      "--limit-request-head: %lld bytes cannot hold a request line of %lld "
+      "(--limit-request-line) and a field of %lld (--limit-request-field-size)",
+      (long long)head, (long long)line, (long long)field);
+  return -1;
+}
+
 static int check_numbers(const cw_settings_t *s) {
   if (cw_opt_num(s, CW_OPT_WORKERS) > CW_MAX_WORKERS / 2) {
     cw_complain("--workers: at most %d", CW_MAX_WORKERS / 2);
@@ -175,6 +212,7 @@ static int check_numbers(const cw_settings_t *s) {
     cw_complain("--threads: from 1 to 4096");
     return -1;
   }
+  if (check_head(s) != 0) return -1;
   const char *mask = cw_opt_str(s, CW_OPT_UMASK);
   if (mask && (cw_mode_parse(mask) < 0 || cw_mode_parse(mask) > 0777)) {
     cw_complain("--umask: '%s' is no file mode", mask);

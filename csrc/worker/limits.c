@@ -23,10 +23,9 @@ static int read_networks(const cw_settings_t *s, cw_opt_t id, cw_networks_t *out
 }
 
 /* 0 sets no limit of its own, as with gunicorn: that of the whole section is left. */
-static size_t or_most(const cw_settings_t *s, cw_opt_t id) {
-  enum { HEAD_MAX = 64 * 1024 };
+static size_t or_head(const cw_settings_t *s, cw_opt_t id) {
   int64_t n = cw_opt_num(s, id);
-  return n ? (size_t)n : HEAD_MAX;
+  return (size_t)(n ? n : cw_opt_num(s, CW_OPT_LIMIT_REQUEST_HEAD));
 }
 
 int cw_limits_read(const cw_settings_t *s, cw_limits_t *l) {
@@ -37,8 +36,9 @@ int cw_limits_read(const cw_settings_t *s, cw_limits_t *l) {
   cw_span_t bad;
   int says = cw_proxy_headers_parse(cw_opt_str(s, CW_OPT_TRUSTED_PROXY_HEADERS), &bad);
   *l = (cw_limits_t){
-      .request_line = or_most(s, CW_OPT_LIMIT_REQUEST_LINE),
-      .field_size = or_most(s, CW_OPT_LIMIT_REQUEST_FIELD_SIZE),
+      .head = (size_t)cw_opt_num(s, CW_OPT_LIMIT_REQUEST_HEAD),
+      .request_line = or_head(s, CW_OPT_LIMIT_REQUEST_LINE),
+      .field_size = or_head(s, CW_OPT_LIMIT_REQUEST_FIELD_SIZE),
       .fields = (unsigned)(fields ? fields : MOST_FIELDS),
       .body = cw_opt_num(s, CW_OPT_LIMIT_REQUEST_BODY),
       .buffer_body = cw_opt_num(s, CW_OPT_BUFFER_BODY),

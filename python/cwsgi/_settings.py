@@ -24,7 +24,8 @@ KINDS = {
             " send_timeout"
         ),
         "bytes": (
-            "max_memory limit_request_line limit_request_field_size limit_request_body"
+            "max_memory limit_request_line limit_request_field_size limit_request_head"
+            " limit_request_body"
             " buffer_body body_rate"
         ),
         "bool": (
@@ -50,7 +51,8 @@ KINDS = {
 OWN = frozenset(
     "listen request_timeout drain_delay max_memory python limit_request_body buffer_body"
     " header_timeout send_timeout body_rate mount warmup health metrics"
-    " allow_new_privileges log_query trusted_proxy_headers clear_untrusted_proxy_headers".split()
+    " allow_new_privileges log_query trusted_proxy_headers clear_untrusted_proxy_headers"
+    " limit_request_head".split()
 )
 
 # Functions of the configuration file, by the numbers of arguments they may take.

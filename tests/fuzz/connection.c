@@ -183,7 +183,8 @@ static void step(run_t *r) {
 }
 
 static void set_up(void) {
-  static const cw_limits_t limits = {.request_line = 512,
+  static const cw_limits_t limits = {.head = 64 * 1024,
+                                     .request_line = 512,
                                      .field_size = 512,
                                      .fields = 20,
                                      .body = 4096,

@@ -5,6 +5,7 @@ import time
 import pytest
 from cases import chunks, get, message, post
 from client import SLOW, request, wait_for
+from server import run
 
 LIMIT = 1000
 
@@ -79,6 +80,61 @@ def test_number_of_fields(server, count, status):
 def test_size_of_a_field(server, size, status):
     assert answer(server, get(b"X-A: " + b"v" * size)) == status
     assert answer(server, get(b"N" * size + b": v")) == status
+
+
+def fields(count, size):
+    return [b"X-%02d: %b" % (n, b"v" * (size - 6)) for n in range(count)]
+
+
+@pytest.mark.parametrize(
+    "options, raw, status",
+    [
+        ((), get(*fields(20, 4000)), 200),
+        ((), get(*fields(15, 8190)), 200),
+        ((), get(*fields(17, 8190)), 431),
+        (("--limit-request-head", "200k"), get(*fields(17, 8190)), 200),
+        (("--limit-request-head", "20k"), get(*fields(4, 4900)), 200),
+        (("--limit-request-head", "20k"), get(*fields(5, 4900)), 431),
+        # The whole follows its parts.
+        (("--limit-request-field_size", "131072"), get(*fields(1, 131072)), 200),
+        (("--limit-request-field_size", "131072"), get(*fields(1, 131073)), 431),
+        (("--limit-request-line", "200k"), get(target=b"/" + b"a" * 200_000), 200),
+        # 0 leaves a part to the whole.
+        (("--limit-request-line", "0"), get(target=b"/" + b"a" * 120_000), 200),
+        (("--limit-request-line", "0"), get(target=b"/" + b"a" * 140_000), (414, 431)),
+        (("--limit-request-field_size", "0"), get(*fields(1, 120_000)), 200),
+        (("--limit-request-field_size", "0"), get(*fields(1, 140_000)), 431),
+        (("--limit-request-fields", "0"), get(*fields(1000, 20)), 200),
+    ],
+)
+def test_the_whole_head(serve, options, raw, status):
+    allowed = status if isinstance(status, tuple) else (status,)
+    assert answer(serve("recorder:app", *options), raw) in allowed
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (("--limit-request-head", "8k"), ["--limit-request-head: 8192 bytes cannot hold"]),
+        (("--limit-request-head", "0"), ["--limit-request-head: 0 bytes cannot hold"]),
+        (
+            ("--limit-request-head", "64k", "--limit-request-field_size", "100k"),
+            ["cannot hold", "a field of 102400 (--limit-request-field-size)"],
+        ),
+        (
+            ("--limit-request-head", "64k", "--limit-request-line", "65536"),
+            ["cannot hold", "a request line of 65536 (--limit-request-line)"],
+        ),
+        (("--limit-request-line", "17m"), ["--limit-request-line: at most 16m"]),
+        (("--limit-request-field-size", "1g"), ["--limit-request-field-size: at most 16m"]),
+        (("--limit-request-head", "17m"), ["--limit-request-head: at most 16m"]),
+    ],
+)
+def test_limits_that_do_not_fit_are_refused(options, words):
+    done = run(*options, "hello:app")
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+    for word in words:
+        assert word in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,8 @@ static void on_expired(void *data, cw_req_t *req) {
 }
 
 static cw_limits_t limits_now(void) {
-  return (cw_limits_t){.request_line = 512,
+  return (cw_limits_t){.head = 64 * 1024,
+                       .request_line = 512,
                        .field_size = 512,
                        .fields = 40,
                        .buffer_body = 256,

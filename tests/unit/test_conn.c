@@ -26,7 +26,8 @@ static void on_blocking(void *data) {
 }
 
 static void start(void) {
-  static const cw_limits_t limits = {.request_line = 512,
+  static const cw_limits_t limits = {.head = 64 * 1024,
+                                     .request_line = 512,
                                      .field_size = 512,
                                      .fields = 40,
                                      .buffer_body = 256,

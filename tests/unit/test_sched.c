@@ -97,7 +97,8 @@ typedef struct fixture {
 } fixture_t;
 
 static void set_up(fixture_t *f, int threads, void (*run)(void *, cw_req_t *)) {
-  const cw_limits_t limits = {.request_line = 8190,
+  const cw_limits_t limits = {.head = 64 * 1024,
+                              .request_line = 8190,
                               .field_size = 8190,
                               .fields = 100,
                               .buffer_body = 65536,
