@@ -11,12 +11,12 @@
 #include "base/access_format.h"
 #include "base/addr.h"
 #include "base/board.h"
+#include "base/granted.h"
 #include "base/log.h"
 #include "base/modes.h"
 #include "base/schemes.h"
 #include "base/statsd.h"
 #include "base/syslog.h"
-#include "supervisor/granted.h"
 #include "supervisor/identity.h"
 
 enum {

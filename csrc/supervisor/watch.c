@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "supervisor/granted.h"
+#include "base/granted.h"
 #include "supervisor/supervisor_internal.h"
 
 enum {

@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/granted.h"
 #include "base/title.h"
-#include "supervisor/granted.h"
 #include "supervisor/identity.h"
 #include "supervisor/reports.h"
 #include "supervisor/sdnotify.h"

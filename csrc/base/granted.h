@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What the container grants: processors and memory. Reads /proc and /sys; any thread.
  */
-#ifndef CW_SUPERVISOR_GRANTED_H
-#define CW_SUPERVISOR_GRANTED_H
+#ifndef CW_BASE_GRANTED_H
+#define CW_BASE_GRANTED_H
 
 #include <stdint.h>
 #include <sys/types.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Affinity, cgroup v2 and v1 limits. */
-#include "supervisor/granted.h"
+#include "base/granted.h"
 
 #include <limits.h>
 #include <sched.h>
