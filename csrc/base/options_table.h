@@ -150,7 +150,9 @@ CW_OPTION(WARMUP, "warmup", "--warmup", NULL, LIST, NULL, "PATH", "Application",
           "request this path inside each worker before it accepts connections; may be "
           "repeated, a 5xx answer ends the start")
 CW_OPTION(HEALTH, "health", "--health", NULL, TEXT, NULL, "PATH", "Application",
-          "answer this path without the app: 200, or 503 while stopping")
+          "answer this path without the app: 200, or 503 while stopping. At the "
+          "connection limit a few places are kept for it, and requests of other paths "
+          "that come there are answered with 503")
 CW_OPTION(RELOAD, "reload", "--reload", NULL, BOOL, "0", NULL, "Application",
           "reload when a file of the app changes; for development")
 CW_OPTION(RELOAD_ENGINE, "reload_engine", "--reload-engine", NULL, TEXT, "auto",

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "http/account.h"
 #include "http/checks.h"
+#include "http/evict.h"
 #include "http/own.h"
 #include "http/parse.h"
 #include "http/reason.h"
@@ -135,7 +136,7 @@ static const struct {
     [CW_END_CLIENT] = {CW_LOG_DEBUG, "the client closed it"},
     [CW_END_SOCKET] = {CW_LOG_DEBUG, "the client is gone"},
     [CW_END_IDLE] = {CW_LOG_DEBUG, "idle"},
-    [CW_END_EVICTED] = {CW_LOG_DEBUG, "idle, and others need its place"},
+    [CW_END_EVICTED] = {CW_LOG_DEBUG, "others need its place"},
     [CW_END_DRAIN] = {CW_LOG_DEBUG, "the worker stops"},
     [CW_END_ABORTED] = {CW_LOG_DEBUG, "the worker has stopped"},
     [CW_END_REFUSED] = {CW_LOG_DEBUG, "its request was refused"},
@@ -347,7 +348,7 @@ static void respond(cw_conn_t *c, const cw_own_t *own) {
   bool is_head = cw_is_head(req->head.method);
   /* Probes and scrapes are neither counted nor logged. */
   req->accounted = true;
-  r->close = !req->keep_alive || c->srv->draining || c->listener->metrics ||
+  r->close = !req->keep_alive || c->srv->draining || c->listener->metrics || c->spare ||
              c->srv->limits.keepalive == 0 || !req->body.complete;
   int n = snprintf(head, sizeof(head),
                    "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
@@ -393,6 +394,10 @@ static void start_request(cw_conn_t *c) {
   if (CW_UNLIKELY(c->srv->timed)) req->head_at = cw_now_us();
   req->body.complete = !h->chunked && h->content_length <= 0;
   if (CW_UNLIKELY(c->srv->own_paths) && answered_here(c)) return;
+  if (CW_UNLIKELY(c->spare) && cw_evict_is_full(c)) {
+    refuse(c, 503, "no place but those kept for --health", (cw_span_t){NULL, 0});
+    return;
+  }
   if (!req->body.complete) {
     req->body.left = h->content_length;
     cw_chunked_init(&req->body.chunked);
@@ -730,7 +735,7 @@ static void on_window_end(cw_conn_t *c) {
   update_poll(c);
 }
 
-static bool has_unread(const cw_conn_t *c) {
+bool cw_conn_has_unread(const cw_conn_t *c) {
   char byte;
   return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
@@ -757,7 +762,7 @@ void cw_conn_on_timer(cw_conn_t *c) {
     case CW_CONN_RUN: on_window_end(c); break;
     case CW_CONN_IDLE:
       /* A request that came in this moment is read in this very turn. */
-      if (has_unread(c))
+      if (cw_conn_has_unread(c))
         start_timer(c, CW_TIMER_DRAIN);
       else
         close_conn(c, c->srv->draining ? CW_END_DRAIN : CW_END_IDLE);
@@ -806,7 +811,7 @@ void cw_conn_on_drain(cw_conn_t *c) {
   enum { LONG_IDLE = 5000 }; /* ms: who was silent for so long is not about to speak */
   switch (c->state) {
     case CW_CONN_IDLE:
-      if (idle_for(c) > LONG_IDLE && !has_unread(c))
+      if (idle_for(c) > LONG_IDLE && !cw_conn_has_unread(c))
         close_conn(c, CW_END_DRAIN);
       else
         start_timer(c, CW_TIMER_DRAIN);
@@ -826,8 +831,20 @@ void cw_conn_on_drain(cw_conn_t *c) {
   check_conn(c);
 }
 
+/* What has come of a head that is not complete. */
+static cw_span_t partial_head(const cw_conn_t *c) {
+  size_t n = cw_buf_pending(&c->in);
+  return n ? (cw_span_t){c->in.p + c->in.off, n} : (cw_span_t){NULL, 0};
+}
+
 void cw_conn_evict(cw_conn_t *c) {
-  assert(c->state == CW_CONN_IDLE);
+  cw_span_t head = partial_head(c);
+  if (c->state == CW_CONN_HEAD && head.len) {
+    cw_refusal_log(c, 408, "the head comes slowly, and others need the place", head);
+    cw_account_refused(c, 408, head);
+    /* It takes no place any more, whether this can be read or not. */
+    (void)send_error(c, 408, cw_is_head_line(head));
+  }
   close_conn(c, CW_END_EVICTED);
 }
 
@@ -863,6 +880,8 @@ void cw_conn_accept(cw_server_t *srv, const cw_listener_t *l, int fd,
   c->state = (uint8_t)first;
   cw_list_push(&srv->conns, &c->all);
   srv->n_conns++;
+  c->spare = srv->on_spare && !l->metrics;
+  srv->on_spare = false;
   note_connections(srv);
   if (srv->counted && !l->metrics) cw_metric_add(&srv->metrics->accepted, 1);
   start_timer(c, CW_TIMER_HEAD);

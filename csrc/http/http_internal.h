@@ -35,6 +35,7 @@ enum {
   CW_REQ_ARENA = 4 * 1024,
   CW_REQ_POOL = 64, /* requests kept for reuse */
   CW_WATCHES = 3,   /* descriptors of the host */
+  CW_SPARE = 4,     /* places and descriptors kept for probes and scrapes */
 };
 
 typedef enum cw_conn_state {
@@ -89,6 +90,7 @@ typedef struct cw_conn {
   bool eof;        /* the client sent FIN */
   bool reset;      /* it ends by RST */
   bool trusted;    /* its proxy headers count */
+  bool spare;      /* accepted into a place that is kept for probes */
   bool want_write; /* the running thread or the loop waits to send */
   uint8_t blanks;  /* empty lines before this request */
   char peer_addr[46];
@@ -230,7 +232,11 @@ struct cw_server {
   bool gave_request;       /* to the host, in this turn */
   uint64_t refused_at;     /* refusals.c: loop time of the last line, ms; 0: none */
   unsigned refused;        /* refusals.c: not told of since */
+  bool exceeding;          /* the limit, in case a probe waits */
+  bool on_spare;           /* the next one is accepted by a spare descriptor */
   unsigned n_conns;
+  unsigned n_spare, want_spare;
+  int spare[CW_SPARE]; /* open, and closed for a probe or a scrape to come in */
   cw_list_t conns;
   cw_list_t pool;
   unsigned n_pool;
@@ -252,8 +258,10 @@ void cw_conn_on_timer(cw_conn_t *c);
 void cw_conn_on_deadline(cw_conn_t *c);
 void cw_conn_on_drain(cw_conn_t *c);
 void cw_conn_abort(cw_conn_t *c);
-/* Closes an idle connection. */
+/* Ends a connection that cw_evict_candidate() chose. */
 void cw_conn_evict(cw_conn_t *c);
+/* Whether bytes have come that were not read yet. */
+bool cw_conn_has_unread(const cw_conn_t *c);
 
 /* server.c: any thread. `urgent` ends a waiting turn. */
 void cw_server_post(cw_req_t *req, int what, bool urgent);

@@ -15,6 +15,7 @@
 #include "base/forked.h"
 #include "base/log.h"
 #include "http/account.h"
+#include "http/evict.h"
 #include "http/parse.h"
 #include "http/refusals.h"
 
@@ -187,19 +188,12 @@ static void resume_accepting(cw_server_t *srv) {
     poll_acceptors(srv, true);
 }
 
-static void on_accept_retry(uv_timer_t *timer) {
-  cw_server_t *srv = timer->data;
-  srv->accept_paused = false;
-  resume_accepting(srv);
-  cw_server_end_turn(timer);
-}
+static void on_accept_retry(uv_timer_t *timer);
 
-/* Closes the connection that has been idle longest. Returns false where none is idle.
- */
-static bool evict_one(cw_server_t *srv) {
-  cw_timer_t *t = cw_timeqs_oldest(&srv->timers, CW_TIMER_IDLE);
-  if (t) cw_conn_evict(CW_CONTAINER(t, cw_conn_t, timer));
-  return t != NULL;
+/* Tries again in a moment: nothing says when there are descriptors, or when somebody
+ * has been silent for long enough. */
+static void retry_accepting(cw_server_t *srv) {
+  uv_timer_start(&srv->accept_retry, on_accept_retry, ACCEPT_RETRY, 0);
 }
 
 static bool at_limit(const cw_server_t *srv) {
@@ -207,6 +201,7 @@ static bool at_limit(const cw_server_t *srv) {
 }
 
 void cw_server_made_room(cw_server_t *srv) {
+  if (CW_UNLIKELY(srv->n_spare < srv->want_spare)) cw_spare_fill(srv);
   if (!srv->accept_full) return;
   atomic_store(&srv->accept_full, false);
   resume_accepting(srv);
@@ -221,15 +216,38 @@ void cw_server_hold_accept(cw_server_t *srv, bool hold) {
     resume_accepting(srv);
 }
 
+/* No descriptor is left, or no memory. Returns whether to try at once again. */
+static bool find_descriptor(struct cw_acceptor *a) {
+  cw_server_t *srv = a->srv;
+  int error = errno;
+  bool soon;
+  cw_conn_t *victim = cw_evict_candidate(srv, &soon);
+  if (victim) {
+    cw_conn_evict(victim);
+    return true;
+  }
+  if ((a->info->metrics || srv->exceeding) && cw_spare_take(srv))
+    return srv->on_spare = true;
+  cw_log(CW_LOG_WARNING, "cannot accept: %s; trying again in %d ms", strerror(error),
+         ACCEPT_RETRY);
+  srv->accept_paused = true;
+  poll_acceptors(srv, false);
+  retry_accepting(srv);
+  return false;
+}
+
 /* Accepts up to `most` connections. Returns false when none is left. */
 static bool accept_some(struct cw_acceptor *a, int most) {
   cw_server_t *srv = a->srv;
   for (int i = 0; i < most; i++) {
-    bool limited = !a->info->metrics && at_limit(srv);
-    if (limited && !cw_timeqs_oldest(&srv->timers, CW_TIMER_IDLE)) {
+    bool limited = !a->info->metrics && at_limit(srv), soon = false;
+    cw_conn_t *victim = limited ? cw_evict_for_one(srv, &soon) : NULL;
+    bool exceed = srv->exceeding && cw_evict_may_exceed(srv);
+    if (limited && !victim && !exceed) {
       /* Until one is closed or becomes idle, the rest waits in the backlog. */
       atomic_store(&srv->accept_full, true);
       poll_acceptors(srv, false);
+      if (soon || srv->limits.health) retry_accepting(srv);
       return false;
     }
     struct sockaddr_storage peer;
@@ -241,22 +259,32 @@ static bool accept_some(struct cw_acceptor *a, int most) {
     cw_private_add_locked(fd);
     cw_private_unlock();
     if (fd >= 0) {
-      if (limited) evict_one(srv);
+      if (victim) cw_conn_evict(victim);
+      srv->on_spare |= limited && !victim;
       cw_conn_accept(srv, a->info, fd, &peer);
       continue;
     }
+    srv->on_spare = false;
     if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) continue;
-    if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-      if (evict_one(srv)) continue;
-      cw_log(CW_LOG_WARNING, "cannot accept: %s; trying again in %d ms",
-             strerror(errno), ACCEPT_RETRY);
-      srv->accept_paused = true;
-      poll_acceptors(srv, false);
-      uv_timer_start(&srv->accept_retry, on_accept_retry, ACCEPT_RETRY, 0);
-    }
-    return false;
+    bool short_of =
+        errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS;
+    if (!short_of || !find_descriptor(a)) return false;
   }
   return true;
+}
+
+static void on_accept_retry(uv_timer_t *timer) {
+  cw_server_t *srv = timer->data;
+  srv->accept_paused = false;
+  atomic_store(&srv->accept_full, false);
+  /* Whoever still waits would have been taken by a worker that has room. There may be a
+   * probe among them. */
+  srv->exceeding = srv->limits.health && !srv->accept_held;
+  for (int i = 0; srv->exceeding && i < srv->n_acceptors; i++)
+    if (srv->acceptors[i].open) accept_some(&srv->acceptors[i], CW_SPARE);
+  srv->exceeding = false;
+  resume_accepting(srv);
+  cw_server_end_turn(timer);
 }
 
 bool cw_peer_address(const struct sockaddr_storage *peer, cw_addr_t *addr,
@@ -305,6 +333,11 @@ static void poll_acceptors(cw_server_t *srv, bool on) {
 int cw_server_listen(cw_server_t *srv, int backlog) {
   for (int i = 0; i < srv->n_acceptors; i++)
     if (listen(srv->acceptors[i].info->fd, backlog) != 0) return -errno;
+  bool scraped = false;
+  for (int i = 0; i < srv->n_acceptors; i++)
+    scraped |= srv->acceptors[i].info->metrics != 0;
+  srv->want_spare = scraped || srv->limits.health ? CW_SPARE : 0;
+  cw_spare_fill(srv);
   poll_acceptors(srv, true);
   return 0;
 }
@@ -416,6 +449,7 @@ void cw_server_free(cw_server_t *srv) {
   while (!cw_list_empty(&srv->conns))
     cw_conn_abort(CW_CONTAINER(srv->conns.next, cw_conn_t, all));
   cw_refusals_end(srv);
+  cw_spare_free(srv);
   for (int i = 0; i < srv->n_acceptors; i++)
     if (srv->acceptors[i].open) uv_close((uv_handle_t *)&srv->acceptors[i].poll, NULL);
   for (int i = 0; i < srv->n_watches; i++)

@@ -8,7 +8,7 @@ import time
 
 import pytest
 from client import SLOW, Client, request, wait_for
-from server import descriptors, rss
+from server import Port, descriptors, rss
 
 MIB = 1 << 20
 
@@ -186,6 +186,100 @@ def test_busy_connections_are_not_closed_for_new_ones(serve):
     for client in busy:
         assert client.response().status == 200
     assert late.response().status == 200
+
+
+@pytest.mark.parametrize("start", [b"", b"\r\n", b"GET / HTTP/1.1\r\nHost"])
+def test_those_that_send_no_request_make_room(serve, start):
+    """Long before --header-timeout; those that do send one are not closed."""
+    server = serve("slow:app", "--worker-connections", "6", "--header-timeout", "600", threads=8)
+    busy = server.connect()
+    busy.send(request("/wait"))
+    server.wait_marks("waiting", 1)
+    silent = [server.connect() for _ in range(8)]
+    for client in silent:
+        client.send(start)
+    late = [server.connect() for _ in range(3)]
+    for client in late:
+        assert client.ask("/").status == 200
+    for client in silent[:5]:
+        if start.startswith(b"GET"):
+            assert client.response().status == 408
+        assert client.at_end()
+    server.open_gate("wait")
+    assert busy.response().status == 200
+
+
+def test_silent_ones_make_room_for_descriptors(serve):
+    server = serve("slow:app", "--header-timeout", "600")
+    resource.prlimit(server.worker().pid, resource.RLIMIT_NOFILE, (64, 64))
+    silent = [server.connect() for _ in range(80)]
+    late = server.connect()
+    assert late.ask("/").status == 200
+    assert silent[0].at_end()
+
+
+def fill(server, count):
+    busy = [server.connect() for _ in range(count)]
+    for client in busy:
+        client.send(request("/wait"))
+    server.wait_marks("waiting", min(count, 8))
+    return busy
+
+
+def test_probes_get_in_when_the_service_is_full(serve):
+    """Others that come instead are told so, not left waiting in front of the probes."""
+    options = ("--worker-connections", "12", "--health", "/healthz", "--metrics", "127.0.0.1:0")
+    server = serve("slow:app", *options, threads=8)
+    busy = fill(server, 12)
+    for _ in range(3):
+        others = [server.connect() for _ in range(2)]
+        for client in others:
+            client.send(request("/"))
+        assert server.connect().ask("/healthz").status == 200
+        for client in others:
+            response = client.response()
+            assert (response.status, response.closes) == (503, True)
+    server.wait_log("no place but those kept for --health")
+    server.open_gate("wait")
+    for client in busy:
+        assert client.response().status == 200
+    assert server.get("/").status == 200
+    assert not server.get("/healthz").closes
+
+
+def test_silent_ones_do_not_take_the_places_of_probes(serve):
+    options = ("--worker-connections", "8", "--health", "/healthz", "--header-timeout", "600")
+    server = serve("slow:app", *options, threads=8)
+    busy = fill(server, 8)
+    silent = [server.connect() for _ in range(12)]
+    for _ in range(3):
+        assert server.connect().ask("/healthz").status == 200
+    assert silent[0].at_end()
+    server.open_gate("wait")
+    for client in busy:
+        assert client.response().status == 200
+
+
+def test_probes_and_scrapes_get_in_without_descriptors(serve):
+    address = Port()
+    server = serve("slow:app", "--health", "/healthz", "--metrics", address, threads=8)
+    worker = server.worker().pid
+    busy = fill(server, 8)
+    before = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+    few = len(descriptors(worker)) + 4
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, (few, before[1]))
+    queued = [server.connect() for _ in range(12)]
+    for client in queued:
+        client.send(request("/"))
+    for _ in range(3):
+        assert server.connect().ask("/healthz").status == 200
+        with Client(address.connect()) as client:
+            assert client.ask("/metrics").status == 200
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, before)
+    server.open_gate("wait")
+    assert {client.response().status for client in busy} == {200}
+    assert {client.response().status for client in queued} == {200, 503}
+    assert server.get("/").status == 200
 
 
 def test_64_descriptors_and_500_clients(serve):
