@@ -21,7 +21,7 @@ KINDS = {
         ),
         "seconds": (
             "timeout request_timeout graceful_timeout drain_delay keepalive header_timeout"
-            " send_timeout"
+            " send_timeout body_timeout"
         ),
         "bytes": (
             "max_memory limit_request_line limit_request_field_size limit_request_head"
@@ -50,7 +50,7 @@ KINDS = {
 # well use one of these for a function of its own.
 OWN = frozenset(
     "listen request_timeout drain_delay max_memory python limit_request_body buffer_body"
-    " header_timeout send_timeout body_rate mount warmup health metrics"
+    " header_timeout send_timeout body_timeout body_rate mount warmup health metrics"
     " allow_new_privileges log_query trusted_proxy_headers clear_untrusted_proxy_headers"
     " limit_request_head".split()
 )
