@@ -96,7 +96,14 @@ CW_OPTION(BODY_RATE, "body_rate", "--body-rate", NULL, BYTES, "240", "BYTES", "H
 CW_OPTION(
     WORKER_CONNECTIONS, "worker_connections",
     "--worker-connections --limit-connections", NULL, INT, "0", "N", "HTTP",
-    "connections a worker holds at once; 0 means as many as it has descriptors for")
+    "connections a worker holds at once; 0 means as many as it has descriptors for and "
+    "as fit into half of the memory that the container grants, at least 64")
+CW_OPTION(BUFFER_MEMORY, "buffer_memory", "--buffer-memory", NULL, BYTES, "0", "BYTES",
+          "HTTP",
+          "what a worker holds of heads and small bodies that are still coming; beyond "
+          "it those that take longest are refused with 408, or 503 where none is slow. "
+          "0 means an eighth of the memory that the container grants, by the workers; "
+          "256m where it sets no limit")
 CW_OPTION(HEADER_MAP, "header_map", "--header-map", NULL, TEXT, "drop", "HOW", "HTTP",
           "header names with an underscore: drop, refuse (400) or dangerous (keep)")
 CW_OPTION(SENDFILE, "sendfile", "--sendfile --no-sendfile", "SENDFILE", BOOL, "1", NULL,

@@ -15,6 +15,7 @@
 #include "base/forked.h"
 #include "base/log.h"
 #include "http/account.h"
+#include "http/budget.h"
 #include "http/checks.h"
 #include "http/evict.h"
 #include "http/own.h"
@@ -159,6 +160,7 @@ static void close_conn(cw_conn_t *c, cw_end_t why) {
   cw_log(ends[why].level, "%s:%s: closed: %s", c->peer_addr[0] ? c->peer_addr : "unix",
          c->peer_port, ends[why].text);
   set_state(c, CW_CONN_CLOSED);
+  cw_budget_note(c);
   cw_timer_stop(&c->timer);
   c->want_write = false;
   cw_list_remove(&c->all);
@@ -205,6 +207,7 @@ static void linger(cw_conn_t *c, cw_end_t why) {
   cw_buf_free(&c->in);
   c->want_write = false;
   set_state(c, CW_CONN_LINGER);
+  cw_budget_note(c);
   start_timer(c, CW_TIMER_LINGER);
   update_poll(c);
 }
@@ -530,6 +533,7 @@ static void feed(cw_conn_t *c, const char *p, size_t n) {
     lose(c, CW_END_NO_MEMORY);
     return;
   }
+  cw_budget_note(c);
   /* Bytes of a later request wait for this one: its end must wake the loop. */
   if (c->state == CW_CONN_RUN && cw_buf_pending(&c->in))
     atomic_store(&c->req->attention, true);
@@ -707,6 +711,7 @@ static void on_event(uv_poll_t *poll, int status, int events) {
   if ((events & UV_WRITABLE) && c->want_write) on_writable(c);
   if ((events & UV_READABLE) && c->state != CW_CONN_CLOSED && (c->events & UV_READABLE))
     on_readable(c);
+  if (CW_UNLIKELY(c->srv->held > c->srv->limits.buffer_memory)) cw_budget_keep(c->srv);
   check_conn(c);
 }
 
@@ -835,6 +840,15 @@ void cw_conn_on_drain(cw_conn_t *c) {
 static cw_span_t partial_head(const cw_conn_t *c) {
   size_t n = cw_buf_pending(&c->in);
   return n ? (cw_span_t){c->in.p + c->in.off, n} : (cw_span_t){NULL, 0};
+}
+
+void cw_conn_shed(cw_conn_t *c, int status) {
+  if (c->state == CW_CONN_PROXY)
+    close_conn(c, CW_END_REFUSED);
+  else
+    refuse(c, status, "--buffer-memory is used up by requests that come slowly",
+           partial_head(c));
+  check_conn(c);
 }
 
 void cw_conn_evict(cw_conn_t *c) {

@@ -95,6 +95,7 @@ typedef struct cw_conn {
   uint8_t blanks;  /* empty lines before this request */
   char peer_addr[46];
   char peer_port[6];
+  size_t held;            /* bytes: its part of srv->held */
   uint32_t moved;         /* bytes in this timer window, of what it is for */
   cw_proxy_info_t *proxy; /* owned; NULL without a PROXY header */
 } cw_conn_t;
@@ -234,6 +235,7 @@ struct cw_server {
   unsigned refused;        /* refusals.c: not told of since */
   bool exceeding;          /* the limit, in case a probe waits */
   bool on_spare;           /* the next one is accepted by a spare descriptor */
+  size_t held;             /* budget.c: bytes of requests that are still coming */
   unsigned n_conns;
   unsigned n_spare, want_spare;
   int spare[CW_SPARE]; /* open, and closed for a probe or a scrape to come in */
@@ -260,6 +262,8 @@ void cw_conn_on_drain(cw_conn_t *c);
 void cw_conn_abort(cw_conn_t *c);
 /* Ends a connection that cw_evict_candidate() chose. */
 void cw_conn_evict(cw_conn_t *c);
+/* Refuses a request that is still coming, for want of memory to hold it. */
+void cw_conn_shed(cw_conn_t *c, int status);
 /* Whether bytes have come that were not read yet. */
 bool cw_conn_has_unread(const cw_conn_t *c);
 

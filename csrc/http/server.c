@@ -370,6 +370,7 @@ cw_server_t *cw_server_new(const cw_listener_t *listeners, int n,
   cw_server_t *srv = cw_calloc(1, sizeof(*srv));
   if (!srv) goto fail;
   srv->limits = *limits;
+  if (srv->limits.buffer_memory == 0) srv->limits.buffer_memory = SIZE_MAX;
   srv->host = *host;
   cw_list_init(&srv->conns);
   cw_list_init(&srv->pool);

@@ -40,6 +40,7 @@ typedef struct cw_limits {
   unsigned fields;
   int64_t body;              /* bytes; 0: none */
   int64_t buffer_body;       /* bytes */
+  size_t buffer_memory;      /* bytes of requests that are still coming; 0: no limit */
   int64_t keepalive, header; /* ms */
   int64_t send;              /* ms a client may take no response bytes */
   int64_t body_pause;        /* ms between two pieces of a request's body */
@@ -64,6 +65,9 @@ typedef struct cw_limits {
   const char *forwarder_headers; /* names with underscores that the
                                     trusted may send; NULL: none */
 } cw_limits_t;
+
+/* Bytes that one connection may hold at most. Any thread. */
+size_t cw_conn_most(const cw_limits_t *limits);
 
 /* A ready request's place in the host's queue, and back. */
 cw_list_t *cw_req_link(cw_req_t *req);

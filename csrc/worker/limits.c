@@ -4,15 +4,30 @@
 
 #include <sys/resource.h>
 
+#include "base/granted.h"
 #include "base/modes.h"
 
-/* As many connections as there are descriptors for, less some for the app. */
-static unsigned default_connections(void) {
+/* As many connections as there are descriptors for, less some for the app, and as fit
+ * into half of the memory granted, whatever each of them holds. */
+static unsigned default_connections(const cw_limits_t *l, int workers) {
   struct rlimit limit;
-  enum { FOR_THE_APP = 32 };
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > 1000000) return 1000000;
-  unsigned n = (unsigned)limit.rlim_cur, spare = CW_MIN(n / 4, (unsigned)FOR_THE_APP);
-  return CW_MAX(n - spare, 1u);
+  enum { FOR_THE_APP = 32, MOST = 1000000, LEAST = 64 };
+  unsigned n = MOST;
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < MOST) {
+    n = (unsigned)limit.rlim_cur;
+    n = CW_MAX(n - CW_MIN(n / 4, (unsigned)FOR_THE_APP), 1u);
+  }
+  int64_t memory = cw_granted_memory();
+  if (memory <= 0) return n;
+  int64_t fit = memory / 2 / workers / (int64_t)cw_conn_most(l);
+  return (unsigned)CW_MIN(CW_MAX(fit, (int64_t)LEAST), (int64_t)n);
+}
+
+static size_t default_buffer_memory(int workers) {
+  enum { WITHOUT_A_LIMIT = 256 << 20, LEAST = 4 << 20 };
+  int64_t memory = cw_granted_memory();
+  if (memory <= 0) return WITHOUT_A_LIMIT;
+  return (size_t)CW_MAX(memory / 8 / workers, (int64_t)LEAST);
 }
 
 /* The supervisor has checked the values: only memory can be short. */
@@ -28,7 +43,7 @@ static size_t or_head(const cw_settings_t *s, cw_opt_t id) {
   return (size_t)(n ? n : cw_opt_num(s, CW_OPT_LIMIT_REQUEST_HEAD));
 }
 
-int cw_limits_read(const cw_settings_t *s, cw_limits_t *l) {
+int cw_limits_read(const cw_settings_t *s, int workers, cw_limits_t *l) {
   enum { MOST_FIELDS = 32768 };
   int64_t fields = cw_opt_num(s, CW_OPT_LIMIT_REQUEST_FIELDS);
   int64_t connections = cw_opt_num(s, CW_OPT_WORKER_CONNECTIONS);
@@ -47,7 +62,8 @@ int cw_limits_read(const cw_settings_t *s, cw_limits_t *l) {
       .send = cw_opt_num(s, CW_OPT_SEND_TIMEOUT),
       .body_pause = cw_opt_num(s, CW_OPT_BODY_TIMEOUT),
       .rate = cw_opt_num(s, CW_OPT_BODY_RATE),
-      .connections = connections ? (unsigned)connections : default_connections(),
+      .connections = (unsigned)connections,
+      .buffer_memory = (size_t)cw_opt_num(s, CW_OPT_BUFFER_MEMORY),
       .proxy_headers = (unsigned)CW_MAX(says, 0),
       .clear_proxy_headers = cw_opt_num(s, CW_OPT_CLEAR_UNTRUSTED_PROXY_HEADERS),
       .proxy_mode = cw_proxy_mode_parse(cw_opt_str(s, CW_OPT_PROXY_PROTOCOL)),
@@ -65,6 +81,8 @@ int cw_limits_read(const cw_settings_t *s, cw_limits_t *l) {
       .secure_schemes = cw_opt_str(s, CW_OPT_SECURE_SCHEME_HEADERS),
       .forwarder_headers = cw_opt_str(s, CW_OPT_FORWARDER_HEADERS),
   };
+  if (!l->connections) l->connections = default_connections(l, workers);
+  if (!l->buffer_memory) l->buffer_memory = default_buffer_memory(workers);
   return read_networks(s, CW_OPT_FORWARDED_ALLOW_IPS, &l->trusted) != 0 ||
                  read_networks(s, CW_OPT_PROXY_ALLOW_IPS, &l->proxies) != 0
              ? -1

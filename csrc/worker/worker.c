@@ -289,7 +289,8 @@ static int serve(const cw_settings_t *s, const cw_app_t *app) {
     runtime.release = release_alone;
   }
   cw_sched_t *sched = cw_sched_new(threads, &runtime, app);
-  if (!sched || cw_limits_read(s, &limits) != 0) goto done;
+  if (!sched || cw_limits_read(s, CW_MAX(heritage->n_workers, 1), &limits) != 0)
+    goto done;
   cw_sched_host(sched, &host);
   srv = cw_server_new(heritage->listeners, heritage->n_listeners, &limits, &host,
                       &reason);

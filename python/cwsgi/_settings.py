@@ -26,7 +26,7 @@ KINDS = {
         "bytes": (
             "max_memory limit_request_line limit_request_field_size limit_request_head"
             " limit_request_body"
-            " buffer_body body_rate"
+            " buffer_body buffer_memory body_rate"
         ),
         "bool": (
             "check_config print_config reuse_port preload_app sendfile reload capture_output"
@@ -52,7 +52,7 @@ OWN = frozenset(
     "listen request_timeout drain_delay max_memory python limit_request_body buffer_body"
     " header_timeout send_timeout body_timeout body_rate mount warmup health metrics"
     " allow_new_privileges log_query trusted_proxy_headers clear_untrusted_proxy_headers"
-    " limit_request_head".split()
+    " limit_request_head buffer_memory".split()
 )
 
 # Functions of the configuration file, by the numbers of arguments they may take.

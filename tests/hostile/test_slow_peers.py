@@ -8,7 +8,7 @@ import time
 
 import pytest
 from client import SLOW, Client, request, wait_for
-from server import Port, descriptors, rss
+from server import FLAT, TSAN, Port, descriptors, rss
 
 MIB = 1 << 20
 
@@ -280,6 +280,67 @@ def test_probes_and_scrapes_get_in_without_descriptors(serve):
     assert {client.response().status for client in busy} == {200}
     assert {client.response().status for client in queued} == {200, 503}
     assert server.get("/").status == 200
+
+
+HALF_A_HEAD = b"GET / HTTP/1.1\r\nHost: a\r\n" + b"".join(
+    b"X-%d: %b\r\n" % (n, b"v" * 8000) for n in range(14)
+)
+HALF_A_BODY = request("/upload", "POST", [("Content-Length", "60000")]) + b"b" * 50_000
+
+
+@pytest.mark.parametrize("half", [HALF_A_HEAD, HALF_A_BODY], ids=["head", "body"])
+def test_slow_senders_share_a_budget(serve, half):
+    """Whoever takes longest is refused; the others, and the memory, are safe."""
+    options = ("--buffer-memory", "2m", "--header-timeout", "600", "--body-timeout", "600")
+    server = serve("slow:app", *options, threads=2)
+    worker = server.worker()
+    assert server.get("/").status == 200
+    before = rss(worker)
+    slow = []
+    for _ in range(100):
+        client = server.connect()
+        slow.append(client)
+        client.send(half)
+        # One that is just as large, but whole.
+        if len(slow) % 25 == 0:
+            assert server.get("/", [("X-A", "v" * 8000)] * 12).status == 200
+            assert server.connect().ask("/upload", "POST", body=b"b" * 60_000).body == b"60000"
+    # Without it they would hold 6 MiB and more; connections themselves are not part of it.
+    assert TSAN or rss(worker) - before < 3 * MIB + FLAT
+    refused = [client for client in slow if not client.quiet()]
+    assert 60 < len(refused) < 100
+    for client in refused:
+        assert client.response().status in (408, 503)
+        assert client.at_end()
+    server.wait_log("--buffer-memory is used up")
+
+
+def test_those_that_take_longest_go_first(serve):
+    options = ("--buffer-memory", "1m", "--header-timeout", "600", "--body-timeout", "600")
+    server = serve("slow:app", *options, threads=2)
+    head, body = server.connect(), server.connect()
+    head.send(HALF_A_HEAD[:20_000])
+    body.send(HALF_A_BODY[:20_000])
+    began = time.monotonic()
+    wait_for(lambda: time.monotonic() - began > 1.5, "both to be slow")
+    fresh = [server.connect() for _ in range(9)]
+    for client in fresh:
+        client.send(HALF_A_HEAD)
+    wait_for(lambda: not (head.quiet() or body.quiet()), "both to be refused")
+    assert head.response().status == body.response().status == 408
+    assert fresh[-1].quiet()
+
+
+def test_what_runs_is_not_part_of_the_budget(serve):
+    server = serve("slow:app", "--buffer-memory", "100k", threads=8)
+    busy = [server.connect() for _ in range(8)]
+    for client in busy:
+        client.send(request("/wait", "POST", body=b"b" * 60_000) + request("/") * 100)
+    server.wait_marks("waiting", 8)
+    server.open_gate("wait")
+    for client in busy:
+        for _ in range(101):
+            assert client.response().status == 200
 
 
 def test_64_descriptors_and_500_clients(serve):

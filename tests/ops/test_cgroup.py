@@ -102,3 +102,31 @@ def test_the_only_worker_stays(serve, cgroup):
     for _ in range(5):
         assert server.get("/sleep?s=0.3").status == 200
     assert worker_pids(server) == before
+
+
+def kept_alive(server, count):
+    """How many of `count` idle connections are still open."""
+    clients = [server.connect() for _ in range(count)]
+    for client in clients:
+        assert client.ask("/").status == 200
+    return len([client for client in clients if client.quiet()])
+
+
+@pytest.mark.parametrize("limit, least, most", [(128 * MIB, 90, 110), (MIB, 64, 64)])
+def test_connections_follow_the_memory(serve, cgroup, limit, least, most):
+    """Half of it is for connections, each counted with all that it may hold."""
+    cgroup.set("memory.max", limit)
+    server = serve("hello:app", workers=1, command=cgroup.command)
+    assert least <= kept_alive(server, 120) <= most
+
+
+def test_workers_share_the_memory_for_connections(serve, cgroup):
+    cgroup.set("memory.max", 256 * MIB)
+    server = serve("hello:app", workers=2, command=cgroup.command)
+    assert kept_alive(server, 260) <= 2 * 110
+
+
+def test_chosen_connections_are_held_whatever_the_memory(serve, cgroup):
+    cgroup.set("memory.max", MIB)
+    server = serve("hello:app", "--worker-connections", "100", workers=1, command=cgroup.command)
+    assert kept_alive(server, 120) == 100

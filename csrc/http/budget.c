@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* Memory of requests that come in slowly. */
+#include "http/budget.h"
+
+enum {
+  OUT_OF_STEP = 1000,  /* ms: who takes longer is slow, not one of too many */
+  MOST_LOOKED_AT = 64, /* connections of a queue */
+  FIELDS = 16 * 1024,  /* bytes: a request's fields and small things */
+};
+
+size_t cw_conn_most(const cw_limits_t *l) {
+  /* Its head; its body, collected or streamed, and the next requests, each with what
+   * one recv() may bring; its response. */
+  size_t streamed = (size_t)CW_BODY_HIGH + CW_READ_SIZE;
+  return l->head + CW_MAX((size_t)l->buffer_body, streamed) + 2 * CW_READ_SIZE +
+         CW_OUT_HIGH + FIELDS;
+}
+
+void cw_budget_count(cw_conn_t *c) {
+  size_t now = 0;
+  if (c->state == CW_CONN_HEAD || c->state == CW_CONN_PROXY)
+    now = c->in.cap;
+  else if (c->state == CW_CONN_BODY)
+    now = c->in.cap + c->req->head_len + c->req->body.buf.cap;
+  c->srv->held = c->srv->held - c->held + now;
+  c->held = now;
+}
+
+/* How long the request has been coming, ms. */
+static uint64_t age(const cw_conn_t *c) {
+  const cw_server_t *srv = c->srv;
+  uint64_t began = c->timer.due - srv->timers.duration[c->timer.kind];
+  uint64_t ms = uv_now(&srv->loop) - began;
+  return c->state == CW_CONN_BODY ? ms + c->req->body.awaited : ms;
+}
+
+/* Of those that hold something and whose timer is of this kind, the one that takes
+ * longest, or `best`. */
+static cw_conn_t *slowest(cw_server_t *srv, cw_timer_kind_t kind, cw_conn_t *best) {
+  cw_list_t *queue = &srv->timers.queue[kind];
+  int looked_at = 0;
+  for (cw_list_t *n = queue->next; n != queue && looked_at < MOST_LOOKED_AT;
+       n = n->next) {
+    cw_conn_t *c = CW_CONTAINER(CW_CONTAINER(n, cw_timer_t, node), cw_conn_t, timer);
+    if (!c->held) continue;
+    looked_at++;
+    if (!best || age(c) > age(best)) best = c;
+  }
+  return best;
+}
+
+void cw_budget_keep(cw_server_t *srv) {
+  while (srv->held > srv->limits.buffer_memory) {
+    cw_conn_t *c = slowest(srv, CW_TIMER_BODY, slowest(srv, CW_TIMER_HEAD, NULL));
+    if (!c) return;
+    cw_conn_shed(c, age(c) > OUT_OF_STEP ? 408 : 503);
+  }
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* --buffer-memory: what a worker holds of requests that are still coming in, heads and
+ * small bodies, all connections together. Requests that run are not part of it: their
+ * number is bounded by the connections, what each holds by the marks of
+ * http_internal.h. Baton holder only. */
+#ifndef CW_HTTP_BUDGET_H
+#define CW_HTTP_BUDGET_H
+
+#include "http/http_internal.h"
+
+/* Counts anew what `c` holds. */
+void cw_budget_count(cw_conn_t *c);
+
+/* The same, after anything that may have changed it; costs nothing where no byte of a
+ * request is kept. */
+static inline void cw_budget_note(cw_conn_t *c) {
+  if (CW_UNLIKELY(c->in.cap || c->held || c->state == CW_CONN_BODY)) cw_budget_count(c);
+}
+
+/* Refuses those that take longest until the budget is kept. Not while one of them is
+ * being fed. */
+void cw_budget_keep(cw_server_t *srv);
+
+#endif
