@@ -5,6 +5,7 @@
  * say how: the size of the pieces, what the application does, what the client does. */
 #include <assert.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -37,6 +38,8 @@ enum {
   LEAVES = 2,      /* closes half-way */
   HALF_CLOSES = 4, /* sends FIN half-way */
   TIME_PASSES = 8, /* every clock runs out now and then */
+  CROWDS = 16,     /* others need its place half-way */
+  HOARDS = 32,     /* what is still coming may take 1 KiB */
 };
 
 /* A request under way, as a thread would run it. */
@@ -206,6 +209,7 @@ static void set_up(void) {
   const char *reason;
   srv = cw_server_new(&listener, 0, &limits, &host, &reason);
   file_fd = memfd_create("fuzz", 0);
+  signal(SIGPIPE, SIG_IGN); /* as Python has it: sendfile() knows no MSG_NOSIGNAL */
   cw_log_set_level(CW_LOG_CRITICAL); /* every other input is refused */
   if (!srv || file_fd < 0 || ftruncate(file_fd, LONG) != 0) abort();
 }
@@ -222,6 +226,15 @@ static void pass_time(void) {
     else
       cw_conn_on_timer(CW_CONTAINER(t, cw_conn_t, timer));
   }
+}
+
+/* Another connection needs the place of one that does not run. */
+static void make_room(void) {
+  if (cw_list_empty(&srv->conns)) return;
+  cw_conn_t *c = CW_CONTAINER(srv->conns.next, cw_conn_t, all);
+  if (c->state == CW_CONN_PROXY || c->state == CW_CONN_HEAD ||
+      c->state == CW_CONN_IDLE || c->state == CW_CONN_LINGER)
+    cw_conn_evict(c);
 }
 
 /* The loop and the application get on; `whole`: as far as they can. */
@@ -265,6 +278,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   size_t piece_size = data[0] ? data[0] : size;
   app = data[1];
   client = data[2];
+  srv->limits.buffer_memory = client & HOARDS ? 1024 : SIZE_MAX;
   bool open = true;
   for (size_t at = 3; at < size && open; at += piece_size) {
     size_t n = CW_MIN(piece_size, size - at);
@@ -272,6 +286,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     turn(false);
     if (!(client & STALLS)) receive(fds[1], &first);
     if ((client & TIME_PASSES) && at > size / 2) pass_time();
+    if ((client & CROWDS) && at > size / 2) make_room();
     if ((client & HALF_CLOSES) && at > size / 2) shutdown(fds[1], SHUT_WR);
     if ((client & LEAVES) && at > size / 2) open = false;
   }
@@ -285,6 +300,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   for (int i = 0; i < 8; i++) turn(true);
   assert(n_runs == 0);
   cw_server_turn(srv, false);
-  assert(cw_server_connections(srv) == 0);
+  assert(cw_server_connections(srv) == 0 && srv->held == 0);
   return 0;
 }
