@@ -54,8 +54,6 @@ typedef struct cw_running {
  * wish:    the worker. RELOAD counts only with --reload and once a second,
  *          MAX_REQUESTS only with --max-requests; anything else is none.
  * busy:    the worker. Read by other workers: any value but 0 is true.
- * word_fd: the supervisor, before it forks. The worker reads it once, and takes the
- *          descriptor of its own that it names for the supervisor's pipe.
  * beat:    the worker. One in the future, or before an earlier one, is none.
  * oldest:  the worker. One in the future, or before the worker's start, is none.
  * metrics: the worker. Added up without sign, so that no sum is undefined. */
@@ -65,7 +63,6 @@ typedef struct cw_slot {
   _Atomic int age;        /* its running number */
   _Atomic int wish;       /* cw_wish_t */
   _Atomic int busy;       /* all its threads are in the app */
-  _Atomic int word_fd;    /* supervisor: the worker's end of its pipe; -1: it is sent */
   _Atomic int64_t beat;   /* watch time at its last sign of life; 0: none yet */
   _Atomic int64_t oldest; /* watch time at which its oldest request began; 0: none */
   cw_metrics_t metrics;

@@ -52,7 +52,8 @@ typedef struct cw_heritage {
   int n_workers;  /* wanted: wsgi.multiprocess is true above one */
   int supervisor; /* its process id */
   int other_user; /* the workers have another user or group than the supervisor */
-  int zygote_fd;  /* in the zygote: its end of a SOCK_SEQPACKET pair */
+  int own_fd;     /* the zygote's end of its SOCK_SEQPACKET pair; a worker's end of the
+                     pipe in which it is spoken to, unless a zygote forks it */
   int board_fd;   /* the cw_board_t, another memfd */
   int notify_fd;  /* a byte written here makes the supervisor look at the board */
   int argc;       /* words at argv_off, NUL-ended each */

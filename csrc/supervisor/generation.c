@@ -36,7 +36,7 @@ int cw_heritage_make(state_t *st, generation_t *gen) {
   ssize_t n = readlink(link, h->cwd, sizeof(h->cwd) - 1);
   h->cwd[CW_MAX(n, (ssize_t)0)] = '\0';
   h->other_user = who.change;
-  h->zygote_fd = st->notify[0];
+  h->own_fd = st->notify[0];
   h->board_fd = st->board_fd;
   h->notify_fd = st->notify[1];
   h->argc = st->launcher->argc;

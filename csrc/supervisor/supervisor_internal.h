@@ -68,7 +68,6 @@ typedef struct worker {
   int64_t deadline;      /* when it is killed, us; 0: none */
   int64_t watch_started; /* watch time at its start, ms */
   int words;             /* its cw_word_t are written here; 0: none */
-  int theirs;            /* its end of that, until it is forked */
   int64_t beat;          /* its last sign of life that can be one, ms */
 } worker_t;
 
@@ -156,9 +155,10 @@ void cw_pace_note(pace_t *p, int64_t now);
 /* Starts, tells to go and kills what is due. Returns how long to sleep, us, or -1. */
 int64_t cw_workers_reconcile(state_t *st);
 /* Forks a process that keeps nothing of the supervisor and enters Python; a zygote with
- * `zygote_fd`, its end of the socket pair. Returns its id, or -1 after saying why not.
+ * `own_fd`, what it is spoken to by (cw_heritage_t). Returns its id, or -1 after saying
+ * why not.
  */
-pid_t cw_workers_fork(state_t *st, generation_t *gen, int slot, int zygote_fd);
+pid_t cw_workers_fork(state_t *st, generation_t *gen, int slot, int own_fd);
 /* In a child that does not call exec: closes what exec would have closed. A socket that
  * it kept would go on listening when nobody serves it any more. */
 void cw_close_private(void);

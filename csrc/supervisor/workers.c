@@ -42,7 +42,7 @@ void cw_close_private(void) {
 }
 
 /* In the new process: leaves nothing of the supervisor behind. */
-static CW_NORETURN void become(state_t *st, generation_t *gen, int slot, int zygote_fd,
+static CW_NORETURN void become(state_t *st, generation_t *gen, int slot, int own_fd,
                                pid_t parent) {
   const cw_settings_t *s = &gen->settings;
   const char *dir = cw_opt_str(s, CW_OPT_CHDIR);
@@ -51,11 +51,9 @@ static CW_NORETURN void become(state_t *st, generation_t *gen, int slot, int zyg
   fcntl(gen->h_fd, F_SETFD, 0);
   fcntl(st->board_fd, F_SETFD, 0);
   fcntl(st->notify[1], F_SETFD, 0);
-  if (slot >= 0) fcntl(st->workers[slot].theirs, F_SETFD, 0);
   /* The heritage does not change: it names the place of a descriptor of ours that no
    * child keeps. */
-  if (slot == CW_SLOT_ZYGOTE && dup2(zygote_fd, gen->h->zygote_fd) < 0)
-    _exit(EXIT_CONFIG);
+  if (own_fd >= 0 && dup2(own_fd, gen->h->own_fd) < 0) _exit(EXIT_CONFIG);
   cw_close_private();
   cw_reports_capture(s);
   /* Until Python is there; nobody should take it for a supervisor meanwhile. */
@@ -78,10 +76,10 @@ static CW_NORETURN void become(state_t *st, generation_t *gen, int slot, int zyg
   _exit(EXIT_CONFIG);
 }
 
-pid_t cw_workers_fork(state_t *st, generation_t *gen, int slot, int zygote_fd) {
+pid_t cw_workers_fork(state_t *st, generation_t *gen, int slot, int own_fd) {
   if (cw_heritage_share(gen) != 0) return -1;
   pid_t parent = getpid(), pid = fork();
-  if (pid == 0) become(st, gen, slot, zygote_fd, parent);
+  if (pid == 0) become(st, gen, slot, own_fd, parent);
   if (pid < 0) cw_log(CW_LOG_ERROR, "cannot fork a worker: %s", strerror(errno));
   return pid;
 }
@@ -140,7 +138,6 @@ static void start_worker(state_t *st) {
     return;
   }
   if (cw_zygote_wanted(gen)) {
-    atomic_store(&st->board->slots[slot].word_fd, -1);
     int rc = cw_zygote_ask(gen, slot, theirs);
     close(theirs);
     if (rc != 0) {
@@ -149,9 +146,7 @@ static void start_worker(state_t *st) {
     }
     w->asked = true;
   } else {
-    w->theirs = theirs;
-    atomic_store(&st->board->slots[slot].word_fd, theirs);
-    pid_t pid = cw_workers_fork(st, gen, slot, -1);
+    pid_t pid = cw_workers_fork(st, gen, slot, theirs);
     close(theirs);
     if (pid < 0) {
       cw_worker_forget(w);

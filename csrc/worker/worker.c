@@ -173,8 +173,10 @@ static void keep_private(const cw_heritage_t *h, int slot) {
   fcntl(h->notify_fd, F_SETFD, FD_CLOEXEC);
   cw_private_add(h->notify_fd);
   if (slot == CW_SLOT_ZYGOTE) {
-    fcntl(h->zygote_fd, F_SETFD, FD_CLOEXEC);
-    cw_private_add(h->zygote_fd);
+    fcntl(h->own_fd, F_SETFD, FD_CLOEXEC);
+    cw_private_add(h->own_fd);
+  } else if (slot >= 0) {
+    cw_signals_set_word_fd(h->own_fd);
   }
 }
 
@@ -361,8 +363,6 @@ static CW_RAISES int begin(cw_settings_t *s, int slot) {
 /* In a worker's own process, before (or, preloaded, after) the app's import. */
 static CW_RAISES int become(const cw_settings_t *s, int slot) {
   own = &board->slots[slot];
-  int word_fd = atomic_load(&own->word_fd);
-  if (word_fd >= 0) cw_signals_set_word_fd(word_fd);
   cw_title_set("cwsgi: worker %d [%s]", slot + 1, cw_settings_name(s));
   return cw_extras_forked(atomic_load(&own->age), heritage->supervisor);
 }
