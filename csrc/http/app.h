@@ -41,6 +41,7 @@ typedef struct cw_head {
   int minor;     /* 1 for HTTP/1.1 and later, 0 for HTTP/1.0 */
   bool has_body; /* a Content-Length or Transfer-Encoding was sent */
   bool chunked;
+  bool upgrade;           /* it asks for another protocol (RFC 9110 section 7.8) */
   int64_t content_length; /* -1 where chunked or not given */
   const char *scheme;     /* "http" or "https" */
   const char *peer_addr;  /* "" on a Unix socket */
@@ -70,6 +71,19 @@ bool cw_req_expired(const cw_req_t *req);
 const char *cw_req_log_environ(const cw_req_t *req, unsigned i);
 void cw_req_set_log_environ(cw_req_t *req, unsigned i, const char *p, size_t n);
 
+/* Whether a response that sends nothing has nobody to send to: the client is known to
+ * have left, or has closed its side a second ago. That one may still read (only a byte
+ * that is sent would tell), so it is no reason to end a response that gets on. */
+bool cw_req_abandoned(const cw_req_t *req);
+
+/* Gives the connection of a request with an Upgrade field to the app: a duplicate of
+ * its socket, the caller's, which has the socket's flags (it does not block). From then
+ * on nothing is sent or read here; the rest of the response is dropped. -1 where it
+ * cannot be had (errno may tell): a response has begun, the request's time is up, or
+ * bytes of the other protocol came before it was agreed on. */
+int cw_req_take_over(cw_req_t *req);
+bool cw_req_taken_over(const cw_req_t *req);
+
 /* Waits until the operation that answered CW_WAIT can go on, or the client is
  * lost. Sees to it that another thread turns the loop meanwhile. */
 void cw_req_wait_nogil(cw_req_t *req);
@@ -83,6 +97,9 @@ CW_MUSTCHECK ssize_t cw_body_take(cw_req_t *req, char *buf, size_t n, bool line)
 
 /* Body bytes left where that is known (a Content-Length), else -1. */
 int64_t cw_body_left(const cw_req_t *req);
+
+/* Whether bytes of a chunked body have come, and none was taken. */
+bool cw_body_untouched(cw_req_t *req);
 
 /* Why the body cannot be read on although its client has not left: its framing is
  * broken, it came too slowly, it is too long. Static text; NULL where nothing is wrong
@@ -116,6 +133,9 @@ bool cw_resp_sent(const cw_req_t *req);
  * body (used where the app gave none). */
 int64_t cw_resp_length(const cw_req_t *req);
 void cw_resp_set_length(cw_req_t *req, int64_t len);
+
+/* Whether all that the announced Content-Length allows has been sent. */
+bool cw_resp_is_whole(const cw_req_t *req);
 
 /* Whether body bytes go out at all (not for HEAD, 1xx, 204 and 304). */
 bool cw_resp_has_body(const cw_req_t *req);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Request bodies: the loop fills a buffer, the running thread empties it. */
+#include "http/checks.h"
 #include "http/http_internal.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -66,6 +68,14 @@ int64_t cw_body_left(const cw_req_t *req) {
   return req->head.chunked ? -1 : 0;
 }
 
+bool cw_body_untouched(cw_req_t *req) {
+  if (!req->head.chunked || req->body.taken) return false;
+  pthread_mutex_lock(&req->lock);
+  bool any = cw_buf_pending(&req->body.buf) > 0;
+  pthread_mutex_unlock(&req->lock);
+  return any;
+}
+
 const char *cw_body_error(cw_req_t *req, int *status) {
   pthread_mutex_lock(&req->lock);
   const char *why = atomic_load(&req->lost) ? NULL : req->body.why;
@@ -125,6 +135,18 @@ void cw_body_break(cw_req_t *req, int status, const char *why) {
   pthread_mutex_unlock(&req->lock);
   atomic_store(&req->attention, true);
   if (wake) cw_event_set(&req->event);
+}
+
+void cw_body_set_length(cw_req_t *req) {
+  cw_head_t *h = &req->head;
+  char *text = cw_arena_alloc(&req->arena, 24);
+  if (!text) return;
+  int n = snprintf(text, 24, "%lld", (long long)req->body.received);
+  for (unsigned i = 0; i < h->n_fields; i++)
+    if (cw_span_is(h->fields[i].name, "transfer-encoding"))
+      h->fields[i] = (cw_field_t){{"Content-Length", 14}, {text, (size_t)n}};
+  h->chunked = false;
+  h->content_length = req->body.received;
 }
 
 static size_t feed_chunks(cw_conn_t *c, const char *p, size_t n, int *status) {

@@ -88,6 +88,8 @@ static bool wants_read(cw_conn_t *c) {
   if (c->eof) return false;
   if (c->state == CW_CONN_FLUSH) return false;
   if (c->state != CW_CONN_RUN) return true;
+  /* Bytes of another protocol are for whoever takes the connection over. */
+  if (c->req->head.upgrade) return false;
   pthread_mutex_lock(&c->req->lock);
   bool complete = c->req->body.complete, paused = c->req->body.paused,
        broken = c->req->body.broken;
@@ -147,6 +149,7 @@ static const struct {
     [CW_END_STALLED] = {CW_LOG_INFO, "the client does not read its response"},
     [CW_END_FAILED] = {CW_LOG_DEBUG, "the response cannot be completed"},
     [CW_END_DEADLINE] = {CW_LOG_DEBUG, "the request took too long"},
+    [CW_END_TAKEN] = {CW_LOG_DEBUG, "the app has taken it over"},
     [CW_END_NO_MEMORY] = {CW_LOG_ERROR, "out of memory"},
     [CW_END_BAD_PROXY] = {CW_LOG_WARNING, "bad PROXY header"},
     [CW_END_NO_PROXY] = {CW_LOG_WARNING, "not in --proxy-allow-from"},
@@ -176,7 +179,7 @@ static void close_conn(cw_conn_t *c, cw_end_t why) {
   uv_close((uv_handle_t *)&c->poll, on_closed);
   /* The end of the connection is that of this process's part of it, whoever else holds
    * a copy of the socket; but after a reset no FIN may come first. */
-  if (!c->reset) shutdown(c->fd, SHUT_RDWR);
+  if (!c->no_fin) shutdown(c->fd, SHUT_RDWR);
   cw_private_close(c->fd);
   cw_server_made_room(c->srv);
 }
@@ -185,7 +188,7 @@ static void close_conn(cw_conn_t *c, cw_end_t why) {
  * connection would have been the end of the body. */
 static void reset_conn(cw_conn_t *c, cw_end_t why) {
   struct linger hard = {.l_onoff = 1, .l_linger = 0};
-  c->reset = true;
+  c->no_fin = true;
   (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
   close_conn(c, why);
 }
@@ -382,6 +385,19 @@ static void respond(cw_conn_t *c, const cw_own_t *own) {
   }
 }
 
+/* The same for a request whose body may still be coming. */
+static void stream_to_app(cw_conn_t *c) {
+  give_to_app(c);
+  if (body_open(c)) start_window(c, CW_TIMER_BODY);
+}
+
+/* A chunked body is complete, or too long to wait for its end. */
+static void end_gathering(cw_conn_t *c) {
+  if (c->req->body.complete) cw_body_set_length(c->req);
+  if (c->req->body.complete || c->req->body.received >= c->srv->limits.buffer_body)
+    stream_to_app(c);
+}
+
 static bool answered_here(cw_conn_t *c) {
   cw_own_t own;
   if (!cw_own_answer(c, c->req, &own)) return false;
@@ -404,15 +420,14 @@ static void start_request(cw_conn_t *c) {
   if (!req->body.complete) {
     req->body.left = h->content_length;
     cw_chunked_init(&req->body.chunked);
-    if (!h->chunked && h->content_length <= c->srv->limits.buffer_body &&
-        !req->expect_continue) {
+    /* What waits for 100 Continue waits for the app. */
+    if (h->content_length <= c->srv->limits.buffer_body && !req->expect_continue) {
       set_state(c, CW_CONN_BODY);
-      start_window(c, CW_TIMER_BODY);
+      start_window(c, h->chunked ? CW_TIMER_GATHER : CW_TIMER_BODY);
       return;
     }
   }
-  give_to_app(c);
-  if (body_open(c)) start_window(c, CW_TIMER_BODY);
+  stream_to_app(c);
 }
 
 /* Tries to read one head. Returns the bytes used, 0 where more are needed; a refused
@@ -448,6 +463,7 @@ static size_t read_head(cw_conn_t *c, const char *p, size_t n) {
     return 0;
   }
   c->req->head_len = (uint32_t)len;
+  c->req->followed = n > (size_t)len;
   start_request(c);
   return (size_t)len;
 }
@@ -496,7 +512,10 @@ static size_t consume(cw_conn_t *c, const char *p, size_t n) {
         if (!body_open(c)) return used;
         k = feed_body(c, p + used, n - used);
         if (c->state == CW_CONN_LINGER || c->state == CW_CONN_CLOSED) return n;
-        if (c->state == CW_CONN_BODY && c->req->body.complete) give_to_app(c);
+        if (c->state == CW_CONN_BODY && c->req->head.chunked)
+          end_gathering(c);
+        else if (c->state == CW_CONN_BODY && c->req->body.complete)
+          give_to_app(c);
         if (c->state == CW_CONN_SKIP && c->req->body.complete) {
           cw_req_free(c->req);
           c->req = NULL;
@@ -600,6 +619,12 @@ static void on_done(cw_conn_t *c) {
   assert(c->state == CW_CONN_RUN);
   set_state(c, CW_CONN_FLUSH);
   if (c->srv->limits.request_timeout > 0) cw_timer_stop(&req->deadline);
+  if (CW_UNLIKELY(req->taken_over)) {
+    /* A copy of the socket may live on. */
+    c->no_fin = true;
+    close_conn(c, CW_END_TAKEN);
+    return;
+  }
   if (CW_UNLIKELY(cw_req_expired(req))) {
     /* The client has its 504, and must not lose it to a reset. */
     linger(c, CW_END_DEADLINE);
@@ -653,6 +678,7 @@ static void on_eof(cw_conn_t *c) {
   if (c->state == CW_CONN_RUN) {
     /* A half-closed client still reads its answer, but a body stays incomplete. */
     if (body_open(c)) cw_body_break(c->req, 400, NULL);
+    atomic_store(&c->req->eof_at, cw_now_us());
     atomic_store(&c->req->attention, true);
   }
   update_poll(c);
@@ -755,6 +781,12 @@ void cw_conn_on_timer(cw_conn_t *c) {
         close_conn(c, c->srv->draining ? CW_END_DRAIN : CW_END_SILENT);
       break;
     case CW_CONN_BODY:
+      /* Its end is not near: the app takes it as it comes. */
+      if (c->timer.kind == CW_TIMER_GATHER)
+        stream_to_app(c);
+      else
+        on_body_window(c);
+      break;
     case CW_CONN_SKIP: on_body_window(c); break;
     case CW_CONN_FLUSH:
       if (kept_pace(c))
@@ -792,8 +824,9 @@ void cw_conn_on_deadline(cw_conn_t *c) {
     cw_timer_stop(&c->timer);
     c->want_write = false;
     pthread_mutex_lock(&req->lock);
-    bool sent =
-        !atomic_load(&req->lost) && send_error(c, 504, cw_is_head(req->head.method));
+    /* Half an interim response may wait to be sent: no answer fits behind it. */
+    bool sent = !atomic_load(&req->lost) && !cw_out_pending(req) &&
+                send_error(c, 504, cw_is_head(req->head.method));
     atomic_store(&req->lost, true);
     pthread_mutex_unlock(&req->lock);
     req->answered = sent ? 504 : CW_STATUS_LEFT;

@@ -11,7 +11,6 @@ int cw_resp_early_hints(cw_req_t *req, const cw_field_t *fields, unsigned n) {
   static const char line[] = "HTTP/1.1 103 Early Hints\r\n";
   cw_buf_t text = {0};
   int rc = CW_NOMEM;
-  size_t taken;
   /* RFC 9110 section 15.2: a 1.0 client does not know interim responses. */
   if (req->resp.sent || req->head.minor == 0) return CW_OK;
   if (cw_buf_append(&text, line, sizeof(line) - 1) != 0) goto done;
@@ -27,8 +26,7 @@ int cw_resp_early_hints(cw_req_t *req, const cw_field_t *fields, unsigned n) {
       goto done;
   }
   if (cw_buf_append(&text, "\r\n", 2) != 0) goto done;
-  cw_parts_t parts = {.before = {text.p, text.len}, .body = {"", 0}, .after = {"", 0}};
-  rc = cw_out_write(req, &parts, &taken);
+  rc = cw_out_send_interim(req, (cw_span_t){text.p, text.len});
 done:
   cw_buf_free(&text);
   return rc;

@@ -68,6 +68,7 @@ typedef enum cw_end {
   CW_END_STALLED,   /* it did not read its response */
   CW_END_FAILED,    /* the app failed half-way through the response */
   CW_END_DEADLINE,  /* its request took longer than --request-timeout */
+  CW_END_TAKEN,     /* the app has taken the socket over */
   CW_END_NO_MEMORY,
   CW_END_BAD_PROXY, /* no valid PROXY header */
   CW_END_NO_PROXY,  /* it may not speak without one */
@@ -88,7 +89,7 @@ typedef struct cw_conn {
   uint8_t why;     /* cw_end_t: why it lingers */
   uint8_t events;  /* polled for */
   bool eof;        /* the client sent FIN */
-  bool reset;      /* it ends by RST */
+  bool no_fin;     /* it ends by RST, or others go on with it */
   bool trusted;    /* its proxy headers count */
   bool spare;      /* accepted into a place that is kept for probes */
   bool want_write; /* the running thread or the loop waits to send */
@@ -126,7 +127,7 @@ typedef struct cw_resp {
   cw_buf_t head;
   int status;
   bool started, sent, ended;
-  bool chunked, no_body, close, has_date;
+  bool chunked, no_body, close, has_date, upgrade;
   bool overrun;      /* the app produced more than its Content-Length */
   int64_t length;    /* Content-Length, -1 unknown */
   int64_t body_sent; /* body bytes accepted */
@@ -160,9 +161,10 @@ struct cw_req {
   cw_out_t out; /* under lock */
   cw_resp_t resp;
 
-  atomic_bool lost;      /* set by the loop or a failed send */
-  atomic_bool attention; /* set by the loop: DONE must wake it */
-  bool failed;           /* set by the thread before DONE: abort the connection */
+  atomic_bool lost;       /* set by the loop or a failed send */
+  atomic_bool attention;  /* set by the loop: DONE must wake it */
+  _Atomic int64_t eof_at; /* us, set by the loop: the client sent FIN; 0: it did not */
+  bool failed;            /* set by the thread before DONE: abort the connection */
 
   /* The request's time. All in microseconds, 0 where it did not happen or nobody wants
    * to know (srv->timed). */
@@ -176,6 +178,8 @@ struct cw_req {
   uint32_t head_len;   /* loop: bytes of the request's head */
   uint64_t bytes_sent; /* whoever may send */
   bool accounted;      /* loop: it was counted and logged */
+  bool followed;       /* loop: bytes came behind its head */
+  bool taken_over;     /* thread: the connection is the app's */
   int answered;        /* loop: the status that was sent without the app */
   cw_span_t *log_fields, *log_environ; /* thread: what the access log wants */
 
@@ -293,6 +297,10 @@ bool cw_req_claim(cw_req_t *req);
  * body cannot go on: the framing is broken (400), it is too long (413), there is no
  * memory for it (503). Baton held. */
 size_t cw_body_feed(cw_conn_t *c, const char *p, size_t n, int *status);
+/* body.c: a chunked body is complete before its request runs: from here on it is one
+ * with a Content-Length (RFC 9112 section 7.1.3), which frameworks look for. Where
+ * memory is short nothing changes. Baton held. */
+void cw_body_set_length(cw_req_t *req);
 /* body.c: has a running thread learn that the body cannot go on. `why` is static text.
  * Baton held. */
 void cw_body_break(cw_req_t *req, int status, const char *why);

@@ -125,6 +125,24 @@ int cw_out_write(cw_req_t *req, const cw_parts_t *parts, size_t *taken) {
   return rc;
 }
 
+int cw_out_send_interim(cw_req_t *req, cw_span_t text) {
+  const cw_parts_t parts = {.before = text, .body = {"", 0}, .after = {"", 0}};
+  struct iovec iov = {(void *)text.p, text.len};
+  size_t taken;
+  int rc = CW_OK;
+  pthread_mutex_lock(&req->lock);
+  bool room = !cw_out_pending(req);
+  /* An answer of the loop's is sent under the same lock, and marks the request lost. */
+  ssize_t sent = atomic_load(&req->lost) ? CW_LOST : 0;
+  if (sent == 0 && room) sent = send_parts(req, &iov, 1, 0);
+  if (sent < 0)
+    rc = CW_LOST;
+  else if ((size_t)sent < text.len)
+    rc = leave_locked(req, &parts, (size_t)sent, &taken);
+  pthread_mutex_unlock(&req->lock);
+  return rc;
+}
+
 /* sendfile(2) without blocking. Returns bytes, 0 for not now, CW_LOST; a file that
  * shrank is lost too: its length was promised. */
 static ssize_t send_slice(cw_req_t *req, int fd, int64_t *off, int64_t len) {

@@ -19,6 +19,11 @@ typedef struct cw_parts {
  * still the caller's. Thread that runs the request. */
 CW_MUSTCHECK int cw_out_write(cw_req_t *req, const cw_parts_t *parts, size_t *taken);
 
+/* Sends an interim response, whole or not at all in front of what the loop may answer
+ * meanwhile (a deadline's 504): CW_LOST where that was sent. Thread that runs the
+ * request, before its response. */
+CW_MUSTCHECK int cw_out_send_interim(cw_req_t *req, cw_span_t text);
+
 /* Sends a file's range; hands what is left to the loop. *taken is `len` on success.
  * `before` (the response head) goes first. */
 CW_MUSTCHECK int cw_out_write_file(cw_req_t *req, cw_span_t before, int fd, int64_t off,

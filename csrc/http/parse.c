@@ -60,6 +60,15 @@ static int check_host(parse_t *ps, cw_field_t *host, unsigned hosts,
   return 0;
 }
 
+/* Whether a Connection field names this one as its own (RFC 9110 section 7.6.1). */
+static bool is_connections(const cw_head_t *h, const char *name) {
+  for (unsigned i = 0; i < h->n_fields; i++)
+    if (cw_span_is(h->fields[i].name, "connection") &&
+        cw_list_has(h->fields[i].value, name))
+      return true;
+  return false;
+}
+
 /* Everything that depends on the fields as a whole. Returns 0 or a status. */
 static int check_fields(parse_t *ps, const cw_target_t *target) {
   cw_req_t *req = ps->req;
@@ -80,6 +89,9 @@ static int check_fields(parse_t *ps, const cw_target_t *target) {
           if (!cw_span_is(f->value, "100-continue")) return 417;
           req->expect_continue = h->minor == 1;
         }
+        break;
+      case 7:
+        if (cw_span_is(f->name, "upgrade")) h->upgrade = h->minor == 1;
         break;
       case 10:
         if (cw_span_is(f->name, "connection")) {
@@ -107,6 +119,8 @@ static int check_fields(parse_t *ps, const cw_target_t *target) {
   h->chunked = codings > 0;
   h->has_body = lengths || codings;
   if (!h->has_body) req->expect_continue = false;
+  if (CW_UNLIKELY(h->upgrade))
+    h->upgrade = !h->has_body && is_connections(h, "upgrade");
   req->keep_alive = h->minor == 1 ? !close : keep && !close;
   /* HTTP_A_B stands for "A-B" and "A_B" alike: drop the underscore form, so that it
    * cannot pose as the other. */

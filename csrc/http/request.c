@@ -4,6 +4,7 @@
 #include "base/fault.h"
 #include "http/http_internal.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 cw_req_t *cw_req_new(cw_conn_t *c) {
@@ -47,7 +48,7 @@ cw_req_t *cw_req_new(cw_conn_t *c) {
   cw_buf_t head = req->resp.head;
   head.off = head.len = 0;
   req->resp = (cw_resp_t){.head = head, .length = -1};
-  req->failed = req->claimed = req->accounted = false;
+  req->failed = req->claimed = req->accounted = req->taken_over = false;
   req->head_at = req->ready_at = req->started_at = req->done_at = 0;
   req->head_len = 0;
   req->bytes_sent = 0;
@@ -56,6 +57,7 @@ cw_req_t *cw_req_new(cw_conn_t *c) {
   atomic_store_explicit(&req->claim, CW_CLAIM_NONE, memory_order_relaxed);
   atomic_store_explicit(&req->lost, false, memory_order_relaxed);
   atomic_store_explicit(&req->attention, false, memory_order_relaxed);
+  atomic_store_explicit(&req->eof_at, 0, memory_order_relaxed);
   atomic_store_explicit(&req->event.set, 0, memory_order_relaxed);
   return req;
 }
@@ -112,6 +114,30 @@ bool cw_req_claim(cw_req_t *req) {
 
 bool cw_req_expired(const cw_req_t *req) {
   return atomic_load_explicit(&req->claim, memory_order_relaxed) == CW_CLAIM_LOOP;
+}
+
+bool cw_req_abandoned(const cw_req_t *req) {
+  enum { PATIENCE_US = 1000 * 1000 };
+  if (atomic_load_explicit(&req->lost, memory_order_relaxed)) return true;
+  int64_t at = atomic_load_explicit(&req->eof_at, memory_order_relaxed);
+  return at && cw_now_us() - at > PATIENCE_US;
+}
+
+int cw_req_take_over(cw_req_t *req) {
+  cw_resp_t *r = &req->resp;
+  if (!req->head.upgrade || req->followed || r->sent || !cw_req_claim(req)) return -1;
+  int fd = fcntl(req->conn->fd, F_DUPFD_CLOEXEC, 3);
+  if (fd < 0) return -1;
+  req->taken_over = true;
+  /* As far as we are concerned it is answered. */
+  r->started = false;
+  r->status = 101;
+  r->sent = r->ended = r->close = true;
+  return fd;
+}
+
+bool cw_req_taken_over(const cw_req_t *req) {
+  return req->taken_over;
 }
 
 void cw_req_wait_nogil(cw_req_t *req) {

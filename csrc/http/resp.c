@@ -17,6 +17,7 @@ static int put(cw_req_t *req, const char *p, size_t n) {
 
 int cw_resp_start(cw_req_t *req, const char *status, size_t len) {
   cw_resp_t *r = &req->resp;
+  if (CW_UNLIKELY(req->taken_over)) return CW_OK;
   if (len < 3 || !cw_is_value((cw_span_t){status, len})) return CW_BAD;
   int code = 0;
   for (int i = 0; i < 3; i++) {
@@ -78,6 +79,11 @@ int cw_resp_field(cw_req_t *req, const char *name, size_t name_len, const char *
     case 'p':
     case 't':
     case 'u':
+      /* RFC 9110 section 15.5.22: 426 has to say what to upgrade to. */
+      if (r->status == 426 && cw_span_is(n, "upgrade")) {
+        r->upgrade = true;
+        break;
+      }
       if (is_hop_by_hop(n)) return 1;
       break;
     default: break;
@@ -116,6 +122,10 @@ int64_t cw_resp_length(const cw_req_t *req) {
 
 void cw_resp_set_length(cw_req_t *req, int64_t len) {
   if (req->resp.length < 0) req->resp.length = len;
+}
+
+bool cw_resp_is_whole(const cw_req_t *req) {
+  return req->resp.length >= 0 && req->resp.body_sent >= req->resp.length;
 }
 
 bool cw_resp_has_body(const cw_req_t *req) {
@@ -165,6 +175,11 @@ static int end_head(cw_req_t *req, int64_t body_len) {
   r->close |= !req->keep_alive ||
               atomic_load_explicit(&srv->draining, memory_order_relaxed) ||
               srv->limits.keepalive == 0 || !body_can_be_skipped(req);
+  if (CW_UNLIKELY(r->upgrade)) {
+    /* RFC 9110 section 7.8: it is a field of this connection. */
+    memcpy(text + n, "Connection: upgrade\r\n", 21);
+    n += 21;
+  }
   if (r->close) {
     memcpy(text + n, "Connection: close\r\n", 19);
     n += 19;
@@ -197,7 +212,7 @@ int cw_resp_write(cw_req_t *req, const char *data, size_t n, bool last, size_t *
   cw_resp_t *r = &req->resp;
   size_t offered = n, head_len = r->head.len;
   *taken = 0;
-  if (!r->started) return CW_BAD;
+  if (!r->started) return *taken = n, req->taken_over ? CW_OK : CW_BAD;
   if (!r->sent && !cw_req_claim(req)) return CW_LOST;
   if (!r->sent && end_head(req, last ? (int64_t)n : -1) != 0) return CW_NOMEM;
   if (r->no_body) {

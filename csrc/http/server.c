@@ -25,6 +25,7 @@ enum {
   TIMER_GRAIN = 100,       /* ms */
   BODY_LOOKS = 6,          /* looks at a body in the longest pause that it may make, */
   BODY_WINDOW = 10 * 1000, /* ms: but at least one in this */
+  GATHER = 1000,           /* ms that a chunked body's end is waited for */
   LINGER = 2 * 1000,       /* ms for the client to close */
   DRAIN = 500,             /* ms in which a request may be on its way already */
 };
@@ -378,6 +379,7 @@ cw_server_t *cw_server_new(const cw_listener_t *listeners, int n,
   pthread_mutex_init(&srv->post_lock, NULL);
   const uint64_t durations[CW_TIMER_KINDS] = {
       [CW_TIMER_HEAD] = (uint64_t)limits->header,
+      [CW_TIMER_GATHER] = GATHER,
       [CW_TIMER_IDLE] = (uint64_t)limits->keepalive,
       [CW_TIMER_BODY] = CW_MAX(
           CW_MIN((uint64_t)limits->body_pause / BODY_LOOKS, (uint64_t)BODY_WINDOW),

@@ -13,6 +13,7 @@
 typedef enum cw_timer_kind {
   CW_TIMER_HEAD,    /* a header section has to arrive */
   CW_TIMER_BODY,    /* a window in which body bytes have to arrive */
+  CW_TIMER_GATHER,  /* a chunked body may come to its end before its request runs */
   CW_TIMER_IDLE,    /* keep-alive */
   CW_TIMER_STALL,   /* the client takes no response bytes */
   CW_TIMER_LINGER,  /* the client has to close after our goodbye */

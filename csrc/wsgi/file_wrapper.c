@@ -109,6 +109,34 @@ static int64_t ask(PyObject *obj, const char *method) {
   return n;
 }
 
+/* Whether `obj` is just that: 1, 0, or -1 with an exception. */
+static int is_exactly(PyObject *obj, PyObject *io, const char *name) {
+  PyObject *type = PyObject_GetAttrString(io, name);
+  int same = type ? (PyObject *)Py_TYPE(obj) == type : -1;
+  Py_XDECREF(type);
+  return same;
+}
+
+/* Whether reading gives the file's bytes as they are: 1, 0, or -1 with an exception.
+ * What decrypts or unpacks may pass on the fileno of what it reads, also from below a
+ * buffer: only a plain FileIO is known, alone or under one of Python's own buffers. */
+static int gives_plain_bytes(PyObject *filelike) {
+  PyObject *io = PyImport_ImportModule("_io"), *raw = NULL;
+  int rc = io ? is_exactly(filelike, io, "FileIO") : -1, buffered = 0;
+  if (rc == 0) buffered = is_exactly(filelike, io, "BufferedReader");
+  if (rc == 0 && buffered == 0) buffered = is_exactly(filelike, io, "BufferedRandom");
+  if (buffered < 0) rc = -1;
+  if (buffered == 1) {
+    raw = PyObject_GetAttrString(filelike, "raw");
+    /* A detached buffer has none: it is read, which says so. */
+    if (!raw) PyErr_Clear();
+    if (raw) rc = is_exactly(raw, io, "FileIO");
+  }
+  Py_XDECREF(raw);
+  Py_XDECREF(io);
+  return rc;
+}
+
 int cw_file_wrapper_file(PyObject *wrapper, int *fd, int64_t *offset, int64_t *len) {
   PyObject *filelike = ((file_wrapper_t *)wrapper)->filelike;
   struct stat st;
@@ -116,19 +144,10 @@ int cw_file_wrapper_file(PyObject *wrapper, int *fd, int64_t *offset, int64_t *l
   int64_t n = ask(filelike, "fileno");
   if (n < 0 || n > INT32_MAX || fstat((int)n, &st) != 0 || !S_ISREG(st.st_mode))
     return 0;
-  /* A wrapper that decrypts or unpacks may pass on the fileno of what it reads: only
-   * Python's own file objects are known to give the file's bytes. */
-  PyObject *io = PyImport_ImportModule("_io");
-  if (!io) return -1;
-  static const char *const plain[] = {"BufferedReader", "BufferedRandom", "FileIO"};
-  bool known = false;
-  for (size_t i = 0; i < CW_ARRAY_LEN(plain) && !known; i++) {
-    PyObject *type = PyObject_GetAttrString(io, plain[i]);
-    known = type && (PyObject *)Py_TYPE(filelike) == type;
-    Py_XDECREF(type);
-  }
-  Py_DECREF(io);
-  if (PyErr_Occurred()) return -1;
+  /* Files of /proc and the like say that they are empty, whatever they hold. */
+  if (st.st_size == 0) return 0;
+  int known = gives_plain_bytes(filelike);
+  if (known < 0) return -1;
   int64_t at = known ? ask(filelike, "tell") : -1;
   if (at < 0) return 0;
   *fd = (int)n;

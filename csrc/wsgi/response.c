@@ -57,7 +57,7 @@ int cw_send_item(cw_req_t *req, PyObject *item, bool last) {
   }
   size_t n = (size_t)PyBytes_GET_SIZE(item);
   /* PEP 3333: the head waits for the first byte of body, or for the end. */
-  if (n == 0 && !last) return 0;
+  if (n == 0 && !last) return cw_req_abandoned(req) ? raise_result(CW_LOST) : 0;
   return send_bytes(req, PyBytes_AS_STRING(item), n, last);
 }
 
@@ -104,6 +104,8 @@ static int send_all(cw_req_t *req, PyObject *result) {
     Py_DECREF(item);
     /* HEAD, 204, 304: the response is complete with its head. */
     if (rc == 0 && cw_resp_sent(req) && !cw_resp_has_body(req)) break;
+    /* PEP 3333, "Handling the Content-Length Header": so much and no more. */
+    if (rc == 0 && cw_resp_is_whole(req)) break;
   }
   Py_DECREF(it);
   if (CW_UNLIKELY(cw_forked_child)) cw_forks_end();
@@ -219,6 +221,32 @@ static void note_environ(cw_req_t *req, PyObject *env) {
   }
 }
 
+/* Puts gunicorn.socket into the environ. Where that fails the app goes without. */
+static CW_NEW PyObject *add_upgrade(cw_req_t *req, PyObject *env) {
+  PyObject *upgrade = cw_upgrade_new(req);
+  if (upgrade && PyDict_SetItemString(env, "gunicorn.socket", upgrade) < 0) {
+    cw_upgrade_detach(upgrade);
+    Py_CLEAR(upgrade);
+  }
+  if (!upgrade) cw_report_exception("Cannot offer gunicorn.socket", cw_req_head(req));
+  return upgrade;
+}
+
+/* An app that looks for CONTENT_LENGTH takes such a body for none: data would seem
+ * lost. Said once. */
+static void warn_untouched(const cw_head_t *h) {
+  static bool said; /* guarded by the GIL, for the process's life */
+  if (said) return;
+  said = true;
+  cw_log(
+      CW_LOG_WARNING,
+      "%.*s %.*s came with a chunked body that the app did not read; frameworks that "
+      "look for CONTENT_LENGTH see none where a body is longer than --buffer-body or "
+      "takes its time",
+      (int)h->method.len, h->method.p, (int)CW_MIN(h->path.len, (size_t)1000),
+      h->path.p);
+}
+
 static void run(void *data, cw_req_t *req) {
   (void)data;
   CW_ASSERT_GIL();
@@ -238,10 +266,11 @@ static void run(void *data, cw_req_t *req) {
     cw_req_finish(req, false);
     return;
   }
-  PyObject *env = NULL, *result = NULL, *request = NULL;
+  PyObject *env = NULL, *result = NULL, *request = NULL, *upgrade = NULL;
   PyObject *input = cw_input_new(req), *start_response = cw_start_response_new(req);
   bool complete = false;
   if (input && start_response) env = cw_environ_new(cw_req_head(req), input, mount);
+  if (CW_UNLIKELY(cw_req_head(req)->upgrade) && env) upgrade = add_upgrade(req, env);
   if (hooks && env) {
     cw_start_response_keep(start_response);
     request = call_pre_request(env);
@@ -252,6 +281,11 @@ static void run(void *data, cw_req_t *req) {
   if (env) complete = call_app(here, req, mount->app, env, &result);
   here->open = false;
   if (CW_UNLIKELY(here->hit)) cw_deadline_clear(here);
+  if (CW_UNLIKELY(cw_req_taken_over(req))) {
+    /* Libraries end such a request by StopIteration, as gunicorn wants it. */
+    complete = true;
+    if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_StopIteration)) PyErr_Clear();
+  }
   if (PyErr_Occurred()) report(req);
   if (request) call_post_request(request, env, start_response);
   /* A file may well be longer than the part that was asked for. */
@@ -260,12 +294,15 @@ static void run(void *data, cw_req_t *req) {
     cw_log(CW_LOG_WARNING, "%.*s: the body is longer than its Content-Length; cut off",
            (int)cw_log_target(target.p, target.len), target.p);
   }
+  if (CW_UNLIKELY(cw_body_untouched(req))) warn_untouched(cw_req_head(req));
   here->start_response = NULL;
   if (start_response) cw_start_response_detach(start_response);
   if (input) cw_input_detach(input);
+  if (CW_UNLIKELY(upgrade != NULL)) cw_upgrade_detach(upgrade);
   cw_errors_flush();
   note_environ(req, env);
   cw_req_finish(req, complete);
+  Py_XDECREF(upgrade);
   Py_XDECREF(request);
   Py_XDECREF(result);
   Py_XDECREF(env);
@@ -297,8 +334,8 @@ int cw_wsgi_init(PyObject *module) {
   if (!(k_close = PyUnicode_InternFromString("close"))) return -1;
   if (PyModule_AddObjectRef(module, "ClientDisconnected", cw_client_disconnected) < 0 ||
       cw_input_type_init(module) < 0 || cw_file_wrapper_init(module) < 0 ||
-      cw_start_response_init(module) < 0 || cw_after_init(module) < 0 ||
-      cw_deadline_init(module) < 0)
+      cw_upgrade_init(module) < 0 || cw_start_response_init(module) < 0 ||
+      cw_after_init(module) < 0 || cw_deadline_init(module) < 0)
     return -1;
   return 0;
 }

@@ -83,6 +83,11 @@ extern PyTypeObject *cw_file_wrapper_type;
 CW_RAISES int cw_file_wrapper_file(PyObject *wrapper, int *fd, int64_t *offset,
                                    int64_t *len);
 
+/* upgrade.c: gunicorn.socket */
+CW_RAISES int cw_upgrade_init(PyObject *module);
+CW_NEW PyObject *cw_upgrade_new(cw_req_t *req);
+void cw_upgrade_detach(PyObject *upgrade);
+
 /* start_response.c */
 CW_RAISES int cw_start_response_init(PyObject *module);
 CW_NEW PyObject *cw_start_response_new(cw_req_t *req);
