@@ -168,14 +168,22 @@ def test_scrapes_leave_nothing_behind(serve, workers):
     def round_of_scrapes():
         for _ in range(200):
             scrape(server)
-        memory = sum(process.memory_full_info().uss for process in server.workers())
-        return memory, [len(descriptors(process.pid)) for process in server.workers()]
+        workers = server.workers()
+        memory = sum(process.memory_full_info().uss for process in workers)
+        return (
+            memory,
+            [len(descriptors(process.pid)) for process in workers],
+            sum(process.num_threads() for process in workers),
+        )
 
     before = round_of_scrapes()
-    for _ in range(6):  # A thread that starts late costs once.
+    grown = 0
+    while grown < 6:
         after = round_of_scrapes()
         if after[0] < before[0] + 50_000:
             break
+        # A thread that starts late costs once; on a busy machine many do so, one by one.
+        grown += after[2] == before[2]
         before = after
     else:
         pytest.fail(f"each round takes memory: {after[0]} after {before[0]}")
