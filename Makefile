@@ -13,7 +13,7 @@ PIP := $(BIN)/pip --disable-pip-version-check -q
 # The folders too: a file that was added or removed changes theirs.
 SOURCES := setup.py pyproject.toml tools/native.py $(wildcard csrc/* csrc/*/*.[ch] python/cwsgi/*.py*)
 
-.PHONY: docs operate crowd soak differential faults run build test test-one test-all lint unit pytest others format asan tsan fuzz bench leak clean
+.PHONY: mutants docs operate crowd soak differential faults run build test test-one test-all lint unit pytest others format asan tsan fuzz bench leak clean
 .NOTPARALLEL:
 
 run: export PORT := $(PORT)
@@ -69,6 +69,10 @@ tsan: $(VENV)/.tests
 # Every allocation of a request fails once, in C and in Python.
 faults: $(VENV)/.tests
 	$(BIN)/python tools/pythons.py faults -q -n 2 tests/hostile/test_faults.py
+
+# Statements of the C source that no test misses: make mutants N=20 T=csrc/http/conn.c
+mutants: $(VENV)/.tests
+	$(BIN)/python tools/mutate.py --number $(or $(N),20) $(T)
 
 # Only the tests that watch memory and references over many requests.
 leak: $(VENV)/.tests

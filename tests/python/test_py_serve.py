@@ -92,8 +92,23 @@ def test_module(run):
     assert words == ["--", "pkg.main:app"]
 
 
-def test_output_is_not_lost(run):
-    assert run("print('before', end=''); print(); import cwsgi; cwsgi.serve('a:b')")
+def test_output_is_not_lost(tmp_path):
+    """What the script printed stands in a buffer that the next program does not have."""
+    (tmp_path / "main.py").write_text(
+        "import os, sys\n"
+        "os.execv = lambda *words: os._exit(0)\n"  # nothing is flushed from here on
+        "sys.stderr = open('stderr', 'w')\n"
+        "print('printed', end='')\n"
+        "print('complained', end='', file=sys.stderr)\n"
+        "import cwsgi\n"
+        "cwsgi.serve('a:b')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "main.py"], cwd=tmp_path, capture_output=True, timeout=20 * SLOW
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == b"printed"
+    assert (tmp_path / "stderr").read_text() == "complained"
 
 
 def test_no_name(run):
