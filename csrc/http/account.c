@@ -109,7 +109,7 @@ static int64_t page_length(int status, bool is_head) {
                                              : (int64_t)strlen(cw_reason(status)) + 1;
 }
 
-void cw_account_request(cw_req_t *req) {
+static void account_timed(cw_req_t *req) {
   cw_server_t *srv = req->conn->srv;
   cw_metrics_t *m = srv->metrics;
   /* A thread may still be at the response of an expired request: it is not looked at.
@@ -147,6 +147,14 @@ void cw_account_request(cw_req_t *req) {
     cw_access_log_put(srv->access, &a);
   }
   if (srv->statsd) note_statsd(srv, status, us);
+}
+
+void cw_account_once(cw_req_t *req) {
+  const cw_server_t *srv = req->conn->srv;
+  if (req->accounted) return;
+  req->accounted = true;
+  cw_metric_add(&srv->metrics->requests, 1);
+  if (CW_UNLIKELY(srv->timed)) account_timed(req);
 }
 
 void cw_account_refused(cw_conn_t *c, int status, cw_span_t line) {

@@ -14,8 +14,8 @@ enum { CW_STATUS_LEFT = 499 };
 CW_MUSTCHECK int cw_account_init(cw_server_t *srv, char *err, size_t err_len);
 void cw_account_fini(cw_server_t *srv);
 
-/* A request has been answered or given up: once each, where srv->timed. */
-void cw_account_request(cw_req_t *req);
+/* A request has been answered or given up. A second call for it does nothing. */
+void cw_account_once(cw_req_t *req);
 
 /* The same for one whose head could not be read; `line` is what came of its first line.
  */

@@ -2,6 +2,8 @@
 /* Memory of requests that come in slowly. */
 #include "http/budget.h"
 
+#include "http/exchange.h"
+
 enum {
   OUT_OF_STEP = 1000,  /* ms: who takes longer is slow, not one of too many */
   MOST_LOOKED_AT = 64, /* connections of a queue */
@@ -53,6 +55,6 @@ void cw_budget_keep(cw_server_t *srv) {
   while (srv->held > srv->limits.buffer_memory) {
     cw_conn_t *c = slowest(srv, CW_TIMER_BODY, slowest(srv, CW_TIMER_HEAD, NULL));
     if (!c) return;
-    cw_conn_shed(c, age(c) > OUT_OF_STEP ? 408 : 503);
+    cw_exchange_shed(c, age(c) > OUT_OF_STEP ? 408 : 503);
   }
 }

@@ -5,6 +5,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "http/exchange.h"
+
 enum {
   /* ms. Whoever was accepted has sent its request by now, or the network is slow: */
   SILENT_LEAST = 1000,
@@ -54,7 +56,7 @@ cw_conn_t *cw_evict_candidate(cw_server_t *srv, bool *soon) {
 cw_conn_t *cw_evict_for_one(cw_server_t *srv, bool *soon) {
   cw_conn_t *victim = cw_evict_candidate(srv, soon);
   while (victim && srv->n_conns > srv->limits.connections) {
-    cw_conn_evict(victim);
+    cw_exchange_evict(victim);
     victim = cw_evict_candidate(srv, soon);
   }
   return srv->n_conns > srv->limits.connections ? NULL : victim;
@@ -73,7 +75,7 @@ bool cw_evict_is_full(cw_conn_t *c) {
   while ((limit && srv->n_conns > limit) || srv->n_spare < srv->want_spare) {
     cw_conn_t *victim = cw_evict_candidate(srv, &soon);
     if (!victim || victim == c) return true;
-    cw_conn_evict(victim);
+    cw_exchange_evict(victim);
   }
   return false;
 }

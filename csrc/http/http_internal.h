@@ -85,7 +85,7 @@ typedef struct cw_conn {
   cw_timer_t timer;
   const cw_listener_t *listener;
   int fd;
-  uint8_t state;   /* cw_conn_state_t; conn.c's set_state() changes it */
+  uint8_t state;   /* cw_conn_state_t; cw_conn_set_state() changes it */
   uint8_t why;     /* cw_end_t: why it lingers */
   uint8_t events;  /* polled for */
   bool eof;        /* the client sent FIN */
@@ -259,15 +259,9 @@ struct cw_server {
 /* conn.c */
 void cw_conn_accept(cw_server_t *srv, const cw_listener_t *l, int fd,
                     const struct sockaddr_storage *peer);
-void cw_conn_on_post(cw_conn_t *c, int posts);
 void cw_conn_on_timer(cw_conn_t *c);
-void cw_conn_on_deadline(cw_conn_t *c);
 void cw_conn_on_drain(cw_conn_t *c);
 void cw_conn_abort(cw_conn_t *c);
-/* Ends a connection that cw_evict_candidate() chose. */
-void cw_conn_evict(cw_conn_t *c);
-/* Refuses a request that is still coming, for want of memory to hold it. */
-void cw_conn_shed(cw_conn_t *c, int status);
 /* Whether bytes have come that were not read yet. */
 bool cw_conn_has_unread(const cw_conn_t *c);
 

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "http/account.h"
 #include "http/evict.h"
+#include "http/exchange.h"
 #include "http/parse.h"
 #include "http/refusals.h"
 
@@ -53,7 +54,7 @@ static void on_tick(uv_timer_t *timer) {
   cw_timer_kind_t kind;
   while ((t = cw_timeqs_expire(&srv->timers, uv_now(&srv->loop), &kind)) != NULL) {
     if (kind == CW_TIMER_REQUEST)
-      cw_conn_on_deadline(CW_CONTAINER(t, cw_req_t, deadline)->conn);
+      cw_exchange_on_deadline(CW_CONTAINER(t, cw_req_t, deadline)->conn);
     else
       cw_conn_on_timer(CW_CONTAINER(t, cw_conn_t, timer));
   }
@@ -142,7 +143,7 @@ bool cw_server_take_posts(cw_server_t *srv) {
     req->posts = 0;
     req->posted = false;
     pthread_mutex_unlock(&srv->post_lock);
-    cw_conn_on_post(req->conn, posts);
+    cw_exchange_on_post(req->conn, posts);
     any = true;
   }
 }
@@ -224,7 +225,7 @@ static bool find_descriptor(struct cw_acceptor *a) {
   bool soon;
   cw_conn_t *victim = cw_evict_candidate(srv, &soon);
   if (victim) {
-    cw_conn_evict(victim);
+    cw_exchange_evict(victim);
     return true;
   }
   if ((a->info->metrics || srv->exceeding) && cw_spare_take(srv))
@@ -260,7 +261,7 @@ static bool accept_some(struct cw_acceptor *a, int most) {
     cw_private_add_locked(fd);
     cw_private_unlock();
     if (fd >= 0) {
-      if (victim) cw_conn_evict(victim);
+      if (victim) cw_exchange_evict(victim);
       srv->on_spare |= limited && !victim;
       cw_conn_accept(srv, a->info, fd, &peer);
       continue;

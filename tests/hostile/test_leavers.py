@@ -14,6 +14,7 @@ from server import Port, UnixPath, rss
 # Seconds for each server; much longer when this is all that is looked for.
 SECONDS = float(os.environ.get("CWSGI_LEAVE_SECONDS", "2")) * min(SLOW, 3)
 CLIENTS = 16
+pytestmark = pytest.mark.timeout(60 * SLOW + 2 * SECONDS)
 GETS = (b"/stream", b"/stream", b"/drops", b"/file")
 POSTS = (b"/upload", b"/upload", b"/unread")
 

@@ -14,7 +14,7 @@ def fields(*lines, body=HELLO, **kwargs):
 
 
 CASES = [
-    ok("chunked", te(b"chunked"), body="hello", length=""),
+    ok("chunked", te(b"chunked"), body="hello", length="5"),
     ok("in capitals", te(b"CHUNKED"), body="hello"),
     ok("in mixed case", te(b"cHuNkEd"), body="hello"),
     ok("white space around", te(b" \t chunked \t "), body="hello"),

@@ -98,7 +98,25 @@ def test_broken_framing_is_named(serve):
     """To the app and in the log: the client has not left."""
     server = serve("slow:app")
     with server.connect() as client:
-        client.send(CHUNKED + b"5\r\nabcdeX")
+        client.send(CHUNKED + b"40000\r\n" + b"a" * 0x40000 + b"\r\n5\r\nabcdeX")
         body = client.response().body
     assert body == b"OSError: the framing of the request's body is broken"
     server.wait_log("the framing of the request's body is broken: POST /why")
+
+
+def test_broken_framing_of_a_small_body_is_refused(serve):
+    """Before the app is called, and the log says why."""
+    server = serve("slow:app")
+    with server.connect() as client:
+        client.send(CHUNKED + b"5\r\nabcdeX")
+        assert client.response().status == 400
+    server.wait_log("POST /why: the framing of the request's body is broken")
+
+
+def test_a_chunked_body_that_ends_early_is_refused(serve):
+    server = serve("slow:app")
+    with server.connect() as client:
+        client.send(CHUNKED + b"5\r\nab")
+        client.finish_sending()
+        assert client.response().status == 400
+    server.wait_log("POST /why: the request's body ends early")

@@ -147,9 +147,16 @@ def test_content_headers_absent(server):
     assert environ.get("CONTENT_LENGTH", "") == ""
 
 
-def test_chunked_body_has_no_content_length(server):
+def test_chunked_body_that_is_complete_has_a_content_length(server):
     environ = environ_of(server, method="POST", body=[b"abc"])
-    assert environ.get("CONTENT_LENGTH", "") == ""
+    assert environ["CONTENT_LENGTH"] == "3"
+    assert "HTTP_TRANSFER_ENCODING" not in environ
+
+
+def test_chunked_body_that_streams_has_no_content_length(server):
+    environ = environ_of(server, method="POST", body=[b"a" * 50_000] * 3)
+    assert "CONTENT_LENGTH" not in environ
+    assert environ["HTTP_TRANSFER_ENCODING"] == "chunked"
 
 
 def test_headers(server):

@@ -224,7 +224,9 @@ def test_body_longer_than_its_length(server, path):
             except AssertionError:
                 assert client.eof and not client.buf  # Cut off, with nothing after the body.
     assert server.get("/ok").body == b"ok"
-    wait_for(lambda: len(server.log()) > before, "a line in the log")
+    # What comes behind the end of an iterable's body is never asked for.
+    if path != "/over-items":
+        wait_for(lambda: len(server.log()) > before, "a line in the log")
 
 
 def test_head_may_be_shorter_than_its_length(server):
