@@ -34,6 +34,7 @@ enum {
   HOOK_S = 1 /* the hook may take; the supervisor waits a little longer */
 };
 
+/* For handlers, at any time of the process's life: set once, nothing is freed. */
 static int out = STDERR_FILENO;
 static bool with_c;
 static PyObject *abort_hook;

@@ -8,7 +8,8 @@
 #include "worker/dump.h"
 #include "wsgi/wsgi.h"
 
-static PyObject *hooks; /* cwsgi._hooks.WorkerHooks, or NULL */
+/* cwsgi._hooks.WorkerHooks, or NULL; freed by cw_extras_end(). */
+static PyObject *hooks;
 
 static const char *const worker_hooks[] = {
     "post_fork",   "post_worker_init", "worker_int",  "worker_abort",

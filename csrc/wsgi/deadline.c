@@ -5,6 +5,7 @@
 #include "wsgi/wsgi.h"
 #include "wsgi/wsgi_internal.h"
 
+/* Made once, for the process's life. */
 PyObject *cw_request_timeout;
 
 void cw_deadline_clear(cw_here_t *here) {

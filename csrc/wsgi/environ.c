@@ -47,6 +47,7 @@ typedef struct name {
   char raw[64];
 } name_t;
 
+/* The interpreter's, guarded by the GIL; cw_environ_clear() frees what they hold. */
 static name_t names[NAMES];
 static unsigned n_names, stamp;
 static PyObject *template;

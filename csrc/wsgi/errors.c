@@ -23,6 +23,7 @@ typedef struct line {
 static _Thread_local line_t *line;
 static pthread_key_t key; /* for the process's life */
 
+/* Made once, for the process's life. */
 static PyTypeObject *errors_type;
 
 static void write_all(const char *p, size_t n) {

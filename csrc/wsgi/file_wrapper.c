@@ -10,6 +10,7 @@ typedef struct file_wrapper {
   Py_ssize_t block;
 } file_wrapper_t;
 
+/* Made once, for the process's life. */
 PyTypeObject *cw_file_wrapper_type;
 
 static int init(PyObject *obj, PyObject *args, PyObject *kwargs) {

@@ -10,6 +10,7 @@ typedef struct input {
   PyObject_HEAD cw_req_t *req; /* NULL once the request is over */
 } input_t;
 
+/* Made once, for the process's life. */
 static PyTypeObject *input_type;
 
 static cw_req_t *request(PyObject *self) {

@@ -8,6 +8,7 @@
 
 enum { MOST = 64 };
 
+/* The interpreter's: filled before the first request, freed by cw_mount_clear(). */
 static cw_mount_t mounts[MOST]; /* longest prefix first */
 static char *prefixes[MOST];
 static unsigned n_mounts;

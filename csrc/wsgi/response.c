@@ -10,9 +10,10 @@ enum {
   COPY_WITH_GIL = 64 * 1024 /* larger writes let other threads run meanwhile */
 };
 
+/* The interpreter's; what is made by cw_wsgi_init() lives as long as the process. */
 PyObject *cw_client_disconnected;
 
-static PyObject *hooks; /* borrowed */
+static PyObject *hooks; /* borrowed of extras.c, which takes it back at the end */
 static bool use_sendfile = true;
 static PyObject *k_close;
 

@@ -12,6 +12,7 @@ typedef struct start_response {
   vectorcallfunc vectorcall;
 } start_response_t;
 
+/* Made once, for the process's life. */
 static PyTypeObject *start_response_type;
 
 /* The Latin-1 bytes of a native string (PEP 3333, "A Note On String Types"). Borrowed

@@ -14,6 +14,7 @@ typedef struct upgrade {
   PyObject *socket;            /* once it is taken over; owned */
 } upgrade_t;
 
+/* Made once, for the process's life. */
 static PyTypeObject *upgrade_type;
 
 /* A blocking socket.socket, which closes `fd`. */
