@@ -88,8 +88,11 @@ CW_OPTION(HEADER_TIMEOUT, "header_timeout", "--header-timeout", NULL, SECONDS, "
           "SECONDS", "HTTP", "time to send a request's header section")
 CW_OPTION(SEND_TIMEOUT, "send_timeout", "--send-timeout", NULL, SECONDS, "60",
           "SECONDS", "HTTP", "time a client may take to accept more of a response")
-CW_OPTION(BODY_TIMEOUT, "body_timeout", "--body-timeout", NULL, SECONDS, "60",
-          "SECONDS", "HTTP", "longest pause between two pieces of a request's body")
+CW_OPTION(
+    BODY_TIMEOUT, "body_timeout", "--body-timeout", NULL, SECONDS, "60", "SECONDS",
+    "HTTP",
+    "longest pause between two pieces of a request's body; 0 sets no limit, nor a "
+    "rate for it")
 CW_OPTION(BODY_RATE, "body_rate", "--body-rate", NULL, BYTES, "240", "BYTES", "HTTP",
           "least bytes per second of a body, in either direction, counted from its "
           "begin and with one pause of --body-timeout granted; 0 sets no limit")

@@ -92,6 +92,8 @@ const char *cw_body_too_slow(cw_conn_t *c) {
   uint32_t window = (uint32_t)c->srv->timers.duration[CW_TIMER_BODY];
   b->awaited += window;
   b->silent = c->moved ? 0 : b->silent + window;
+  /* Where any pause will do no rate can be asked for. */
+  if (l->body_pause == 0) return NULL;
   if (b->silent >= l->body_pause)
     return "the request's body paused for longer than --body-timeout";
   /* A pause may come at any time, also at the begin: it is granted once. */

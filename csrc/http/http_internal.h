@@ -29,6 +29,7 @@ enum {
   CW_BODY_HIGH = 64 * 1024,     /* streamed body bytes held before reading pauses */
   CW_OUT_HIGH = 256 * 1024,     /* unsent response bytes held before a thread waits */
   CW_PIPELINE_HIGH = 16 * 1024, /* bytes of later requests held while one runs */
+  CW_HEAD_USUAL = 128 * 1024,   /* a whole head, where nobody says how long it may be */
   CW_DISCARD_MAX =
       64 * 1024, /* unread body known at the response: keep the connection */
   CW_SKIP_MAX = 1024 * 1024, /* unread body thrown away before it is given up */

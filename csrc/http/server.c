@@ -364,6 +364,12 @@ static void close_loop(cw_server_t *srv) {
   (void)rc;
 }
 
+/* How often a body that is coming is looked at, ms. */
+static uint64_t body_window(const cw_limits_t *l) {
+  uint64_t often = l->body_pause ? (uint64_t)l->body_pause / BODY_LOOKS : BODY_WINDOW;
+  return CW_MAX(CW_MIN(often, (uint64_t)BODY_WINDOW), (uint64_t)1);
+}
+
 cw_server_t *cw_server_new(const cw_listener_t *listeners, int n,
                            const cw_limits_t *limits, const cw_host_t *host,
                            const char **reason) {
@@ -373,6 +379,7 @@ cw_server_t *cw_server_new(const cw_listener_t *listeners, int n,
   if (!srv) goto fail;
   srv->limits = *limits;
   if (srv->limits.buffer_memory == 0) srv->limits.buffer_memory = SIZE_MAX;
+  if (srv->limits.head == 0) srv->limits.head = CW_HEAD_USUAL;
   srv->host = *host;
   cw_list_init(&srv->conns);
   cw_list_init(&srv->pool);
@@ -382,9 +389,7 @@ cw_server_t *cw_server_new(const cw_listener_t *listeners, int n,
       [CW_TIMER_HEAD] = (uint64_t)limits->header,
       [CW_TIMER_GATHER] = GATHER,
       [CW_TIMER_IDLE] = (uint64_t)limits->keepalive,
-      [CW_TIMER_BODY] = CW_MAX(
-          CW_MIN((uint64_t)limits->body_pause / BODY_LOOKS, (uint64_t)BODY_WINDOW),
-          (uint64_t)1),
+      [CW_TIMER_BODY] = body_window(limits),
       [CW_TIMER_STALL] = (uint64_t)limits->send,
       [CW_TIMER_LINGER] = LINGER,
       [CW_TIMER_DRAIN] = DRAIN,

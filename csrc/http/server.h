@@ -43,7 +43,7 @@ typedef struct cw_limits {
   size_t buffer_memory;      /* bytes of requests that are still coming; 0: no limit */
   int64_t keepalive, header; /* ms */
   int64_t send;              /* ms a client may take no response bytes */
-  int64_t body_pause;        /* ms between two pieces of a request's body */
+  int64_t body_pause;        /* ms between two pieces of a body; 0: any, at any rate */
   int64_t rate;              /* least bytes/s of a body in either direction; 0: none */
   unsigned connections;      /* open at once; 0: no limit */
   cw_networks_t trusted;     /* whose word on the client counts; borrowed */
