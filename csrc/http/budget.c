@@ -54,6 +54,7 @@ static cw_conn_t *slowest(cw_server_t *srv, cw_timer_kind_t kind, cw_conn_t *bes
 void cw_budget_keep(cw_server_t *srv) {
   while (srv->held > srv->limits.buffer_memory) {
     cw_conn_t *c = slowest(srv, CW_TIMER_BODY, slowest(srv, CW_TIMER_HEAD, NULL));
+    c = slowest(srv, CW_TIMER_GATHER, c);
     if (!c) return;
     cw_exchange_shed(c, age(c) > OUT_OF_STEP ? 408 : 503);
   }

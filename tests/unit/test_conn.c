@@ -131,11 +131,35 @@ static void no_clock_runs_behind_the_body(void **state) {
   close(fd);
 }
 
+/* Chunked bodies that are being gathered are requests that still come in. */
+static void what_is_gathered_is_in_the_budget(void **state) {
+  enum { MANY = 8 };
+  static const char head[] =
+      "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n";
+  int fds[MANY];
+  (void)state;
+  start();
+  srv->limits.buffer_body = 64 * 1024;
+  srv->limits.buffer_memory = 128 * 1024;
+  for (int i = 0; i < MANY; i++) {
+    fds[i] = dial(head);
+    assert_int_equal(send(fds[i], piece, 32 * 1024, 0), 32 * 1024);
+    cw_server_turn(srv, false);
+    assert_true(srv->held <= srv->limits.buffer_memory);
+  }
+  assert_int_equal(n_ready, 0);
+  for (int i = 0; i < MANY; i++) close(fds[i]);
+  while (cw_server_connections(srv)) cw_server_turn(srv, true);
+  assert_int_equal(srv->held, 0);
+  cw_server_free(srv);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_reset_may_come_before_an_event),
       cmocka_unit_test(the_stall_goes_on_behind_the_body),
       cmocka_unit_test(no_clock_runs_behind_the_body),
+      cmocka_unit_test(what_is_gathered_is_in_the_budget),
   };
   alarm(30); /* a loop without an end fails */
   return cmocka_run_group_tests(tests, NULL, NULL);
