@@ -4,6 +4,7 @@ import gzip
 
 import pytest
 from client import SLOW, request, wait_for
+from server import TSAN
 
 
 @pytest.fixture(scope="module")
@@ -224,6 +225,11 @@ def shout(text):
 """
 
 
+# Threads of simple-websocket close and use its socket without a lock of their own.
+RACES = pytest.mark.skipif(TSAN, reason="the library's own threads race for its socket")
+
+
+@RACES
 def test_flask_sock(serve):
     """A WebSocket by a real client: small and large messages, text and bytes."""
     from simple_websocket import Client, ConnectionClosed
@@ -246,6 +252,7 @@ def test_flask_sock(serve):
     assert "Traceback" not in server.log()
 
 
+@RACES
 @pytest.mark.parametrize("transports", [["websocket"], ["polling"], ["polling", "websocket"]])
 def test_flask_socketio(serve, transports):
     import socketio
