@@ -13,7 +13,7 @@ PIP := $(BIN)/pip --disable-pip-version-check -q
 # The folders too: a file that was added or removed changes theirs.
 SOURCES := setup.py pyproject.toml tools/native.py $(wildcard csrc/* csrc/*/*.[ch] python/cwsgi/*.py*)
 
-.PHONY: mutants docs operate crowd soak differential faults run build test test-one test-all lint unit pytest others format asan tsan fuzz bench leak clean
+.PHONY: mutants docs operate crowd soak differential faults run build test test-one test-all lint unit pytest others format asan tsan fuzz bench leak portable clean
 .NOTPARALLEL:
 
 run: export PORT := $(PORT)
@@ -32,13 +32,18 @@ test: $(if $(T),test-one,test-all)
 test-one: $(VENV)/.tests
 	$(if $(filter %.c,$(T)),$(BIN)/python tools/ctests.py unit $(T),$(BIN)/python -m pytest $(T))
 
-test-all: lint unit pytest others asan faults
+test-all: lint portable unit pytest others asan faults
 
 lint: $(VENV)/.tools
 	$(BIN)/clang-format --dry-run -Werror --ferror-limit=20 $$(find csrc tests bench -name '*.[ch]')
 	$(BIN)/python tools/check_layers.py
 	$(BIN)/ruff check -q .
 	$(BIN)/ruff format -q --check .
+
+# The C code against musl, which has none of glibc's own.
+portable: $(VENV)/.tools
+	@tools/need.sh musl-tools
+	$(BIN)/python tools/portable.py
 
 format: $(VENV)/.tools
 	$(BIN)/clang-format -i $$(find csrc tests bench -name '*.[ch]')

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/signal_name.h"
 #include "base/title.h"
 #include "supervisor/checks.h"
 #include "supervisor/identity.h"
@@ -150,10 +151,10 @@ static void on_winch(state_t *st) {
 }
 
 static void on_signal(state_t *st, int sig) {
-  const char *name = sigabbrev_np(sig);
+  const char *name = cw_signal_name(sig);
   if (sig == SIGCHLD) return; /* reap() is called after every wake-up */
-  char lower[16] = "?";
-  for (size_t i = 0; name && i < sizeof(lower) - 1 && (i == 0 || name[i - 1]); i++)
+  char lower[16];
+  for (size_t i = 0; i < sizeof(lower) - 1 && (i == 0 || name[i - 1]); i++)
     lower[i] = (char)(name[i] ? name[i] | 0x20 : '\0');
   lower[sizeof(lower) - 1] = '\0';
   if (sig != SIGWINCH) cw_log(CW_LOG_INFO, "Handling signal: %s", lower);

@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/granted.h"
+#include "base/signal_name.h"
 #include "base/title.h"
 #include "supervisor/identity.h"
 #include "supervisor/reports.h"
@@ -227,7 +228,7 @@ static void describe_end(pid_t pid, int status, const struct rusage *ru,
   if (WIFSIGNALED(status)) {
     int sig = WTERMSIG(status);
     cw_log(CW_LOG_ERROR, "Worker (pid:%d) was killed by SIG%s; it held up to %ld MiB%s",
-           (int)pid, sigabbrev_np(sig) ? sigabbrev_np(sig) : "?", ru->ru_maxrss / 1024,
+           (int)pid, cw_signal_name(sig), ru->ru_maxrss / 1024,
            sig == SIGKILL ? ". Perhaps out of memory?" : "");
     describe_running(slot, with_query);
   } else if (WEXITSTATUS(status) != 0) {

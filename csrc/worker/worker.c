@@ -354,7 +354,9 @@ static CW_RAISES int begin(cw_settings_t *s, int slot) {
   /* A check that is interrupted must not end as if all were well. */
   if (slot != CW_SLOT_CHECK && cw_signals_begin(grace_ms) < 0) return -1;
   keep_private(heritage, slot);
+#ifdef M_ARENA_MAX /* glibc's */
   mallopt(M_ARENA_MAX, 2);
+#endif
   if (cw_threads_init() < 0) return -1;
   if (set_argv(heritage) < 0 || set_paths(s) < 0) return -1;
   return cw_extras_begin(s);

@@ -3,6 +3,7 @@
 #include "unit/unit.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 
 #include "base/arena.h"
@@ -11,6 +12,7 @@
 #include "base/event.h"
 #include "base/fault.h"
 #include "base/list.h"
+#include "base/signal_name.h"
 
 static void buf_keeps_order_over_consumption(void **state) {
   (void)state;
@@ -100,6 +102,28 @@ static void date_has_the_fixed_form(void **state) {
   assert_string_equal(d + 25, " GMT");
 }
 
+/* All of Linux's, as libc has them where it tells. */
+static void signals_have_their_names(void **state) {
+  (void)state;
+  static const struct {
+    int sig;
+    const char *name;
+  } known[] = {{SIGTERM, "TERM"}, {SIGABRT, "ABRT"}, {SIGSEGV, "SEGV"},
+               {SIGKILL, "KILL"}, {SIGCHLD, "CHLD"}, {SIGXFSZ, "XFSZ"},
+               {SIGSYS, "SYS"},   {SIGIO, "POLL"},   {SIGWINCH, "WINCH"}};
+  for (size_t i = 0; i < CW_ARRAY_LEN(known); i++)
+    assert_string_equal(cw_signal_name(known[i].sig), known[i].name);
+  for (int sig = 1; sig < 32; sig++) {
+    assert_string_not_equal(cw_signal_name(sig), "?");
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 32)
+    assert_string_equal(cw_signal_name(sig), sigabbrev_np(sig));
+#endif
+  }
+  const int unnamed[] = {-1, 0, 32, 64, 65, 1 << 20};
+  for (size_t i = 0; i < CW_ARRAY_LEN(unnamed); i++)
+    assert_string_equal(cw_signal_name(unnamed[i]), "?");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(buf_keeps_order_over_consumption),
@@ -108,6 +132,7 @@ int main(void) {
       cmocka_unit_test(list_is_first_in_first_out),
       cmocka_unit_test(event_is_remembered_and_wakes),
       cmocka_unit_test(date_has_the_fixed_form),
+      cmocka_unit_test(signals_have_their_names),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
