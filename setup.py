@@ -53,7 +53,7 @@ class Native:
         sanitize = os.environ.get("CWSGI_SANITIZE", "")
         self.cc = native.compiler(sanitize)
         self.llhttp = native.find_llhttp(self.cc)
-        self.libuv = native.find_libuv(self.cc, Path("build/obj/libuv"), sanitize)
+        self.libuv = native.find_libuv(self.cc, sanitize)
         self.flags, self.link = native.environment_flags()
 
     def builder(self, *flags):

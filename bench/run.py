@@ -127,7 +127,7 @@ def install_peers():
 
 def build_static():
     cc = native.compiler()
-    libuv, llhttp = native.find_libuv(cc, Path("build/obj/libuv")), native.find_llhttp(cc)
+    libuv, llhttp = native.find_libuv(cc), native.find_llhttp(cc)
     flags = [*native.BASE_FLAGS, *native.WARNINGS, "-O2", *libuv.cflags, *llhttp.cflags]
     builder = native.Builder(cc, flags)
     objects = builder.compile(["bench/static.c"])

@@ -1,5 +1,6 @@
 """Checks csrc/: which folder includes what, header guards, headers that compile alone."""
 
+import functools
 import re
 import subprocess
 import sys
@@ -45,15 +46,20 @@ def complaints_about(path):
         yield from alone(path)
 
 
+@functools.cache
+def libraries():
+    cc = native.compiler()
+    return native.find_llhttp(cc).cflags + native.find_libuv(cc).cflags
+
+
 def alone(path):
     """What the compiler says to a file that includes nothing but this header."""
     cc = native.compiler()
-    libraries = native.find_llhttp(cc).cflags + (native.pkg_config("--cflags", "libuv") or [])
     includes = [f"-I{folder}" for folder in native.python_includes()]
     command = [
         *cc,
         *native.BASE_FLAGS,
-        *libraries,
+        *libraries(),
         *includes,
         "-fsyntax-only",
         "-x",

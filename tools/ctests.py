@@ -30,7 +30,7 @@ class Programs:
         sanitizers, self.link_flags = native.sanitizer_flags(sanitize)
         self.link_flags += extra_link
         llhttp = native.find_llhttp(cc)
-        libuv = native.find_libuv(cc, Path("build/obj/libuv"), sanitize)
+        libuv = native.find_libuv(cc, sanitize)
         flags = [
             *native.BASE_FLAGS,
             *native.WARNINGS,

@@ -18,6 +18,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# Where archives of libraries are kept that had to be changed.
+LIBRARIES = Path("build/obj/libraries")
+
 WARNINGS = ["-Wall", "-Wextra", "-Wno-unused-parameter"]
 BASE_FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-fvisibility=hidden", "-Icsrc"]
 RELEASE_FLAGS = [
@@ -95,26 +98,50 @@ def version_of(found, prefix):
     return ".".join(found[f"{prefix}_VERSION_{part}"] for part in ("MAJOR", "MINOR", "PATCH"))
 
 
-def find_libuv(cc, folder, sanitize=""):
+def find_libuv(cc, sanitize="", folder=LIBRARIES):
     """libuv: its static archive where one can go into a shared object, else -luv."""
     cflags = pkg_config("--cflags", "libuv") or []
     found = macros(cc, "uv.h", cflags)
     if not found:
         raise BuildError("libuv's header uv.h not found: apt-get install libuv1-dev")
     library = Library(version_of(found, "UV"), cflags)
-    system = ["-lpthread", "-ldl", "-lrt"]
+    trial = Trial(cc, cflags, LIBUV_TRIAL, folder, ["-lpthread", "-ldl", "-lrt"])
     # For TSan it is a shared library, whose inner locking a suppression can name.
     if "thread" not in sanitize:
-        for archive in archives(cc, ("libuv-static", "libuv"), ("libuv_a.a", "libuv.a")):
-            for prepared in (as_is, position_independent):
-                flags = prepared(cc, archive, folder)
-                if flags and links(cc, cflags, [*flags, *system], folder):
-                    library.link = [*flags, *system]
-                    return library
-    library.link = pkg_config("--libs", "libuv") or ["-luv"]
-    if not links(cc, cflags, library.link, folder):
+        found = archives(cc, ("libuv-static", "libuv"), ("libuv_a.a", "libuv.a"))
+        library.link = trial.archive(found)
+    if not library.link:
+        library.link = trial.shared(pkg_config("--libs", "libuv") or ["-luv"])
+    if not library.link:
         raise BuildError("libuv itself not found: apt-get install libuv1-dev")
     return library
+
+
+def find_llhttp(cc, folder=LIBRARIES):
+    """llhttp: the static archive beside the system's header, as Debian's libllhttp-dev has it;
+    else the C sources that node-llhttp installed up to Debian 12; else -lllhttp."""
+    cflags = pkg_config("--cflags", "libllhttp") or []
+    found = macros(cc, "llhttp.h", cflags)
+    library = Library(version_of(found, "LLHTTP"), cflags) if found else None
+    trial = Trial(cc, cflags, LLHTTP_TRIAL, folder)
+    if library:
+        library.link = trial.archive(archives(cc, ("libllhttp",), ("libllhttp.a",)))
+        if library.link:
+            return library
+    sources = [f"/usr/share/llhttp/{name}.c" for name in ("api", "http", "llhttp")]
+    # Version 9 dropped the macro and is always strict.
+    cflags = ["-I/usr/share/include/llhttp", "-DLLHTTP_STRICT_MODE=1"]
+    found = macros(cc, "llhttp.h", cflags)
+    if found and all(map(os.path.isfile, sources)):
+        # Not our code: its warnings would only hide ours.
+        return Library(version_of(found, "LLHTTP"), cflags, sources, ["-w"])
+    if library:
+        library.link = trial.shared(pkg_config("--libs", "libllhttp") or ["-lllhttp"])
+        if library.link:
+            return library
+    raise BuildError(
+        "llhttp not found: apt-get install libllhttp-dev (node-llhttp up to Debian 12)"
+    )
 
 
 def archives(cc, packages, names):
@@ -129,6 +156,39 @@ def archives(cc, packages, names):
                 yield path
 
 
+class Trial:
+    """Finds out by linking how a library can go into a shared object.
+
+    `source` is C that uses the library, `folder` where changed archives are kept, `system`
+    what an archive needs besides.
+    """
+
+    def __init__(self, cc, cflags, source, folder, system=()):
+        self.cc, self.cflags, self.source = cc, cflags, source
+        self.folder, self.system = Path(folder), list(system)
+
+    def archive(self, paths):
+        """Link flags with the first archive that will do, as it is or changed; or []."""
+        for path in paths:
+            for prepared in (as_is, position_independent):
+                flags = prepared(self.cc, path, self.folder)
+                if flags and self.links([*flags, *self.system]):
+                    return [*flags, *self.system]
+        return []
+
+    def shared(self, flags):
+        """These link flags, or [] where they do not link."""
+        return flags if self.links(flags) else []
+
+    def links(self, flags):
+        with tempfile.TemporaryDirectory() as scratch:
+            source = os.path.join(scratch, "trial.c")
+            Path(source).write_text(self.source)
+            command = [*self.cc, *self.cflags, "-shared", "-fPIC", source]
+            command += ["-o", os.path.join(scratch, "trial.so"), *flags]
+            return run([*command, "-Wl,-z,text", "-Wl,-z,defs"]).returncode == 0
+
+
 def as_is(cc, archive, folder):
     return [archive]
 
@@ -137,19 +197,20 @@ def position_independent(cc, archive, folder):
     """A copy of an archive compiled with -fPIE, for use in a shared object; None without objcopy.
 
     Debian's libuv_a.a is such a one. Its code may go anywhere in memory, but it reaches
-    variables of libc as only a program can. There are few: they get hidden stand-ins.
+    variables of libc as only a program can. There are few: they get hidden stand-ins, for
+    each archive its own.
     """
     objcopy = shutil.which("objcopy")
     if not objcopy:
         return None
     folder.mkdir(parents=True, exist_ok=True)
-    copy, source, stand_ins = (
-        str(folder / name) for name in ("libuv.a", "stand_ins.c", "stand_ins.o")
-    )
+    name = re.sub(r"\W", "_", Path(archive).stem)
+    copy, source, stand_ins = (str(folder / f"{name}{end}") for end in (".a", "_vars.c", "_vars.o"))
     renames = [
-        f"--redefine-sym={name}=cw_uv_{name}" for name in ("environ", "stderr", "in6addr_any")
+        f"--redefine-sym={variable}=cw_{name}_{variable}"
+        for variable in ("environ", "stderr", "in6addr_any")
     ]
-    Path(source).write_text(STAND_INS)
+    Path(source).write_text(STAND_INS.replace("NAME", name))
     for command in (
         [objcopy, *renames, archive, copy],
         [*cc, "-O2", "-fPIC", "-D_GNU_SOURCE", "-c", source, "-o", stand_ins],
@@ -165,12 +226,12 @@ STAND_INS = """\
 #include <stdio.h>
 #include <unistd.h>
 #define HIDDEN __attribute__((visibility("hidden")))
-HIDDEN const struct in6_addr cw_uv_in6addr_any = IN6ADDR_ANY_INIT;
-HIDDEN char **cw_uv_environ;
-HIDDEN FILE *cw_uv_stderr;
+HIDDEN const struct in6_addr cw_NAME_in6addr_any = IN6ADDR_ANY_INIT;
+HIDDEN char **cw_NAME_environ;
+HIDDEN FILE *cw_NAME_stderr;
 __attribute__((constructor)) static void fill(void) {
-  cw_uv_environ = environ;
-  cw_uv_stderr = stderr;
+  cw_NAME_environ = environ;
+  cw_NAME_stderr = stderr;
 }
 """
 
@@ -183,39 +244,14 @@ int trial(uv_loop_t *l, uv_async_t *a, uv_poll_t *p, uv_timer_t *t, uv_signal_t 
 }
 """
 
-
-def links(cc, cflags, flags, folder):
-    """Whether a shared object that uses libuv can be linked with `flags`."""
-    with tempfile.TemporaryDirectory() as scratch:
-        source = os.path.join(scratch, "trial.c")
-        Path(source).write_text(LIBUV_TRIAL)
-        command = [
-            *cc,
-            *cflags,
-            "-shared",
-            "-fPIC",
-            source,
-            "-o",
-            os.path.join(scratch, "trial.so"),
-        ]
-        return run([*command, *flags, "-Wl,-z,text", "-Wl,-z,defs"]).returncode == 0
-
-
-def find_llhttp(cc):
-    """llhttp: as pkg-config knows it, else the C sources that Debian's node-llhttp installs."""
-    cflags, link = pkg_config("--cflags", "libllhttp"), pkg_config("--libs", "libllhttp")
-    if link:
-        found = macros(cc, "llhttp.h", cflags or [])
-        if found:
-            return Library(version_of(found, "LLHTTP"), cflags or [], link=link)
-    sources = [f"/usr/share/llhttp/{name}.c" for name in ("api", "http", "llhttp")]
-    # Version 9 dropped the macro and is always strict.
-    cflags = ["-I/usr/share/include/llhttp", "-DLLHTTP_STRICT_MODE=1"]
-    found = macros(cc, "llhttp.h", cflags)
-    if not found or not all(map(os.path.isfile, sources)):
-        raise BuildError("llhttp not found: apt-get install node-llhttp")
-    # Not our code: its warnings would only hide ours.
-    return Library(version_of(found, "LLHTTP"), cflags, sources, ["-w"])
+LLHTTP_TRIAL = """\
+#include <llhttp.h>
+int trial(llhttp_t *, const llhttp_settings_t *, const char *);
+int trial(llhttp_t *p, const llhttp_settings_t *s, const char *d) {
+  llhttp_init(p, HTTP_REQUEST, s);
+  return llhttp_execute(p, d, 1) | llhttp_finish(p);
+}
+"""
 
 
 def sanitizer_flags(sanitize):
@@ -273,7 +309,7 @@ def runtime(sanitize):
         path = run([*cc, f"-print-file-name={name}"]).stdout.strip()
         if os.path.isabs(path) and os.path.exists(path):
             return os.path.realpath(path)
-    raise BuildError(f"no shared {kind} runtime: apt-get install clang libclang-rt-14-dev")
+    raise BuildError(f"no shared {kind} runtime: apt-get install clang libclang-rt-dev")
 
 
 class Builder:

@@ -1,0 +1,88 @@
+"""tools/native.py finds libraries without pkg-config, and puts their archives into ours."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import native  # noqa: E402
+
+HEADER = """\
+#define LLHTTP_VERSION_MAJOR 9
+#define LLHTTP_VERSION_MINOR 88
+#define LLHTTP_VERSION_PATCH 7
+#define HTTP_REQUEST 1
+typedef struct { int n; } llhttp_t;
+typedef struct { int n; } llhttp_settings_t;
+void llhttp_init(llhttp_t *, int, const llhttp_settings_t *);
+int llhttp_execute(llhttp_t *, const char *, unsigned long);
+int llhttp_finish(llhttp_t *);
+"""
+SOURCE = """\
+#include "llhttp.h"
+#include <stdio.h>
+void llhttp_init(llhttp_t *p, int k, const llhttp_settings_t *s) { p->n = k; }
+int llhttp_execute(llhttp_t *p, const char *d, unsigned long n) {
+  return fwrite(d, 1, n, stderr) == n ? 0 : p->n;
+}
+int llhttp_finish(llhttp_t *p) { return 0; }
+"""
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder of the compiler's own path, and no pkg-config that could tell of another."""
+    (tmp_path / "llhttp.h").write_text(HEADER)
+    (tmp_path / "http.c").write_text(SOURCE)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("gcc", "cc", "as", "ld", "ar", "objcopy"):
+        found = shutil.which(name)
+        if found:
+            (programs / name).symlink_to(found)
+    monkeypatch.setenv("PATH", str(programs))
+    monkeypatch.setenv("CPATH", str(tmp_path))
+    monkeypatch.setenv("LIBRARY_PATH", str(tmp_path))
+    monkeypatch.delenv("PKG_CONFIG", raising=False)
+    return tmp_path
+
+
+def compile_in(place, *flags):
+    subprocess.run(["gcc", *flags], cwd=place, check=True)
+
+
+def find(place):
+    assert native.pkg_config("--version") is None
+    return native.find_llhttp(["gcc"], folder=place / "changed")
+
+
+@pytest.mark.parametrize("code", ["-fPIC", "-fPIE"])
+def test_archive_comes_before_shared_library(place, code):
+    """Debian's libllhttp-dev has both; code of the archive is often made for programs."""
+    compile_in(place, code, "-O2", "-c", "http.c")
+    compile_in(place, "-shared", "-fPIC", "http.c", "-o", "libllhttp.so")
+    subprocess.run(["ar", "rcs", "libllhttp.a", "http.o"], cwd=place, check=True)
+    library = find(place)
+    assert library.version == "9.88.7" and not library.sources
+    assert "-lllhttp" not in library.link
+
+    (place / "user.c").write_text(
+        '#include "llhttp.h"\nint f(llhttp_t *p) { return llhttp_execute(p, "x", 1); }\n'
+    )
+    compile_in(place, "-shared", "-fPIC", "user.c", "-o", "user.so", *library.link, "-Wl,-z,text")
+    needed = subprocess.run(
+        ["/usr/bin/objdump", "-p", "user.so"], cwd=place, check=True, capture_output=True, text=True
+    ).stdout
+    assert "NEEDED" in needed and "llhttp.so" not in needed
+
+
+def test_without_either(place, monkeypatch):
+    """A header alone is not enough; what to install is said."""
+    monkeypatch.setattr(native.os.path, "isfile", lambda path: False)
+    with pytest.raises(native.BuildError, match="apt-get install libllhttp-dev"):
+        find(place)
