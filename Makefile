@@ -10,6 +10,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check -q
 
+# Debian packages; of alternatives the first that is known there.
+NEEDS = gcc libc6-dev binutils libuv1-dev 'libllhttp-dev|node-llhttp' python:$(PYTHON)
+NEEDS_TESTS = clang "libclang-rt-dev|$(CLANG_RT)" libcmocka-dev wrk nghttp2-client slowhttptest nginx-light \
+  musl-tools
+CLANG_RT = libclang-rt-$$(clang -dumpversion 2>/dev/null | cut -d. -f1)-dev
+
 # The folders too: a file that was added or removed changes theirs.
 SOURCES := setup.py pyproject.toml tools/native.py $(wildcard csrc/* csrc/*/*.[ch] python/cwsgi/*.py*)
 
@@ -32,7 +38,7 @@ test: $(if $(T),test-one,test-all)
 test-one: $(VENV)/.tests
 	$(if $(filter %.c,$(T)),$(BIN)/python tools/ctests.py unit $(T),$(BIN)/python -m pytest $(T))
 
-test-all: lint portable unit pytest others asan faults
+test-all: $(VENV)/.needs-tests lint portable unit pytest others asan faults
 
 lint: $(VENV)/.tools
 	$(BIN)/clang-format --dry-run -Werror --ferror-limit=20 $$(find csrc tests bench -name '*.[ch]')
@@ -41,8 +47,7 @@ lint: $(VENV)/.tools
 	$(BIN)/ruff format -q --check .
 
 # The C code against musl, which has none of glibc's own.
-portable: $(VENV)/.tools
-	@tools/need.sh musl-tools
+portable: $(VENV)/.tests
 	$(BIN)/python tools/portable.py
 
 format: $(VENV)/.tools
@@ -113,11 +118,16 @@ clean:
 
 # ---- what the above stands on: Debian packages when root, a venv, the installed project ----
 
-$(VENV)/.made:
-	@tools/need.sh gcc libc6-dev binutils libuv1-dev node-llhttp
-	@$(PYTHON) -c 'import ensurepip, os, sysconfig; \
-	  os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null \
-	  || tools/need.sh python3 python3-venv python3-dev
+# Before anything else, so that all that is missing is named at once.
+$(VENV)/.needs: Makefile tools/need.sh
+	@tools/need.sh $(NEEDS)
+	@mkdir -p $(VENV) && touch $@
+
+$(VENV)/.needs-tests: Makefile tools/need.sh
+	@tools/need.sh $(NEEDS) $(NEEDS_TESTS)
+	@mkdir -p $(VENV) && touch $@ $(VENV)/.needs
+
+$(VENV)/.made: | $(VENV)/.needs
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
@@ -129,8 +139,6 @@ $(VENV)/.installed: $(SOURCES) | $(VENV)/.tools
 	$(PIP) install --no-build-isolation --no-deps --force-reinstall .
 	@touch $@
 
-$(VENV)/.tests: tests/requirements.txt $(VENV)/.installed | $(VENV)/.tools
-	@tools/need.sh clang libcmocka-dev wrk nghttp2-client slowhttptest nginx-light
-	@tools/need.sh libclang-rt-$$(clang -dumpversion | cut -d. -f1)-dev
+$(VENV)/.tests: $(VENV)/.needs-tests tests/requirements.txt $(VENV)/.installed | $(VENV)/.tools
 	$(PIP) install -r tests/requirements.txt
 	@touch $@
