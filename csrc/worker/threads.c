@@ -62,12 +62,10 @@ static bool find_threading(void) {
       !PyDict_GetItemString(PyModule_GetDict(module), "_after_fork"))
     return false;
   threading = Py_NewRef(PyModule_GetDict(module));
-#if PY_VERSION_HEX < 0x030D0000
-  if (taken_for_main()) {
+  if (PY_VERSION_HEX < 0x030D0000 && taken_for_main()) {
     mend_main = true;
     cw_signals_rouse();
   }
-#endif
   return true;
 }
 
