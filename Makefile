@@ -19,7 +19,7 @@ CLANG_RT = libclang-rt-$$(clang -dumpversion 2>/dev/null | cut -d. -f1)-dev
 # The folders too: a file that was added or removed changes theirs.
 SOURCES := setup.py pyproject.toml tools/native.py $(wildcard csrc/* csrc/*/*.[ch] python/cwsgi/*.py*)
 
-.PHONY: mutants docs operate crowd soak differential faults run build test test-one test-all lint unit pytest others format asan tsan fuzz bench leak portable clean
+.PHONY: mutants roots docs operate crowd soak differential faults run build test test-one test-all lint unit pytest others format asan tsan fuzz bench leak portable clean
 .NOTPARALLEL:
 
 run: export PORT := $(PORT)
@@ -83,6 +83,11 @@ faults: $(VENV)/.tests
 # Statements of the C source that no test misses: make mutants N=20 T=csrc/http/conn.c
 mutants: $(VENV)/.tests
 	$(BIN)/python tools/mutate.py --number $(or $(N),20) $(T)
+
+# Bare Debian systems in which all of this works: make roots ROOTS='--only sid --steps run'
+roots: $(VENV)/.tools
+	@tools/need.sh debootstrap buildah
+	$(BIN)/python tools/roots.py $(ROOTS)
 
 # Only the tests that watch memory and references over many requests.
 leak: $(VENV)/.tests
