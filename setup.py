@@ -51,9 +51,7 @@ class Native:
 
     def __init__(self):
         sanitize = os.environ.get("CWSGI_SANITIZE", "")
-        self.cc = native.compiler(sanitize)
-        self.llhttp = native.find_llhttp(self.cc)
-        self.libuv = native.find_libuv(self.cc, sanitize)
+        self.cc, self.libuv, self.llhttp = native.toolchain(sanitize)
         self.flags, self.link = native.environment_flags()
 
     def builder(self, *flags):
@@ -77,12 +75,9 @@ class Native:
         )
 
     def build_extension(self, target):
-        includes = native.python_includes()
-        if not any(os.path.isfile(os.path.join(folder, "Python.h")) for folder in includes):
-            raise native.BuildError("Python.h not found: apt-get install python3-dev")
         builder = self.builder(
             "-fPIC",
-            *(f"-I{folder}" for folder in includes),
+            *(f"-I{folder}" for folder in native.python_includes()),
             *self.libuv.cflags,
             *self.llhttp.cflags,
         )

@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import sysconfig
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,15 @@ RELEASE_FLAGS = [
 
 class BuildError(Exception):
     """A reason the build cannot go on, with the remedy, on one line."""
+
+
+class Missing(BuildError):
+    """What is not there, and Debian's packages that have it."""
+
+    def __init__(self, things, packages):
+        self.things, self.packages = list(things), list(dict.fromkeys(packages))
+        remedy = f": apt-get install {' '.join(self.packages)}" if self.packages else ""
+        super().__init__(f"not found: {', '.join(self.things)}{remedy}")
 
 
 @dataclass
@@ -68,7 +78,7 @@ def compiler(sanitize=""):
         if shutil.which(words[0]):
             # Flags that Python was compiled with are not ours to inherit.
             return words if command == os.environ.get("CC") else words[:1]
-    raise BuildError("no C compiler found: apt-get install gcc libc6-dev, or set CC")
+    raise Missing(["a C compiler (or set CC)"], ["gcc", "libc6-dev"])
 
 
 def pkg_config(*arguments):
@@ -94,6 +104,59 @@ def python_includes():
     return list(dict.fromkeys(sysconfig.get_path(name) for name in ("include", "platinclude")))
 
 
+def require_python():
+    """Raises Missing where this interpreter has no headers."""
+    if any(os.path.isfile(os.path.join(folder, "Python.h")) for folder in python_includes()):
+        return
+    version = sysconfig.get_python_version()
+    # No package can mend one that does not come from Debian.
+    packages = [f"python{version}-dev"] if sys.base_prefix == "/usr" else []
+    raise Missing([f"Python.h of CPython {version} in {sys.base_prefix}"], packages)
+
+
+def no_libuv():
+    return Missing(["libuv"], ["libuv1-dev"])
+
+
+def no_llhttp():
+    try:
+        system = Path("/etc/os-release").read_text()
+    except OSError:
+        system = ""
+    old = re.search(r"^VERSION_CODENAME=(bullseye|bookworm)$", system, re.M)
+    return Missing(["llhttp"], ["node-llhttp" if old else "libllhttp-dev"])
+
+
+def toolchain(sanitize=""):
+    """The compiler's command, libuv and llhttp; or one Missing that names all that is not there."""
+    missing = []
+
+    def attempt(find, *arguments):
+        try:
+            return find(*arguments)
+        except Missing as one:
+            missing.append(one)
+
+    cc = attempt(compiler, sanitize)
+    attempt(require_python)
+    # Without a compiler only headers can be looked for.
+    libuv = attempt(find_libuv, cc, sanitize) if cc else attempt(require_header, "uv.h", no_libuv)
+    llhttp = attempt(find_llhttp, cc) if cc else attempt(require_header, "llhttp.h", no_llhttp)
+    if missing:
+        raise Missing(
+            [thing for one in missing for thing in one.things],
+            [package for one in missing for package in one.packages],
+        )
+    return cc, libuv, llhttp
+
+
+def require_header(name, problem):
+    folders = ["/usr/include", "/usr/local/include", "/usr/share/include/llhttp"]
+    folders += os.environ.get("CPATH", "").split(":")
+    if not any(os.path.isfile(os.path.join(folder, name)) for folder in folders):
+        raise problem()
+
+
 def version_of(found, prefix):
     return ".".join(found[f"{prefix}_VERSION_{part}"] for part in ("MAJOR", "MINOR", "PATCH"))
 
@@ -103,7 +166,7 @@ def find_libuv(cc, sanitize="", folder=LIBRARIES):
     cflags = pkg_config("--cflags", "libuv") or []
     found = macros(cc, "uv.h", cflags)
     if not found:
-        raise BuildError("libuv's header uv.h not found: apt-get install libuv1-dev")
+        raise no_libuv()
     library = Library(version_of(found, "UV"), cflags)
     trial = Trial(cc, cflags, LIBUV_TRIAL, folder, ["-lpthread", "-ldl", "-lrt"])
     # For TSan it is a shared library, whose inner locking a suppression can name.
@@ -113,7 +176,7 @@ def find_libuv(cc, sanitize="", folder=LIBRARIES):
     if not library.link:
         library.link = trial.shared(pkg_config("--libs", "libuv") or ["-luv"])
     if not library.link:
-        raise BuildError("libuv itself not found: apt-get install libuv1-dev")
+        raise no_libuv()
     return library
 
 
@@ -139,9 +202,7 @@ def find_llhttp(cc, folder=LIBRARIES):
         library.link = trial.shared(pkg_config("--libs", "libllhttp") or ["-lllhttp"])
         if library.link:
             return library
-    raise BuildError(
-        "llhttp not found: apt-get install libllhttp-dev (node-llhttp up to Debian 12)"
-    )
+    raise no_llhttp()
 
 
 def archives(cc, packages, names):

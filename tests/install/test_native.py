@@ -85,5 +85,30 @@ def test_without_either(place, monkeypatch):
     """A header alone is not enough; what to install is said."""
     monkeypatch.setattr(native.os.path, "isfile", lambda path: False)
     monkeypatch.setattr(native.Trial, "links", lambda trial, flags: False)
-    with pytest.raises(native.BuildError, match="apt-get install libllhttp-dev"):
+    with pytest.raises(native.BuildError, match="^not found: llhttp: apt-get install [a-z-]+$"):
         find(place)
+
+
+def test_all_that_is_missing_is_named_at_once(tmp_path):
+    """As `pip install .` runs it on a machine that has an interpreter and nothing else."""
+    code = f"""
+import os, sys, sysconfig
+sys.path.insert(0, {str(ROOT / "tools")!r})
+import native
+sys.base_prefix = "/usr"
+native.os.path.isfile = lambda path: False
+try:
+    native.toolchain()
+except native.BuildError as error:
+    print(error)
+"""
+    answer = subprocess.run(
+        [sys.executable, "-c", code], env={"PATH": str(tmp_path)}, capture_output=True, text=True
+    )
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert answer.stderr == ""
+    assert answer.stdout.startswith(
+        f"not found: a C compiler (or set CC), Python.h of CPython {version} in /usr, libuv,"
+        f" llhttp: apt-get install gcc libc6-dev python{version}-dev libuv1-dev "
+    )
+    assert answer.stdout.count("\n") == 1
