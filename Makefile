@@ -1,6 +1,7 @@
-# For people and CI alike. `make run` serves an example, `make test` proves that all works.
+# For people and CI alike. What follows ## is what `make` alone shows.
 
 PYTHON ?= python3
+BIND ?= 127.0.0.1
 PORT ?= 8080
 # pytest's own options, e.g. PYTEST='-x -k stream'; both cores are used.
 PYTEST ?= -q -n 2 --dist loadfile
@@ -19,106 +20,98 @@ CLANG_RT = libclang-rt-$$(clang -dumpversion 2>/dev/null | cut -d. -f1)-dev
 # The folders too: a file that was added or removed changes theirs.
 SOURCES := setup.py pyproject.toml tools/native.py $(wildcard csrc/* csrc/*/*.[ch] python/cwsgi/*.py*)
 
-.PHONY: mutants roots docs operate crowd soak differential faults run build test test-one test-all lint unit pytest others format asan tsan fuzz bench leak portable clean
+.PHONY: help mutants roots docs operate crowd soak differential faults run build test test-one test-all lint unit pytest others format asan tsan fuzz bench leak portable clean
 .NOTPARALLEL:
 
-run: export PORT := $(PORT)
-run: $(VENV)/.installed
+help:
+	@echo "make TARGET [VARIABLE=...]"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
+
+run: $(VENV)/.installed ## serves the Flask example: BIND=127.0.0.1 PORT=8080 PYTHON=python3
+	@$(BIN)/python tools/bindable.py $(BIND) $(PORT)
 	@$(BIN)/python -c 'import flask' 2>/dev/null || $(PIP) install -r examples/flask/requirements.txt
-	@echo "The Flask example: http://127.0.0.1:$(PORT)/"
-	@exec $(BIN)/cwsgi --chdir examples/flask main:app
+	@echo "The Flask example: http://$(BIND):$(PORT)/"
+	@exec $(BIN)/cwsgi --bind $(BIND):$(PORT) --chdir examples/flask main:app
 
 # Whatever is compiled for developers is compiled with warnings as errors.
 docs build test lint unit pytest others asan tsan faults fuzz bench leak soak crowd operate differential: export CWSGI_WERROR := 1
-build: $(VENV)/.installed
+build: $(VENV)/.installed ## installs the project in .venv
 
-# make test T=tests/wsgi/test_environ.py::test_path, or T=tests/unit/test_buf.c
-test: $(if $(T),test-one,test-all)
+test: $(if $(T),test-one,test-all) ## all tests; one: T=tests/wsgi/test_environ.py::test_path or T=tests/unit/test_base.c
 
 test-one: $(VENV)/.tests
 	$(if $(filter %.c,$(T)),$(BIN)/python tools/ctests.py unit $(T),$(BIN)/python -m pytest $(T))
 
 test-all: $(VENV)/.needs-tests lint portable unit pytest others asan faults
 
-lint: $(VENV)/.tools
+lint: $(VENV)/.tools ## formatting, layers, the Python linter
 	$(BIN)/clang-format --dry-run -Werror --ferror-limit=20 $$(find csrc tests bench -name '*.[ch]')
 	$(BIN)/python tools/check_layers.py
 	$(BIN)/ruff check -q .
 	$(BIN)/ruff format -q --check .
 
-# The C code against musl, which has none of glibc's own.
-portable: $(VENV)/.tests
+portable: $(VENV)/.tests ## compiles the C source against musl
 	$(BIN)/python tools/portable.py
 
-format: $(VENV)/.tools
+format: $(VENV)/.tools ## formats C and Python
 	$(BIN)/clang-format -i $$(find csrc tests bench -name '*.[ch]')
 	$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q .
 
-# The reference page, from the table of options.
-docs: $(VENV)/.installed
+docs: $(VENV)/.installed ## writes docs/settings.md from the table of options
 	$(BIN)/cwsgi --help-markdown > docs/settings.md
 
-unit: $(VENV)/.tests
+unit: $(VENV)/.tests ## C tests and the fuzz targets on their corpora, with ASan and UBSan
 	$(BIN)/python tools/ctests.py unit
 	$(BIN)/python tools/ctests.py replay
 
-pytest: $(VENV)/.tests
+pytest: $(VENV)/.tests ## tests on real servers: PYTEST='-x -k stream'
 	$(BIN)/python -m pytest $(PYTEST) tests
 
-others: $(VENV)/.tests
+others: $(VENV)/.tests ## some of them with every other CPython on this machine
 	$(BIN)/python tools/pythons.py others $(PYTEST) -m 'not slow' tests/wsgi \
 	  tests/ops/test_preload.py tests/ops/test_apps.py tests/http/test_request_timeout.py
 
-asan: $(VENV)/.tests
+asan: $(VENV)/.tests ## pytest on a build with ASan and UBSan: T=tests/http
 	$(BIN)/python tools/pythons.py sanitized address,undefined $(PYTEST) $(or $(T),tests)
 
-tsan: $(VENV)/.tests
+tsan: $(VENV)/.tests ## the same with TSan
 	$(if $(T),,$(BIN)/python tools/ctests.py unit --sanitize thread)
 	$(BIN)/python tools/pythons.py sanitized thread $(PYTEST) $(or $(T),tests)
 
-# Every allocation of a request fails once, in C and in Python.
-faults: $(VENV)/.tests
+faults: $(VENV)/.tests ## every allocation of a request fails once, in C and in Python
 	$(BIN)/python tools/pythons.py faults -q -n 2 tests/hostile/test_faults.py
 
-# Statements of the C source that no test misses: make mutants N=20 T=csrc/http/conn.c
-mutants: $(VENV)/.tests
+mutants: $(VENV)/.tests ## statements of the C source that no test misses: N=20 T=csrc/http/conn.c
 	$(BIN)/python tools/mutate.py --number $(or $(N),20) $(T)
 
-# Bare Debian systems in which all of this works: make roots ROOTS='--only sid --steps run'
-roots: $(VENV)/.tools
+roots: $(VENV)/.tools ## bare Debian systems in which all of this works: ROOTS='--only sid --steps run'
 	@tools/need.sh debootstrap buildah
 	$(BIN)/python tools/roots.py $(ROOTS)
 
-# Only the tests that watch memory and references over many requests.
-leak: $(VENV)/.tests
+leak: $(VENV)/.tests ## the tests that watch memory and references over many requests
 	$(BIN)/python -m pytest -q -k leak tests
 
-# make fuzz SECONDS=600 (or T=600)
-fuzz: $(VENV)/.tests
+fuzz: $(VENV)/.tests ## looks for more inputs: SECONDS=60
 	$(BIN)/python tools/ctests.py fuzz --seconds $(or $(T),$(SECONDS))
 
-# Good and hostile clients at once for a while, every answer counted: make soak SECONDS=600
-soak: $(VENV)/.installed
+soak: $(VENV)/.installed ## good and hostile clients at once, every answer counted: SECONDS=60
 	$(BIN)/python bench/soak.py --seconds $(SECONDS)
 
-# What thousands of bad peers cost the others.
-crowd: $(VENV)/.installed
+crowd: $(VENV)/.installed ## what thousands of bad peers cost the others
 	@tools/need.sh wrk
 	$(BIN)/python bench/crowd.py
 
-# What clients lose while the server is reloaded and its workers are killed.
-operate: $(VENV)/.tests
+operate: $(VENV)/.tests ## what clients lose while the server is reloaded and its workers are killed
 	$(BIN)/python bench/operate.py
 
-# What cwsgi accepts, h11 must accept alike: make differential SECONDS=600
-differential: $(VENV)/.tests
+differential: $(VENV)/.tests ## what cwsgi accepts, h11 must accept alike: SECONDS=60
 	$(BIN)/python tests/differential.py --seconds $(SECONDS)
 
-bench: $(VENV)/.installed
+bench: $(VENV)/.installed ## measures cwsgi beside its peers: BENCH='--tables hello'
 	@tools/need.sh wrk libev-dev
 	$(BIN)/python bench/run.py $(BENCH)
 
-clean:
+clean: ## removes what all of this made
 	rm -rf build dist $(VENV) python/*.egg-info
 
 # ---- what the above stands on: Debian packages when root, a venv, the installed project ----
