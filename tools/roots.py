@@ -9,7 +9,7 @@ fresh copy of them, into which this tree goes as it is. The steps of each:
     run      `make run` sets up all that it needs, and answers
     wheel    a wheel built there is installed where there is Python and nothing else, and answers
     image    the Dockerfile builds on it, without Python and with one that has no venv
-    pytest   `make pytest`
+    pytest   `make pytest`, in sid with the next CPython, too
 
 apt and pip work inside as they do outside: their configuration, the certificates that the
 environment names and the resolver's are copied. Needs root, as debootstrap, mount and chroot do.
@@ -32,6 +32,8 @@ from pathlib import Path
 import native
 
 SUITES = ("bookworm", "trixie", "sid")
+# Beside python3, for `make pytest`.
+MORE_PYTHONS = {"sid": ["python3.15"]}
 STEPS = ("run", "wheel", "image", "pytest")
 MIRROR = "http://deb.debian.org/debian"
 # Seconds. The first start installs packages and compiles.
@@ -287,8 +289,9 @@ class Images:
 
 
 def step_pytest(root, options):
-    output = root.run(f"make pytest PYTHON={options.python}", TESTS)
-    print("\n".join(output.splitlines()[-3:]), flush=True)
+    for python in [options.python, *MORE_PYTHONS.get(root.suite, [])]:
+        output = root.run(f"make pytest PYTHON={python} VENV=.venv-{python}", TESTS)
+        print(f"   {python}: {output.splitlines()[-1]}", flush=True)
 
 
 def main():
