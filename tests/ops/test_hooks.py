@@ -174,7 +174,9 @@ def test_prometheus_multiprocess(serve, tmp_path):
             one.send(request("/count"))
             two.send(request("/count"))
             one.response(), two.response()
-        return len(list(folder.glob("gauge_live*.db"))) == 2
+        # A file that is just being made is empty, which the library cannot read.
+        whole = all(path.stat().st_size for path in folder.glob("*.db"))
+        return whole and len(list(folder.glob("gauge_live*.db"))) == 2
 
     wait_for(both_counted, "both workers to count")
     text = server.get("/metrics").body.decode()

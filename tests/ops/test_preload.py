@@ -74,6 +74,7 @@ def test_the_zygote_is_replaced(serve):
     server = serve("ops:app", "--preload", workers=1)
     (old,) = wait_workers(server, 1)
     (zygote,) = titled(server, "preload")
+    server.wait_log("Listening at")  # before, its end would be the start's
     zygote.kill()
     server.wait_log("the preloading process ended")
     assert server.get("/who").status == 200
