@@ -1,6 +1,7 @@
 """Processes that the app forks are not the server: they hold none of its connections, obey
 signals as any process does, and end where they come back from the app."""
 
+import contextlib
 import signal
 
 import psutil
@@ -18,7 +19,8 @@ def server(request, serve):
 def end_children(server, pids):
     server.check_zombies = False
     for pid in pids:
-        psutil.Process(pid).kill()
+        with contextlib.suppress(psutil.NoSuchProcess):  # it may end by itself
+            psutil.Process(pid).kill()
         wait_for(lambda pid=pid: not psutil.pid_exists(pid) or zombie(pid), "the child's end")
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 from client import SLOW, request, wait_for
 
@@ -254,7 +255,14 @@ def test_the_supervisor_is_gone(serve):
     worker = server.worker()
     server.expected_exit = {-signal.SIGKILL}
     server.send_signal(signal.SIGKILL)
-    wait_for(lambda: not worker.is_running() or worker.status() == "zombie", "the worker's end")
+
+    def has_ended():
+        try:
+            return worker.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+    wait_for(has_ended, "the worker's end")
 
 
 @pytest.mark.parametrize("threads", [1, 2])
