@@ -76,6 +76,7 @@ def test_a_handler_that_exits_ends_its_worker(serve, threads):
     env = {"HANDLE": "SIGHUP", "HANDLER_RAISES": "SystemExit"}
     server = serve("signalling:app", threads=threads, env=env)
     first = server.worker().pid
+    server.wait_log("Listening at")  # before, its end would be the start's
     server.worker().send_signal(signal.SIGHUP)
     wait_for(
         lambda: [p.pid for p in server.workers()] not in ([], [first]), "another worker", step=0.05
