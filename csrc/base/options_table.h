@@ -20,8 +20,9 @@ CW_OPTION(PRINT_CONFIG, "print_config", "--print-config", NULL, BOOL, "0", NULL,
 
 CW_OPTION(
     BIND, "bind", "-b --bind", NULL, LIST, NULL, "ADDRESS", "Socket",
-    "address to listen on: HOST:PORT, :PORT, [V6]:PORT, PORT, unix:PATH or fd://N; "
-    "may be repeated. Default 0.0.0.0:$PORT, port 8080 where PORT is not set")
+    "address to listen on: HOST:PORT, :PORT, [V6]:PORT, PORT, unix:PATH, fd://N, or a "
+    "HOST alone: port $PORT, 8000 where PORT is not set; may be repeated. Default "
+    "0.0.0.0:$PORT, port 8080 where PORT is not set")
 CW_OPTION(BACKLOG, "backlog", "--backlog", NULL, INT, "2048", "N", "Socket",
           "connections that wait to be accepted")
 CW_OPTION(REUSE_PORT, "reuse_port", "--reuse-port", NULL, BOOL, "0", NULL, "Socket",

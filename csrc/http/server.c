@@ -333,8 +333,14 @@ static void poll_acceptors(cw_server_t *srv, bool on) {
 }
 
 int cw_server_listen(cw_server_t *srv, int backlog) {
-  for (int i = 0; i < srv->n_acceptors; i++)
-    if (listen(srv->acceptors[i].info->fd, backlog) != 0) return -errno;
+  for (int i = 0; i < srv->n_acceptors; i++) {
+    const cw_listener_t *l = srv->acceptors[i].info;
+    if (listen(l->fd, backlog) == 0) continue;
+    int rc = -errno;
+    cw_log(CW_LOG_ERROR, "cannot listen at %s%s%s: %s", l->host, l->is_unix ? "" : ":",
+           l->port, strerror(-rc));
+    return rc;
+  }
   bool scraped = false;
   for (int i = 0; i < srv->n_acceptors; i++)
     scraped |= srv->acceptors[i].info->metrics != 0;

@@ -17,6 +17,7 @@
 #include "base/schemes.h"
 #include "base/statsd.h"
 #include "base/syslog.h"
+#include "supervisor/binds.h"
 #include "supervisor/identity.h"
 
 enum {
@@ -78,7 +79,7 @@ int cw_settings_work_out(cw_settings_t *s, bool *automatic) {
     grace->source = CW_FROM_ENV;
   }
   work_out_head(s);
-  if (work_out_proxies(s, cloud_run) != 0) return -1;
+  if (work_out_proxies(s, cloud_run) != 0 || cw_binds_work_out(s) != 0) return -1;
   /* It must mean the same after it was entered. */
   char full[PATH_MAX];
   const char *dir = cw_opt_str(s, CW_OPT_CHDIR);

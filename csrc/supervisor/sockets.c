@@ -3,48 +3,62 @@
 #include "supervisor/sockets.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "supervisor/binds.h"
 #include "supervisor/guarded.h"
 #include "supervisor/identity.h"
 
-enum { FIRST_LISTEN_FD = 3 };
+enum { FIRST_LISTEN_FD = 3, TRIES = 5 };
 
-/* Splits "host:port", ":port", "[v6]:port" or "port". Returns 0 or -1. */
-static int split(const char *text, char *host, size_t host_len, char *port,
-                 size_t port_len) {
-  const char *colon = strrchr(text, ':');
-  const char *p = colon ? colon + 1 : text;
-  size_t n = colon ? (size_t)(colon - text) : 0;
-  if (strncmp(text, "http://", 7) == 0)
-    return split(text + 7, host, host_len, port, port_len);
-  if (!*p || strspn(p, "0123456789") != strlen(p) || strlen(p) >= port_len ||
-      atol(p) > 65535)
-    return -1;
-  snprintf(port, port_len, "%s", p);
-  if (n >= 2 && text[0] == '[' && text[n - 1] == ']')
-    text++, n -= 2;
-  else if (memchr(text, ':', n))
-    return -1; /* a bare v6 address: where would its port begin? */
-  if (n >= host_len) return -1;
-  snprintf(host, host_len, "%.*s", (int)n, text);
-  if (n == 0) snprintf(host, host_len, "0.0.0.0");
-  return 0;
+/* ---- patience ------------------------------------------------------------- */
+
+/* Whether to try once more after `errno`, with `*tries` left: what has the address may
+ * be about to end, as at a restart. Waits before that. False where a signal to stop has
+ * come meanwhile; it stays pending. */
+static bool try_again(const char *name, int *tries) {
+  static const int stops[] = {SIGTERM, SIGINT, SIGQUIT};
+  const struct timespec second = {.tv_sec = 1};
+  sigset_t set;
+  if (errno != EADDRINUSE || --*tries <= 0) return false;
+  cw_complain("%s is in use; trying again in 1 s", name);
+  sigemptyset(&set);
+  for (size_t i = 0; i < CW_ARRAY_LEN(stops); i++) sigaddset(&set, stops[i]);
+  int sig = sigtimedwait(&set, NULL, &second);
+  if (sig > 0) kill(getpid(), sig);
+  errno = EADDRINUSE;
+  return sig <= 0;
 }
+
+static void complain_of(const char *name, const char *port) {
+  if (errno == EADDRINUSE)
+    cw_complain("%s is in use: stop what listens there, or choose another with --bind",
+                name);
+  else if (errno == EACCES && port && atoi(port) < 1024)
+    cw_complain(
+        "cannot bind %s: %s; ports below 1024 need root, CAP_NET_BIND_SERVICE or "
+        "net.ipv4.ip_unprivileged_port_start: choose a higher one with --bind",
+        name, strerror(errno));
+  else
+    cw_complain("cannot bind %s: %s", name, strerror(errno));
+}
+
+/* ---- one address ---------------------------------------------------------- */
 
 /* What the kernel says the socket is bound to. Returns 0 or -1. */
 static int describe(int fd, cw_listener_t *l) {
@@ -64,11 +78,12 @@ static int describe(int fd, cw_listener_t *l) {
              : -1;
 }
 
-static int bind_inet(const char *text, const cw_settings_t *s, cw_listener_t *l) {
+static int bind_inet(const char *text, const cw_settings_t *s, cw_listener_t *l,
+                     int tries) {
   struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found,
                   *a;
-  if (split(text, l->host, sizeof(l->host), l->port, sizeof(l->port)) != 0) {
-    cw_complain("--bind: '%s' is not HOST:PORT, :PORT, [V6]:PORT or unix:PATH", text);
+  if (cw_bind_split(text, l->host, sizeof(l->host), l->port, sizeof(l->port)) != 0) {
+    cw_complain("'%s' is not HOST:PORT, :PORT, [V6]:PORT or unix:PATH", text);
     return -1;
   }
   int rc = getaddrinfo(l->host, l->port, &hints, &found);
@@ -85,13 +100,13 @@ static int bind_inet(const char *text, const cw_settings_t *s, cw_listener_t *l)
       /* Accepted sockets inherit it. */
       setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0 ||
       (cw_opt_num(s, CW_OPT_REUSE_PORT) &&
-       setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0) ||
-      bind(fd, a->ai_addr, a->ai_addrlen) != 0) {
-    if (errno == EADDRINUSE)
-      cw_complain(
-          "%s is in use: stop what listens there, or choose another with --bind", text);
-    else
-      cw_complain("cannot bind %s: %s", text, strerror(errno));
+       setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0))
+    rc = -1;
+  while (rc == 0 && (rc = bind(fd, a->ai_addr, a->ai_addrlen)) != 0 &&
+         try_again(text, &tries))
+    rc = 0;
+  if (rc != 0) {
+    complain_of(text, l->port);
     freeaddrinfo(found);
     if (fd >= 0) close(fd);
     return -1;
@@ -106,7 +121,6 @@ static int bind_inet(const char *text, const cw_settings_t *s, cw_listener_t *l)
 typedef struct binding {
   struct sockaddr_un addr;
   int fd;
-  bool live; /* somebody listens there */
 } binding_t;
 
 /* Binds to the path, in the place of a socket that nobody listens to. */
@@ -116,11 +130,11 @@ static int bind_path(const char *path, void *data) {
   if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode)) {
     /* Left behind by a server that was killed; a live one answers. */
     int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    b->live = probe >= 0 &&
-              (connect(probe, (struct sockaddr *)&b->addr, sizeof(b->addr)) == 0 ||
-               errno == EAGAIN);
+    bool live = probe >= 0 &&
+                (connect(probe, (struct sockaddr *)&b->addr, sizeof(b->addr)) == 0 ||
+                 errno == EAGAIN);
     if (probe >= 0) close(probe);
-    if (b->live) {
+    if (live) {
       errno = EADDRINUSE;
       return -1;
     }
@@ -147,7 +161,9 @@ static int hand_over(const char *path, const cw_identity_t *who) {
   return rc;
 }
 
-static int bind_unix(const char *path, const cw_settings_t *s, cw_listener_t *l) {
+static int bind_unix(const char *path, const cw_settings_t *s, cw_listener_t *l,
+                     int tries) {
+  char name[128];
   binding_t b = {.addr.sun_family = AF_UNIX};
   cw_identity_t who;
   if (!*path || strlen(path) >= sizeof(b.addr.sun_path)) {
@@ -158,6 +174,7 @@ static int bind_unix(const char *path, const cw_settings_t *s, cw_listener_t *l)
   if (cw_identity_read(s, &who) != 0) return -1;
   snprintf(b.addr.sun_path, sizeof(b.addr.sun_path), "%s", path);
   snprintf(l->host, sizeof(l->host), "%s", path);
+  snprintf(name, sizeof(name), "unix:%s", path);
   l->is_unix = 1;
   b.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (b.fd < 0) goto fail;
@@ -165,17 +182,14 @@ static int bind_unix(const char *path, const cw_settings_t *s, cw_listener_t *l)
   const char *mask = cw_opt_str(s, CW_OPT_UMASK);
   mode_t old = umask(mask ? (mode_t)cw_mode_parse(mask) : 0);
   bool as_root;
-  int rc = cw_guarded_call(&who, path, bind_path, &b, &as_root);
+  int rc;
+  do rc = cw_guarded_call(&who, path, bind_path, &b, &as_root);
+  while (rc != 0 && try_again(name, &tries));
   umask(old);
   if (rc == 0 && as_root) rc = hand_over(path, &who);
   if (rc == 0) return b.fd;
 fail:
-  if (b.live)
-    cw_complain(
-        "unix:%s is in use: stop what listens there, or choose another with --bind",
-        path);
-  else
-    cw_complain("cannot bind unix:%s: %s", path, strerror(errno));
+  complain_of(name, NULL);
   if (b.fd >= 0) close(b.fd);
   return -1;
 }
@@ -195,15 +209,16 @@ static int adopt(const char *number, cw_listener_t *l) {
   return 0;
 }
 
-static int bind_one(const char *text, const cw_settings_t *s, cw_listener_t *l) {
+static int bind_one(const char *text, const cw_settings_t *s, cw_listener_t *l,
+                    int tries) {
   memset(l, 0, sizeof(*l));
   if (strncmp(text, "fd://", 5) == 0) return adopt(text + 5, l);
   if (strncmp(text, "unix://", 7) == 0)
-    l->fd = bind_unix(text + 7, s, l);
+    l->fd = bind_unix(text + 7, s, l, tries);
   else if (strncmp(text, "unix:", 5) == 0)
-    l->fd = bind_unix(text + 5, s, l);
+    l->fd = bind_unix(text + 5, s, l, tries);
   else
-    l->fd = bind_inet(text, s, l);
+    l->fd = bind_inet(text, s, l, tries);
   return l->fd < 0 ? -1 : 0;
 }
 
@@ -214,7 +229,8 @@ static const cw_listener_t *find(const cw_sockets_t *set, const char *text) {
   return NULL;
 }
 
-/* Adds the socket of one address: that of `old` where it has one. */
+/* Adds the socket of one address: that of `old` where it has one. A server that serves
+ * already does not wait for an address. */
 static int add(cw_sockets_t *out, const char *text, const cw_sockets_t *old,
                const cw_settings_t *s) {
   const cw_listener_t *same = find(old, text);
@@ -228,7 +244,7 @@ static int add(cw_sockets_t *out, const char *text, const cw_sockets_t *old,
     l->fd = fcntl(same->fd, F_DUPFD_CLOEXEC, 0);
     if (l->fd < 0) cw_complain("cannot keep %s: %s", text, strerror(errno));
   }
-  if (same ? l->fd < 0 : bind_one(text, s, l) != 0) return -1;
+  if (same ? l->fd < 0 : bind_one(text, s, l, old ? 1 : TRIES) != 0) return -1;
   out->text[out->n] = strdup(text);
   if (!out->text[out->n]) {
     close(l->fd);
@@ -304,8 +320,9 @@ static int take_over(const char *text, cw_sockets_t *out) {
       return -1;
     }
     /* The host as it was written, not as it was bound. */
-    if (!l->is_unix && strncmp(address, "fd://", 5) != 0)
-      (void)split(address, l->host, sizeof(l->host), port, sizeof(port));
+    if (!l->is_unix && strncmp(address, "fd://", 5) != 0 &&
+        cw_bind_split(address, l->host, sizeof(l->host), port, sizeof(port)) != 0)
+      cw_complain("the cwsgi before this one wrote '%s' for an address", address);
     out->text[out->n++] = address;
     p += len;
   }
@@ -317,7 +334,7 @@ static int take_over(const char *text, cw_sockets_t *out) {
 static int open_all(const cw_settings_t *s, const cw_sockets_t *old,
                     cw_sockets_t *out) {
   const cw_value_t *v = &s->v[CW_OPT_BIND];
-  const char *port = getenv("PORT"), *metrics = cw_opt_str(s, CW_OPT_METRICS);
+  const char *metrics = cw_opt_str(s, CW_OPT_METRICS);
   if (old && old->inherited) {
     out->inherited = true;
     for (int i = 0; i < old->n; i++)
@@ -325,18 +342,39 @@ static int open_all(const cw_settings_t *s, const cw_sockets_t *old,
   } else if (!old && add_inherited(out, s) != 0) {
     return -1;
   }
-  if (out->n == 0 && v->n_items == 0) {
-    char fallback[64];
-    snprintf(fallback, sizeof(fallback), "0.0.0.0:%.32s",
-             port && *port ? port : "8080");
-    if (add(out, fallback, old, s) != 0) return -1;
-  } else if (out->n == 0) {
-    for (unsigned i = 0; i < v->n_items; i++)
-      if (add_list(out, v->items[i], old, s) != 0) return -1;
-  }
+  for (unsigned i = 0, given = out->n; !given && i < v->n_items; i++)
+    if (add_list(out, v->items[i], old, s) != 0) return -1;
   if (metrics && metrics[0] != '/') {
     if (add(out, metrics, old, s) != 0) return -1;
     out->l[out->n - 1].metrics = 1;
+  }
+  return 0;
+}
+
+/* The family of a socket; *any where it is every IPv6 address and takes IPv4, too. */
+static int family_of(const cw_listener_t *l, bool *any) {
+  struct sockaddr_in6 bound = {.sin6_family = AF_UNSPEC};
+  socklen_t len = sizeof(bound), size = sizeof(int);
+  int only = 0;
+  *any = getsockname(l->fd, (struct sockaddr *)&bound, &len) == 0 &&
+         bound.sin6_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&bound.sin6_addr) &&
+         getsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &size) == 0 && !only;
+  return bound.sin6_family;
+}
+
+/* Sockets that cannot both listen can all be bound. Returns 0, or -1 after naming one.
+ */
+static int check_pairs(const cw_sockets_t *set, const cw_settings_t *s) {
+  bool any, unused;
+  for (int i = 0; !cw_opt_num(s, CW_OPT_REUSE_PORT) && i < set->n; i++) {
+    (void)family_of(&set->l[i], &any);
+    for (int k = 0; any && k < set->n; k++)
+      if (family_of(&set->l[k], &unused) == AF_INET &&
+          strcmp(set->l[i].port, set->l[k].port) == 0) {
+        cw_complain("%s is in use: %s takes IPv4, too; leave one of the two out",
+                    set->text[CW_MAX(i, k)], set->text[i]);
+        return -1;
+      }
   }
   return 0;
 }
@@ -352,6 +390,7 @@ int cw_sockets_open(const cw_settings_t *s, const cw_sockets_t *old,
     old = &handed;
   }
   if (rc == 0) rc = open_all(s, old, out);
+  if (rc == 0) rc = check_pairs(out, s);
   if (rc != 0) cw_sockets_close(out, old, s);
   cw_sockets_close(&handed, NULL, NULL);
   unsetenv(CW_ENV_UPGRADE);

@@ -20,10 +20,11 @@ typedef struct cw_sockets {
   bool inherited; /* made by somebody else: whatever --bind says */
 } cw_sockets_t;
 
-/* Opens a socket for every address of the settings ($PORT or 8080 where there is none),
+/* Opens a socket for every address of the settings (cw_binds_work_out() has seen them),
  * taking a copy of that of `old` (may be NULL: those of the cwsgi before an upgrade)
- * where it has the same address. Without either, those of systemd come first. Returns
- * 0, or -1 after the reason was written to standard error. */
+ * where it has the same address. Without either, those of systemd come first. An
+ * address in use is tried for 5 s where nothing is served yet, unless a signal to stop
+ * is pending. Returns 0, or -1 after the reason was written to standard error. */
 CW_MUSTCHECK int cw_sockets_open(const cw_settings_t *s, const cw_sockets_t *old,
                                  cw_sockets_t *out);
 

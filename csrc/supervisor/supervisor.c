@@ -268,6 +268,14 @@ static int watch(state_t *st) {
 
 /* ---- start ---------------------------------------------------------------- */
 
+/* Whether there is no reason to go on: nobody reads signals yet. */
+static bool stop_pending(void) {
+  sigset_t set;
+  sigpending(&set);
+  return sigismember(&set, SIGTERM) == 1 || sigismember(&set, SIGINT) == 1 ||
+         sigismember(&set, SIGQUIT) == 1;
+}
+
 /* Shared memory of `size` bytes under the descriptor *fd. A worker that made it shorter
  * would end us with SIGBUS: nobody can. NULL with errno. */
 static void *make_shared(size_t size, int *fd) {
@@ -321,7 +329,7 @@ static int listen_early(state_t *st) {
   if (strcmp(cw_opt_str(s, CW_OPT_LISTEN), "early") != 0) return 0;
   for (int i = 0; i < st->gen->sockets.n; i++)
     if (listen(st->gen->sockets.l[i].fd, (int)cw_opt_num(s, CW_OPT_BACKLOG)) != 0) {
-      cw_complain("cannot listen: %s", strerror(errno));
+      cw_complain("cannot listen at %s: %s", st->gen->sockets.text[i], strerror(errno));
       return -1;
     }
   return 0;
@@ -359,7 +367,7 @@ int cw_supervise(const cw_launcher_t *launcher, cw_settings_t *settings) {
     return EXIT_CONFIG;
   cw_enter_dir(&st, settings);
   st.gen = cw_generation_new(&st, settings, NULL);
-  if (!st.gen) return EXIT_CONFIG;
+  if (!st.gen) return stop_pending() ? 0 : EXIT_CONFIG;
   cw_generation_ref(st.gen);
   const cw_settings_t *s = settings_of(&st);
   if (set_up(&st) != 0) {

@@ -180,14 +180,17 @@ def defaults(kind: str) -> "Any":
 
 
 def address(bind: str) -> "str | int | tuple[str, int]":
-    """Return a bind text as gunicorn's ``cfg.address`` has it: path, descriptor or (host, port)."""
+    """Return a bind text as gunicorn's ``cfg.address`` has it: path, descriptor or (host, port).
+
+    The program has given a host that stood alone its port.
+    """
     for prefix in ("unix:", "fd://"):
         if bind.startswith(prefix):
             rest = bind[len(prefix) :]
             return int(rest) if prefix == "fd://" and rest.isdigit() else rest
     host, _, port = bind.rpartition(":")
     if not port.isdigit():
-        host, port = bind, "8080"
+        host, port = bind, os.environ.get("PORT") or "8000"
     return (host.strip("[]") or "0.0.0.0", int(port))
 
 
