@@ -42,8 +42,18 @@ size_t cw_log_target(const char *target, size_t n) {
 }
 
 int cw_log_level_parse(const char *name) {
+  /* Words that gunicorn's users have for levels. */
+  static const struct {
+    const char *name;
+    cw_log_level_t level;
+  } others[] = {{"warn", CW_LOG_WARNING},
+                {"notset", CW_LOG_DEBUG},
+                {"trace", CW_LOG_DEBUG},
+                {"fatal", CW_LOG_CRITICAL}};
   for (size_t i = 0; i < CW_ARRAY_LEN(names); i++)
     if (strcasecmp(name, names[i]) == 0) return (int)i;
+  for (size_t i = 0; i < CW_ARRAY_LEN(others); i++)
+    if (strcasecmp(name, others[i].name) == 0) return (int)others[i].level;
   return -1;
 }
 

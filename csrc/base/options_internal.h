@@ -18,7 +18,9 @@ extern const cw_option_row_t cw_options_table[CW_OPT_COUNT];
 /* A setting of gunicorn's that has no counterpart here. */
 typedef struct cw_foreign {
   const char *name, *flags;
-  bool has_value, refused;
+  bool has_value;
+  const char *defaults;
+  bool refused;
   const char *text;
 } cw_foreign_t;
 

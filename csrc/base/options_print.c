@@ -98,7 +98,9 @@ void cw_options_markdown(FILE *out) {
   fputs("\n## gunicorn's settings that have no meaning here\n", out);
   for (int refused = 0; refused < 2; refused++) {
     fprintf(out, "\n%s\n\n",
-            refused ? "An error where they are used:" : "Accepted with a notice:");
+            refused ? "An error where they are used with another value than gunicorn's "
+                      "own default:"
+                    : "Accepted with a notice:");
     for (size_t i = 0; i < cw_n_foreign; i++)
       if (cw_foreign[i].refused == refused)
         fprintf(out, "- `%s`: %s\n", cw_foreign[i].name, cw_foreign[i].text);

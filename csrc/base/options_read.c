@@ -100,8 +100,23 @@ static void complain_unknown(cw_span_t word, char *err, size_t err_len) {
 
 /* ---- gunicorn's other settings -------------------------------------------- */
 
-static int use_foreign(const cw_foreign_t *f, const char *spelled, char *err,
-                       size_t err_len) {
+/* Whether a value says no more than gunicorn's default. */
+static bool is_default(const cw_foreign_t *f, const char *value) {
+  static const char socket[] = "gunicorn.ctl"; /* in a folder that differs */
+  size_t n = strlen(value), k = sizeof(socket) - 1;
+  if (strcmp(f->name, "control_socket") == 0)
+    return n >= k && strcmp(value + n - k, socket) == 0;
+  for (const char *p = f->defaults; p && *p; p += strspn(p, " ")) {
+    size_t len = strcspn(p, " ");
+    if (len == n && strncasecmp(p, value, n) == 0) return true;
+    p += len;
+  }
+  return n == 0;
+}
+
+static int use_foreign(const cw_foreign_t *f, const char *spelled, const char *value,
+                       char *err, size_t err_len) {
+  if (f->has_value && is_default(f, value)) return 0;
   if (f->refused) {
     snprintf(err, err_len, "%s cannot be used: %s", spelled, f->text);
     return -1;
@@ -168,7 +183,7 @@ static int read_option(cw_settings_t *s, int argc, char **argv, int *i,
     }
     value = argv[*i];
   }
-  if (!o) return use_foreign(f.foreign, spelled, err, err_len);
+  if (!o) return use_foreign(f.foreign, spelled, value, err, err_len);
   return cw_option_set(s, (cw_opt_t)f.id, value, source, spelled, err, err_len);
 }
 
@@ -292,9 +307,10 @@ static int read_entry(cw_settings_t *s, const char *entry, char *err, size_t err
   const cw_foreign_t *foreign = foreign_named(name);
   char spelled[64];
   snprintf(spelled, sizeof(spelled), "%.*s", (int)name.len, name.p);
+  /* Whether a value is a default has been seen by who wrote the entry. */
   if (foreign)
     return is_truthy(value) || function || element
-               ? use_foreign(foreign, spelled, err, err_len)
+               ? use_foreign(foreign, spelled, "given", err, err_len)
                : 0;
   if (function) {
     if (is_hook(name))

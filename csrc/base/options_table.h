@@ -38,7 +38,7 @@ CW_OPTION(WORKER_CLASS, "worker_class", "-k --worker-class", NULL, TEXT, "gthrea
           "NAME", "Processes",
           "sync and gthread are taken for gunicorn's sake: --threads decides")
 CW_OPTION(THREADS, "threads", "--threads", NULL, INT, "8", "N", "Processes",
-          "threads that run the app in each worker, made when needed")
+          "threads that run the app in each worker, made when needed; 0 means 1")
 CW_OPTION(PRELOAD_APP, "preload_app", "--preload", NULL, BOOL, "0", NULL, "Processes",
           "import the app once, in a process that the workers are forked from")
 CW_OPTION(
@@ -156,7 +156,8 @@ CW_OPTION(CHDIR, "chdir", "--chdir", NULL, TEXT, NULL, "DIR", "Application",
 CW_OPTION(PYTHONPATH, "pythonpath", "--pythonpath", NULL, TEXT, NULL, "DIRS",
           "Application", "folders, comma-separated, put before sys.path")
 CW_OPTION(RAW_ENV, "raw_env", "-e --env", NULL, LIST, NULL, "KEY=VALUE", "Application",
-          "set an environment variable for the app; may be repeated")
+          "set an environment variable for the app; may be repeated. A name without a "
+          "value stays as it is")
 CW_OPTION(WARMUP, "warmup", "--warmup", NULL, LIST, NULL, "PATH", "Application",
           "request this path inside each worker before it accepts connections; may be "
           "repeated, a 5xx answer ends the start")
@@ -172,8 +173,10 @@ CW_OPTION(RELOAD_EXTRA_FILES, "reload_extra_files",
           "--reload-extra-file --reload-extra-files", NULL, LIST, NULL, "FILE",
           "Application", "also watch this file or folder; may be repeated")
 
-CW_OPTION(LOGLEVEL, "loglevel", "--log-level", NULL, TEXT, "info", "LEVEL", "Logging",
-          "least level of the error log: debug, info, warning, error, critical")
+CW_OPTION(
+    LOGLEVEL, "loglevel", "--log-level", NULL, TEXT, "info", "LEVEL", "Logging",
+    "least level of the error log: debug, info, warning (or warn), error, critical; "
+    "notset and trace mean debug")
 CW_OPTION(ERRORLOG, "errorlog", "--error-logfile --log-file", NULL, TEXT, "-", "FILE",
           "Logging", "where the error log goes; - is standard error")
 CW_OPTION(ACCESSLOG, "accesslog", "--access-logfile", NULL, TEXT, NULL, "FILE",

@@ -78,11 +78,14 @@ int cw_settings_work_out(cw_settings_t *s, bool *automatic) {
     grace->num = CLOUD_RUN_GRACE_MS;
     grace->source = CW_FROM_ENV;
   }
+  /* As gunicorn: one request at a time. */
+  s->v[CW_OPT_THREADS].num = CW_MAX(s->v[CW_OPT_THREADS].num, 1);
   work_out_head(s);
   if (work_out_proxies(s, cloud_run) != 0 || cw_binds_work_out(s) != 0) return -1;
   /* It must mean the same after it was entered. */
   char full[PATH_MAX];
   const char *dir = cw_opt_str(s, CW_OPT_CHDIR);
+  if (dir && !*dir) dir = "."; /* gunicorn takes it for the present folder */
   if (dir && realpath(dir, full) &&
       cw_settings_set_text(s, CW_OPT_CHDIR, full, s->v[CW_OPT_CHDIR].source) != 0) {
     cw_complain("out of memory");
@@ -209,8 +212,8 @@ static int check_numbers(const cw_settings_t *s) {
     cw_complain("--workers: at most %d", CW_MAX_WORKERS / 2);
     return -1;
   }
-  if (cw_opt_num(s, CW_OPT_THREADS) < 1 || cw_opt_num(s, CW_OPT_THREADS) > 4096) {
-    cw_complain("--threads: from 1 to 4096");
+  if (cw_opt_num(s, CW_OPT_THREADS) > 4096) {
+    cw_complain("--threads: at most 4096");
     return -1;
   }
   if (check_head(s) != 0) return -1;
@@ -284,7 +287,7 @@ int cw_settings_check(const cw_settings_t *s) {
     return -1;
   }
   for (unsigned i = 0; i < env->n_items; i++)
-    if (!strchr(env->items[i], '=') || env->items[i][0] == '=') {
+    if (env->items[i][0] == '=') {
       cw_complain("--env: '%s' is not KEY=VALUE", env->items[i]);
       return -1;
     }

@@ -66,7 +66,9 @@ static CW_NORETURN void become(state_t *st, generation_t *gen, int slot, int own
   setenv("SERVER_SOFTWARE", "cwsgi/" CW_VERSION, 1);
   /* putenv() of a bare name removes it. */
   for (unsigned i = 0; i < file->n_items; i++) putenv(file->items[i]);
-  for (unsigned i = 0; i < env->n_items; i++) putenv(env->items[i]);
+  /* A name alone changes nothing here. */
+  for (unsigned i = 0; i < env->n_items; i++)
+    if (strchr(env->items[i], '=')) putenv(env->items[i]);
   if (cw_identity_assume(s) != 0) _exit(EXIT_CONFIG);
   /* No orphan may keep the port: end when the supervisor does, however it does. A
    * change of user forgets this, so it comes after. */

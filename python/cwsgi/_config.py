@@ -9,7 +9,7 @@ import os
 import sys
 from importlib.machinery import SourceFileLoader
 
-from ._settings import FOREIGN, HOOKS, KINDS, OWN, takes
+from ._settings import FOREIGN, HOOKS, KINDS, OWN, says_nothing, takes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -138,8 +138,7 @@ def entries(names: "dict[str, Any]") -> "list[str]":
         if name in HOOKS:
             found.append(_hook(name, value))
         elif name in FOREIGN:
-            unused = not value or value == FOREIGN[name] or [value] == FOREIGN[name]
-            found.append(f"{name}={0 if unused else 1}")
+            found.append(f"{name}={0 if says_nothing(name, value) else 1}")
         elif name in KINDS and not (name in OWN and callable(value)):
             found += _setting(name, value)
     return found

@@ -15,9 +15,18 @@ if TYPE_CHECKING:
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
+# Words for levels that --log-level takes besides.
+OTHER_LEVELS = {"warn": 30, "notset": 10, "trace": 10, "fatal": 50}
+
 _STDERR = 2
 _LONGEST = 1500  # characters of a line that the C code surely takes
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+def level_of(name: str, otherwise: int = 20) -> int:
+    """Return the number of a level's name, in any case."""
+    name = name.lower()
+    return LEVELS.get(name) or OTHER_LEVELS.get(name) or otherwise
 
 
 def put(text: str, path: "str | None" = None) -> None:
@@ -84,10 +93,10 @@ class Log:
         """Write records of at least `level`.
 
         Args:
-            level: one of LEVELS. In a worker, --log-level decides as well.
+            level: a level's name. In a worker, --log-level decides as well.
             path: the file, outside of workers; ``-`` or None is standard error.
         """
-        self.loglevel = LEVELS[level.lower()]
+        self.loglevel = level_of(level)
         self.path = path
 
     def debug(self, msg: object, *args: object, **kwargs: object) -> None:
@@ -114,7 +123,7 @@ class Log:
         self._record(40, msg, args, {"exc_info": True, **kwargs})
 
     def log(self, lvl: "int | str", msg: object, *args: object, **kwargs: object) -> None:
-        level = LEVELS.get(lvl.lower(), 20) if isinstance(lvl, str) else int(lvl)
+        level = level_of(lvl) if isinstance(lvl, str) else int(lvl)
         self._record(level, msg, args, kwargs)
 
     def isEnabledFor(self, level: int) -> bool:

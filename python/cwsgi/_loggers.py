@@ -36,7 +36,9 @@ def install(level: str, errorlog: "str | None") -> None:
     """Make the loggers. Imports logging."""
     import logging
 
-    number = getattr(logging, level.upper(), logging.INFO)
+    from ._log import level_of
+
+    number = level_of(level)
     handler: logging.Handler = logging.StreamHandler()
     if errorlog and errorlog != "-":
         from logging.handlers import WatchedFileHandler

@@ -77,7 +77,7 @@ HOOKS: "dict[str, tuple[int, ...]]" = {
 # gunicorn's other settings and what ``cfg`` says of them: its defaults.
 FOREIGN: "dict[str, Any]" = {
     "default_proc_name": "gunicorn",
-    "websocket_max_message_size": 1048576,
+    "websocket_max_message_size": 16777216,
     "worker_tmp_dir": None,
     "tmp_upload_dir": None,
     "spew": False,
@@ -100,7 +100,7 @@ FOREIGN: "dict[str, Any]" = {
     "do_handshake_on_connect": False,
     "protocol": "http",
     "uwsgi_allow_ips": ["127.0.0.1", "::1"],
-    "http_protocols": ["h1"],
+    "http_protocols": "h1",
     "http2_cleartext": "off",
     "http2_max_concurrent_streams": 100,
     "http2_initial_window_size": 65535,
@@ -121,6 +121,33 @@ FOREIGN: "dict[str, Any]" = {
     "http_parser": "auto",
     "enable_backlog_metric": False,
 }
+
+# Other spellings of those defaults, of gunicorn's older versions and of its validators.
+SPELLED: "dict[str, tuple[Any, ...]]" = {
+    "uwsgi_allow_ips": ("127.0.0.1,::1", "127.0.0.1"),
+    "http_protocols": (["h1"],),
+    "ssl_version": ("TLS", "SSLv23", "2"),
+    "ciphers": ("TLSv1",),
+    "control_socket_mode": ("384", "0600", "0o600"),
+}
+
+
+def says_nothing(name: str, value: "Any") -> bool:
+    """Return whether a setting that cannot be had has a value that changes nothing."""
+    if not value or value == FOREIGN[name] or [value] == FOREIGN[name]:
+        return True
+    if name == "control_socket":
+        return isinstance(value, str) and value.endswith("gunicorn.ctl")
+    if name == "logger_class" and isinstance(value, type):
+        return f"{value.__module__}.{value.__qualname__}" == FOREIGN[name]
+    if value in SPELLED.get(name, ()):
+        return True
+    return (
+        isinstance(value, str)
+        and not isinstance(FOREIGN[name], str)
+        and value == str(FOREIGN[name])
+    )
+
 
 # Text here, a list for gunicorn's users.
 SPLIT = ("forwarded_allow_ips", "proxy_allow_ips", "forwarder_headers", "trusted_proxy_headers")
@@ -265,7 +292,7 @@ class Config:
     @property
     def env(self) -> "dict[str, str]":
         """What --env sets, as a dict."""
-        return {name: value for name, _, value in (pair.partition("=") for pair in self.raw_env)}
+        return dict(pair.split("=", 1) for pair in self.raw_env if "=" in pair)
 
     @property
     def address(self) -> "list[str | int | tuple[str, int]]":

@@ -1,5 +1,6 @@
 """Where settings come from, on running servers; --check-config, --print-config."""
 
+import json
 import os
 import re
 import shutil
@@ -275,7 +276,7 @@ def test_unknown_option_suggests_the_nearest():
         (["--casefold-http-method"], "parsed strictly"),
         (["--protocol", "uwsgi"], "--protocol cannot be used"),
         (["--http-protocols", "h2"], "--http-protocols cannot be used"),
-        (["--asgi-loop", "auto"], "ASGI"),
+        (["--asgi-loop", "uvloop"], "ASGI"),
         (["--dirty-workers", "1"], "dirty"),
         (["--root-path", "/x"], "--mount"),
         (["--http-parser", "python"], "llhttp"),
@@ -295,6 +296,71 @@ def test_what_cannot_be_had_is_named(options, said):
     assert result.returncode in (1, 2)
     assert said in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("level", ["warn", "WARN", "Warning", "notset", "trace", "fatal"])
+def test_levels_by_other_names(serve, level):
+    server = serve("hello:app", "--log-level", level)
+    assert ("Starting cwsgi" in server.log()) == (level in ("notset", "trace"))
+    assert server.get("/").status == 200
+
+
+def test_gunicorns_defaults_may_be_spelled_out(folder):
+    """A configuration that was written from the list of all settings."""
+    write(
+        folder,
+        """
+        import ssl
+
+        uwsgi_allow_ips = "127.0.0.1,::1"
+        websocket_max_message_size = 16777216
+        control_socket = "/root/.gunicorn/gunicorn.ctl"
+        control_socket_mode = 0o600
+        ssl_version = ssl.PROTOCOL_TLS
+        ciphers = None
+        cert_reqs = 0
+        logger_class = "gunicorn.glogging.Logger"
+        http_protocols = "h1"
+        asgi_loop = "auto"
+        dirty_timeout = 300
+        loglevel = "warn"
+        chdir = ""
+        threads = 0
+        raw_env = ["A", "B=1"]
+
+        def post_fork(server, worker):
+            assert server.cfg.env == {"B": "1"}
+        """,
+    )
+    result = run("--check-config", "hello:app", cwd=folder, env={"A": "kept"})
+    assert (result.returncode, result.stderr) == (0, "")
+    found = settings("hello:app", cwd=folder)
+    assert found["threads"][0] == "1"
+    assert found["chdir"][0] == str(folder)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--uwsgi-allow-from 127.0.0.1,::1",
+        "--websocket-max-message-size 16777216",
+        "--control-socket=/run/user/0/gunicorn.ctl --control-socket-mode 384",
+        "--ssl-version 2 --cert-reqs 0 --ciphers TLSv1",
+        "--logger-class gunicorn.glogging.Logger",
+        "--asgi-loop auto --asgi-lifespan auto --http-parser auto --protocol http",
+        "--dirty-workers 0 --http2-max-concurrent-streams 100 --root-path=",
+        "--chdir= --threads 0 -e A",
+    ],
+)
+def test_gunicorns_defaults_on_the_command_line(folder, words):
+    result = run("--check-config", *words.split(), "hello:app", cwd=folder)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_a_variable_without_a_value_stays(serve):
+    server = serve("edges:app", "-e", "KEPT", "-e", "SET=1", env={"KEPT": "x"})
+    seen = json.loads(server.get("/environ").body)
+    assert (seen["KEPT"], seen["SET"]) == ("x", "1")
 
 
 def test_help_is_grouped_and_complete():
