@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "supervisor/supervisor.h"
 
 /* sys.path[0] is -c's current folder: the worker puts the app's folder there itself,
  * after its own module is in, so that no file of the app can pose as cwsgi. */
@@ -18,8 +19,15 @@
   "import sys\n" \
   "if sys.path[:1] == ['']: del sys.path[0]\n"
 
+#define TEXT_OF(n) #n
+#define TEXT(n) TEXT_OF(n)
+
 static const char worker_code[] = NO_CWD
-    "from cwsgi._core import _worker\n"
+    "try:\n"
+    "  from cwsgi._core import _worker\n"
+    "except ImportError:\n"
+    "  sys.excepthook(*sys.exc_info())\n"
+    "  sys.exit(" TEXT(CW_EXIT_NO_PACKAGE) ")\n"
     "sys.exit(_worker(int(sys.argv[1]), int(sys.argv[2])))\n";
 
 /* $CWSGI_DOOR=exec or =embed chooses; else the library where there is one. */

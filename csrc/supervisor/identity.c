@@ -2,12 +2,12 @@
 /* User, groups, umask, daemon. */
 #include "supervisor/identity.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,12 +17,20 @@
 
 #include "base/log.h"
 
-/* A number, or -1. */
-static long number(const char *text) {
-  char *end;
-  if (!isdigit((unsigned char)text[0])) return -1;
-  long n = strtol(text, &end, 10);
-  return *end == '\0' ? n : -1;
+enum { NO_NUMBER = -1, NO_ID = -2 };
+
+/* The number that a text is, or one of the two above. The greatest one means "no
+ * change" to the kernel, and what lies beyond would become another one. */
+static int64_t number(const char *text) {
+  if (!*text || strspn(text, "0123456789") != strlen(text)) return NO_NUMBER;
+  errno = 0;
+  unsigned long long n = strtoull(text, NULL, 10);
+  return errno || n >= UINT32_MAX ? (int64_t)NO_ID : (int64_t)n;
+}
+
+static int complain_of_id(const char *flag, const char *text) {
+  cw_complain("%s: %s is out of range: ids go up to %u", flag, text, UINT32_MAX - 1);
+  return -1;
 }
 
 /* Fills in the group and all groups. */
@@ -77,7 +85,8 @@ int cw_identity_look_up(const cw_settings_t *s, cw_identity_t *out) {
   struct passwd *pw = NULL;
   *out = (cw_identity_t){.uid = geteuid(), .gid = getegid()};
   if (user) {
-    long uid = number(user);
+    int64_t uid = number(user);
+    if (uid == NO_ID) return complain_of_id("--user", user);
     pw = uid < 0 ? getpwnam(user) : getpwuid((uid_t)uid);
     if (uid < 0 && !pw) {
       cw_complain("--user: there is no user '%s'", user);
@@ -86,7 +95,8 @@ int cw_identity_look_up(const cw_settings_t *s, cw_identity_t *out) {
     out->uid = pw ? pw->pw_uid : (uid_t)uid;
   }
   if (group) {
-    long gid = number(group);
+    int64_t gid = number(group);
+    if (gid == NO_ID) return complain_of_id("--group", group);
     struct group *gr = gid < 0 ? getgrnam(group) : NULL;
     if (gid < 0 && !gr) {
       cw_complain("--group: there is no group '%s'", group);

@@ -167,6 +167,9 @@ void cw_workers_on_notify(state_t *st);
 /* Grants a wish to reload that had to wait. Returns us until it may be, or -1. */
 int64_t cw_workers_grant(state_t *st);
 void cw_workers_on_end(state_t *st, int slot, int status, const struct rusage *ru);
+/* The first worker of a generation, or its zygote, ended with `status` before it was
+ * ready: nor will the next one. Falls back, or stops. */
+void cw_start_failed(state_t *st, int status);
 /* Sends a signal to every worker that lives. */
 void cw_workers_signal(state_t *st, int sig);
 bool cw_workers_alive(const state_t *st);

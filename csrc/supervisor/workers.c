@@ -70,6 +70,12 @@ static CW_NORETURN void become(state_t *st, generation_t *gen, int slot, int own
   for (unsigned i = 0; i < env->n_items; i++)
     if (strchr(env->items[i], '=')) putenv(env->items[i]);
   if (cw_identity_assume(s) != 0) _exit(EXIT_CONFIG);
+  if (access(st->launcher->python, X_OK) != 0) {
+    const char *user = cw_opt_str(s, CW_OPT_USER);
+    cw_complain("%s%s cannot start %s: %s", user ? "--user " : "the workers",
+                user ? user : "", st->launcher->python, strerror(errno));
+    _exit(EXIT_CONFIG);
+  }
   /* No orphan may keep the port: end when the supervisor does, however it does. A
    * change of user forgets this, so it comes after. */
   prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -256,21 +262,19 @@ static void back_off(state_t *st, bool failed) {
            (double)wait / 1e6);
 }
 
-/* The first worker of a generation ended before it was ready: nor will the next one. */
-static void on_failed_start(state_t *st, int status) {
+void cw_start_failed(state_t *st, int status) {
   if (st->fallback) {
     cw_reload_failed(st, "the new worker could not be started");
     return;
   }
-  st->exit_code =
-      WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : EXIT_CONFIG;
-  if (st->exit_code == EXIT_BOOT || st->exit_code == EXIT_APP)
+  int code = WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_CONFIG;
+  st->exit_code = code == EXIT_BOOT || code == EXIT_APP ? code : EXIT_CONFIG;
+  if (st->exit_code != EXIT_CONFIG)
     cw_log(CW_LOG_ERROR, "Shutting down: the app could not be started");
   else
-    cw_log(CW_LOG_ERROR,
-           "Shutting down: no worker could be started with %s; is cwsgi installed for "
-           "it?",
-           st->launcher->python);
+    cw_log(CW_LOG_ERROR, "Shutting down: no worker could be started with %s%s",
+           st->launcher->python,
+           code == CW_EXIT_NO_PACKAGE ? "; is cwsgi installed for it?" : "");
   cw_stop(st, true);
 }
 
@@ -295,7 +299,7 @@ void cw_workers_on_end(state_t *st, int slot, int status, const struct rusage *r
   if (failed && (stuck || !told)) st->own.restarts++;
   if (!st->stopping && (!told || failed)) {
     if (!was_ready && gen == st->gen && !gen->proven && WIFEXITED(status))
-      on_failed_start(st, status);
+      cw_start_failed(st, status);
     else if (!told)
       back_off(st, (failed || !was_ready) && served < STEADY_US);
   }

@@ -230,14 +230,7 @@ void cw_zygote_on_end(state_t *st, generation_t *gen, int status) {
     cw_log(CW_LOG_ERROR, "the preloading process ended; starting another one");
     return;
   }
-  if (st->fallback) {
-    cw_reload_failed(st, "the app could not be imported");
-    return;
-  }
-  st->exit_code =
-      WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : EXIT_CONFIG;
-  cw_log(CW_LOG_ERROR, "Shutting down: the app could not be started");
-  cw_stop(st, true);
+  cw_start_failed(st, status);
 }
 
 /* A worker that was forked but not named yet could not be ended: wait for its name. */

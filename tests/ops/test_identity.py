@@ -341,3 +341,41 @@ def test_daemon_says_what_is_wrong_first(tmp_path):
     result = run("-D", "--chdir", "/no/such/folder", "hello:app", cwd=tmp_path)
     assert result.returncode == 1
     assert "/no/such/folder" in result.stderr
+
+
+@pytest.mark.parametrize("option", ["--user", "--group"])
+@pytest.mark.parametrize("number", [4294967296, 4294967295, 2**64])
+def test_ids_out_of_range(option, number):
+    """The first would be root's, the second is "as it was" to the kernel."""
+    result = run(option, number, "hello:app")
+    assert result.returncode == 1
+    assert f"{option}: {number} is out of range" in result.stderr
+
+
+def test_a_python_that_the_user_cannot_reach(for_nobody, tmp_path):
+    hidden = tmp_path / "hidden"
+    hidden.mkdir(mode=0o700)
+    python = hidden / "python3"
+    python.symlink_to(for_nobody["env"]["CWSGI_PYTHON"])
+    options = ["-u", "nobody", "-b", "127.0.0.1:0", "--python", python]
+    result = run(*options, "hello:app", cwd=for_nobody["chdir"], env=for_nobody["env"])
+    assert result.returncode == 1
+    assert f"--user nobody cannot start {python}: Permission denied" in result.stderr
+    assert "is cwsgi installed" not in result.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--preload"]])
+def test_a_python_without_cwsgi(options):
+    result = run(*options, "-b", "127.0.0.1:0", "--python", "/usr/bin/python3", "hello:app")
+    assert result.returncode == 1
+    assert "No module named 'cwsgi'" in result.stderr
+    assert "is cwsgi installed for it?" in result.stderr
+
+
+def test_a_hook_that_fails_is_no_missing_package(tmp_path):
+    conf = tmp_path / "a.conf.py"
+    conf.write_text("def post_fork(server, worker): raise LookupError('mine')\n")
+    result = run("-c", conf, "-b", "127.0.0.1:0", "hello:app")
+    assert result.returncode == 1
+    assert "LookupError: mine" in result.stderr
+    assert "is cwsgi installed" not in result.stderr
