@@ -35,6 +35,7 @@ typedef enum cw_word {
   CW_WORD_STOP = 1,   /* as SIGTERM */
   CW_WORD_QUIT = 2,   /* as SIGQUIT */
   CW_WORD_REOPEN = 4, /* as SIGUSR1 */
+  CW_WORD_LATE = 8,   /* a request has passed --timeout: a successor is on its way */
 } cw_word_t;
 
 /* What supervisor and zygote say to each other, a datagram each. The supervisor names a

@@ -42,7 +42,9 @@ static void replace_worker(state_t *st, worker_t *w) {
   cw_log(CW_LOG_CRITICAL,
          "WORKER TIMEOUT (pid:%d): a request has been running for %.1f s", (int)w->pid,
          (double)cw_opt_num(&w->gen->settings, CW_OPT_TIMEOUT) / 1000);
-  kill(w->pid, CW_SIGNAL_DUMP);
+  /* A worker that has no pipe says what it does all the same. */
+  if (!w->words || write(w->words, &(char){CW_WORD_LATE}, 1) != 1)
+    kill(w->pid, CW_SIGNAL_DUMP);
   w->stuck = w->leaving = true;
 }
 

@@ -294,8 +294,10 @@ void cw_workers_on_end(state_t *st, int slot, int status, const struct rusage *r
     describe_end(pid, status, ru, &st->board->slots[slot],
                  cw_opt_num(&gen->settings, CW_OPT_LOG_QUERY) != 0);
   cw_worker_forget(w);
+  int code = WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+  /* One that was replaced for being stuck did not end well, however politely. */
   cw_hooks_call(st, "child_exit", "%d %d %d %d", slot, age, (int)pid,
-                WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status));
+                stuck && code == 0 ? 1 : code);
   if (failed && (stuck || !told)) st->own.restarts++;
   if (!st->stopping && (!told || failed)) {
     if (!was_ready && gen == st->gen && !gen->proven && WIFEXITED(status))

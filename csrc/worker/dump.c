@@ -39,6 +39,7 @@ static int out = STDERR_FILENO;
 static bool with_c;
 static PyObject *abort_hook;
 static cw_event_t aborting;
+static atomic_bool ending; /* by SIGABRT */
 static atomic_int answers;
 
 static void put(const char *text) {
@@ -110,15 +111,21 @@ static void on_dump(int sig) {
   errno = saved;
 }
 
-/* Waits for SIGABRT: in its handler nothing may wait for the GIL. */
-static void *abort_main(void *arg) {
-  (void)arg;
-  cw_event_wait(&aborting);
+static void call_hook(void) {
   PyGILState_STATE state = PyGILState_Ensure();
   PyObject *r = PyObject_CallNoArgs(abort_hook);
   if (!r) PyErr_Clear(); /* the hook's wrapper has logged it */
   Py_XDECREF(r);
   PyGILState_Release(state);
+}
+
+/* Waits for SIGABRT: in its handler nothing may wait for the GIL. The hook is called
+ * once, whatever comes first. */
+static void *abort_main(void *arg) {
+  (void)arg;
+  cw_event_wait(&aborting);
+  call_hook();
+  while (!atomic_load(&ending)) cw_event_wait(&aborting);
   signal(SIGABRT, SIG_DFL);
   abort();
 }
@@ -127,6 +134,7 @@ static void on_abort(int sig) {
   int saved = errno;
   dump();
   if (abort_hook) {
+    atomic_store(&ending, true);
     /* Who holds the GIL may never give it up. */
     signal(SIGALRM, SIG_DFL);
     alarm(HOOK_S);
@@ -136,6 +144,11 @@ static void on_abort(int sig) {
   }
   signal(sig, SIG_DFL);
   raise(sig);
+}
+
+void cw_dump_late(void) {
+  dump();
+  if (abort_hook) cw_event_set(&aborting);
 }
 
 static void handle(int sig, void (*fn)(int)) {

@@ -15,6 +15,10 @@
  * the GIL, main thread; takes its own reference. */
 CW_RAISES int cw_dump_init(int fd, bool c_stacks, PyObject *hook);
 
+/* Writes all stacks, then has the hook called as with SIGABRT, but the process goes on.
+ * Any thread, without the GIL. */
+void cw_dump_late(void);
+
 /* In a child that the app forked: gives these signals back. Async-signal-safe. */
 void cw_dump_forked(void);
 

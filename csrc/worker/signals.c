@@ -231,6 +231,7 @@ bool cw_signals_interrupted(void) {
 /* ---- in the loop ---------------------------------------------------------- */
 
 static void act(int words) {
+  if (words & CW_WORD_LATE) cw_dump_late();
   if (words & CW_WORD_REOPEN) cw_server_reopen_logs(own.srv);
   if (words & CW_WORD_QUIT) {
     atomic_store(&own.interrupted, true);

@@ -7,13 +7,13 @@ import os
 from itertools import count
 
 from ._config import load
-from ._log import Log
+from ._log import Log, unquoted
 from ._settings import HOOKS, Config, takes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Any
+    from typing import Any, NoReturn
 
     Headers = list[tuple[str, str]]
 
@@ -33,8 +33,17 @@ class Application:
         return self.callable
 
 
+_ELSEWHERE = (
+    "what hooks of the master (pre_fork, on_starting, ...) set on it stays in their process, "
+    "and does not reach the workers"
+)
+
+
 class Server:
     """``server``: what gunicorn calls its arbiter."""
+
+    def __getattr__(self, name: str) -> "NoReturn":
+        raise AttributeError(f"server has no attribute {name!r}: {_ELSEWHERE}")
 
     def __init__(self, cfg: Config, pid: "int | None" = None) -> None:
         """Make the object.
@@ -69,6 +78,9 @@ class Server:
 
 class Worker:
     """``worker``. Hooks may keep attributes of their own on it, within one process."""
+
+    def __getattr__(self, name: str) -> "NoReturn":
+        raise AttributeError(f"worker has no attribute {name!r}: {_ELSEWHERE}")
 
     def __init__(self, server: Server, age: int = 0, pid: "int | str | None" = None) -> None:
         """Make the object.
@@ -113,82 +125,113 @@ class Worker:
 
 
 class Request:
-    """``req``: a request as gunicorn's parser has it, read from a copy of its environ."""
+    """``req``: a request as gunicorn's parser has it, read from a copy of its environ.
+
+    What a hook sets counts: put() carries it over to the app's environ. Attributes of other
+    names can be set as well, for post_request.
+    """
+
+    headers: "Headers"
 
     def __init__(self, environ: "dict[str, Any]") -> None:
         self._environ = environ.copy()
-        self._headers: Headers | None = None
 
-    @property
-    def headers(self) -> "Headers":
-        """Pairs of upper-case name and value. What a pre_request hook changes, the app sees."""
-        if self._headers is None:
-            self._headers = _headers_of(self._environ)
-        return self._headers
+    def __getattr__(self, name: str) -> "Any":
+        """Read what no hook has set. Headers stay, since hooks change them in place."""
+        reader = _READERS.get(name)
+        if reader is None:
+            raise AttributeError(f"a request has no attribute {name!r}")
+        value = reader(self)
+        if name == "headers":
+            self.headers = value
+        return value
 
-    @headers.setter
-    def headers(self, headers: "Headers") -> None:
-        self._headers = headers
+    def put(self, environ: "dict[str, Any]") -> None:
+        """Carry over to `environ` what a hook has set or changed."""
+        for name in vars(self).keys() & _WRITERS.keys():
+            _WRITERS[name](self, environ)
 
-    def put_headers(self, environ: "dict[str, Any]") -> None:
-        """Carry over to `environ` what a hook changed in the headers."""
-        if self._headers is None or self._headers == (before := _headers_of(self._environ)):
+    def _put_headers(self, environ: "dict[str, Any]") -> None:
+        before = _headers_of(self._environ)
+        if self.headers == before:
             return
         for name, _ in before:
             environ.pop(_key(name), None)
         new: dict[str, str] = {}
-        for name, value in self._headers:
+        for name, value in self.headers:
             key = _key(name)
             new[key] = f"{new[key]},{value}" if key in new else value
         environ.update(new)
 
-    @property
-    def method(self) -> str:
-        return self._environ.get("REQUEST_METHOD", "")
+    def _put_path(self, environ: "dict[str, Any]") -> None:
+        """Set PATH_INFO below the app's prefix; a path outside of that stands alone."""
+        path = unquoted(self.path)
+        prefix = environ.get("SCRIPT_NAME", "")
+        if prefix and path != prefix and not path.startswith(prefix + "/"):
+            environ["SCRIPT_NAME"] = prefix = ""
+        environ["PATH_INFO"] = path[len(prefix) :]
 
-    @property
-    def uri(self) -> str:
-        """The request target as it was sent."""
-        return self._environ.get("RAW_URI", "")
+    def _put_uri(self, environ: "dict[str, Any]") -> None:
+        environ["RAW_URI"] = environ["REQUEST_URI"] = self.uri
 
-    @property
-    def path(self) -> str:
-        """The target's path, not decoded."""
-        target = self.uri.partition("#")[0].partition("?")[0]
+    def _put_version(self, environ: "dict[str, Any]") -> None:
+        environ["SERVER_PROTOCOL"] = "HTTP/{}.{}".format(*self.version)
+
+    def _path(self) -> str:
+        """Return the target's path, not decoded."""
+        target = str(self.uri).partition("#")[0].partition("?")[0]
         if target.startswith("/") or "://" not in target:
             return target
         _, slash, path = target.partition("://")[2].partition("/")
         return slash + path
 
-    @property
-    def query(self) -> str:
-        return self._environ.get("QUERY_STRING", "")
-
-    @property
-    def fragment(self) -> str:
-        return self.uri.partition("#")[2]
-
-    @property
-    def version(self) -> "tuple[int, int]":
+    def _version(self) -> "tuple[int, int]":
         major, _, minor = self._environ["SERVER_PROTOCOL"].rpartition("/")[2].partition(".")
         return int(major), int(minor or 0)
 
-    @property
-    def scheme(self) -> str:
-        return self._environ["wsgi.url_scheme"]
-
-    @property
-    def remote_addr(self) -> "tuple[str, int] | str":
-        """(address, port) of the client; port 0 where only a proxy knows it. "": unknown."""
+    def _client(self) -> "tuple[str, int] | str":
+        """Return (address, port); port 0 where only a proxy knows it. "": unknown."""
         host = self._environ.get("REMOTE_ADDR", "")
         port = str(self._environ.get("REMOTE_PORT", ""))
         return (host, int(port) if port.isdigit() else 0) if host else ""
 
-    peer_addr = remote_addr
 
-    @property
-    def body(self) -> "Any":
-        return self._environ["wsgi.input"]
+_READERS: "dict[str, Callable[[Request], Any]]" = {
+    # Pairs of upper-case name and value.
+    "headers": lambda req: _headers_of(req._environ),
+    "method": lambda req: req._environ.get("REQUEST_METHOD", ""),
+    "uri": lambda req: req._environ.get("RAW_URI", ""),
+    "path": Request._path,
+    "query": lambda req: req._environ.get("QUERY_STRING", ""),
+    "fragment": lambda req: req.uri.partition("#")[2],
+    "version": Request._version,
+    "scheme": lambda req: req._environ["wsgi.url_scheme"],
+    "remote_addr": Request._client,
+    "peer_addr": Request._client,
+    "body": lambda req: req._environ["wsgi.input"],
+    "trailers": lambda req: [],
+}
+
+
+def _sets(name: str, key: str) -> "Callable[[Request, dict[str, Any]], None]":
+    """Return what carries the attribute `name` over to the environ's `key`."""
+
+    def put(req: Request, environ: "dict[str, Any]") -> None:
+        environ[key] = getattr(req, name)
+
+    return put
+
+
+_WRITERS: "dict[str, Callable[[Request, dict[str, Any]], None]]" = {
+    "headers": Request._put_headers,
+    "path": Request._put_path,
+    "uri": Request._put_uri,
+    "version": Request._put_version,
+    "method": _sets("method", "REQUEST_METHOD"),
+    "query": _sets("query", "QUERY_STRING"),
+    "scheme": _sets("scheme", "wsgi.url_scheme"),
+    "body": _sets("body", "wsgi.input"),
+}
 
 
 def _headers_of(environ: "dict[str, Any]") -> "Headers":
@@ -295,9 +338,9 @@ class WorkerHooks:
         if "pre_request" in self._hooks:
             self._call("pre_request", self.worker, req)
             try:
-                req.put_headers(environ)
+                req.put(environ)
             except BaseException:
-                self.log.exception("The pre_request hook left headers that cannot be used")
+                self.log.exception("The pre_request hook left a request that cannot be used")
         return req
 
     def post_request(

@@ -86,6 +86,18 @@ def name_of(function: "Any") -> str:
     return f"{function.__module__}.{name}" if isinstance(name, str) else repr(function)
 
 
+def unquoted(path: str) -> str:
+    """Return a path's bytes, percent-decoded, as the str that PEP 3333 wants."""
+    first, *rest = path.encode("utf-8", "surrogateescape").split(b"%")
+    parts = [first]
+    for part in rest:
+        try:
+            parts.append(bytes((int(part[:2], 16),)) + part[2:])
+        except ValueError:
+            parts.append(b"%" + part)
+    return b"".join(parts).decode("latin-1")
+
+
 class Log:
     """``worker.log`` and ``server.log``: the methods of gunicorn's logger that hooks use."""
 

@@ -7,7 +7,7 @@ import os
 from time import monotonic
 
 from . import _shutdown_functions, _startup_functions
-from ._log import Log, name_of
+from ._log import Log, name_of, unquoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,23 +90,11 @@ def _run_all(functions: "list[Any]") -> "list[tuple[Any, BaseException]]":
     return [(fn, e) for fn, e in zip(functions, errors, strict=True) if e is not None]
 
 
-def _unquoted(path: str) -> str:
-    """Return a path's bytes, percent-decoded, as the str that PEP 3333 wants."""
-    first, *rest = path.encode("utf-8", "surrogateescape").split(b"%")
-    parts = [first]
-    for part in rest:
-        try:
-            parts.append(bytes((int(part[:2], 16),)) + part[2:])
-        except ValueError:
-            parts.append(b"%" + part)
-    return b"".join(parts).decode("latin-1")
-
-
 def _mounted(
     app: "Callable[..., Any]", path: str, mounts: "Sequence[tuple[str, Callable[..., Any]]]"
 ) -> "tuple[str, Callable[..., Any]]":
     """Return the longest prefix of the path that has an app, and that app."""
-    decoded = _unquoted(path.partition("?")[0])
+    decoded = unquoted(path.partition("?")[0])
     apps = [(os.environ.get("SCRIPT_NAME", "").rstrip("/"), app), *mounts]
     for prefix, chosen in sorted(apps, key=lambda pair: len(pair[0]), reverse=True):
         if prefix and (decoded == prefix or decoded.startswith(prefix + "/")):
@@ -133,7 +121,7 @@ def _environ_for(path: str, prefix: str, environ: "dict[str, Any]") -> "dict[str
         "RAW_URI": target,
         "REQUEST_URI": target,
         "SCRIPT_NAME": prefix,
-        "PATH_INFO": _unquoted(path)[len(prefix) :],
+        "PATH_INFO": unquoted(path)[len(prefix) :],
         "QUERY_STRING": query.encode("utf-8", "surrogateescape").decode("latin-1"),
         "wsgi.input": BytesIO(),
     }

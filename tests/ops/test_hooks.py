@@ -1,5 +1,6 @@
 """Hooks of a gunicorn.conf.py on a running server, and prometheus_client with them."""
 
+import json
 import os
 import re
 import signal
@@ -91,6 +92,59 @@ def test_every_hook_is_called(serve, tmp_path):
     server.stop(signal.SIGINT)
     assert f"worker_int {pid}" in hooks(server)
     assert hooks(server)[-1] == "on_exit"
+
+
+def test_hooks_of_a_worker_that_is_replaced_for_a_late_request(serve, tmp_path):
+    """As with gunicorn: worker_abort in the worker, and no clean end for child_exit."""
+    text = EVERY_HOOK.format(apps=str(APPS)).replace(
+        "{worker.pid in server.WORKERS}", "{worker.exitcode}"
+    )
+    server = serve("ops:app", "-c", conf(tmp_path, text), "--timeout", "1")
+    (pid,) = wait_workers(server, 1)
+    client = server.connect()
+    client.send(request("/wait"))
+    wait_hook(server, f"worker_abort {pid}")
+    log = server.log()
+    assert log.index("WORKER TIMEOUT") < log.index("Python stacks of all threads")
+    server.open_gate("wait")
+    assert client.response().body == b"waited"
+    wait_hook(server, f"child_exit {pid} 1")
+    assert hooks(server).count(f"worker_abort {pid}") == 1
+
+
+def test_pre_request_changes_what_the_app_sees(serve, tmp_path):
+    path = conf(
+        tmp_path,
+        """
+        def pre_request(worker, req):
+            req.scheme = "https"
+            req.mine = 5
+            if req.path == "/old%20one":
+                req.path, req.query, req.method = "/new%20one", "a=1", "PUT"
+
+        def post_request(worker, req, environ, resp):
+            worker.log.info("mine: %s", req.mine)
+        """,
+    )
+    server = serve("envdump:dump", "-c", path)
+    seen = json.loads(server.get("/old%20one").body)
+    names = ("wsgi.url_scheme", "PATH_INFO", "QUERY_STRING", "REQUEST_METHOD", "RAW_URI")
+    assert [seen[name][1] for name in names] == ["https", "/new one", "a=1", "PUT", "/old%20one"]
+    server.wait_log("mine: 5")
+
+
+def test_what_the_masters_hooks_keep_is_not_in_workers(serve, tmp_path):
+    path = conf(
+        tmp_path,
+        """
+        def pre_fork(server, worker): server.number = 1
+        def post_fork(server, worker): print(server.number)
+        """,
+    )
+    server = serve("ops:app", "-c", path, wait=False)
+    server.expected_exit = {1}
+    assert server.wait_exit() == 1
+    assert "server has no attribute 'number': what hooks of the master" in server.log()
 
 
 def test_no_helper_without_hooks_of_the_master(serve, tmp_path):

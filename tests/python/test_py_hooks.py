@@ -204,10 +204,40 @@ def test_headers_keep_what_the_app_did_not_see(hooks):
     assert ("HOST", "here") in req.headers
 
 
+@pytest.mark.parametrize(
+    "set_path, prefix, expected",
+    [
+        ("/a%2Fb", "", ("", "/a/b")),
+        ("/app/x", "/app", ("/app", "/x")),
+        ("/app", "/app", ("/app", "")),
+        ("/apple", "/app", ("", "/apple")),
+    ],
+)
+def test_a_changed_path_keeps_its_prefix(hooks, set_path, prefix, expected):
+    made = hooks(f"def pre_request(worker, req): req.path = {set_path!r}\n")
+    environ = {**ENVIRON, "SCRIPT_NAME": prefix}
+    made.pre_request(environ)
+    assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == expected
+
+
+def test_everything_that_can_be_set(hooks):
+    made = hooks(
+        "def pre_request(worker, req):\n"
+        "    req.method, req.query, req.scheme, req.uri = 'PUT', 'q', 'https', '/u'\n"
+        "    req.version, req.body, req.remote_addr, req.other = (1, 0), 'in', ('x', 1), 2\n"
+    )
+    environ = dict(ENVIRON)
+    req = made.pre_request(environ)
+    names = ["REQUEST_METHOD", "QUERY_STRING", "wsgi.url_scheme", "RAW_URI", "SERVER_PROTOCOL"]
+    assert [environ[name] for name in names] == ["PUT", "q", "https", "/u", "HTTP/1.0"]
+    assert environ["wsgi.input"] == "in" and environ["REQUEST_URI"] == "/u"
+    assert (req.remote_addr, req.other) == (("x", 1), 2)
+
+
 def test_nonsense_headers_are_logged(hooks, capfd):
     made = hooks("def pre_request(worker, req): req.headers.append(5)\n")
     made.pre_request(dict(ENVIRON))
-    assert "The pre_request hook left headers that cannot be used" in logged(capfd)
+    assert "The pre_request hook left a request that cannot be used" in logged(capfd)
 
 
 @pytest.mark.parametrize("parameters", [2, 3, 4])
