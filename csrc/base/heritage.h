@@ -8,6 +8,7 @@
 #ifndef CW_BASE_HERITAGE_H
 #define CW_BASE_HERITAGE_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,6 +28,10 @@ typedef struct cw_listener {
   char host[112]; /* SERVER_NAME: the address as bound, or the path of a Unix socket */
   char port[8];   /* SERVER_PORT; empty for a Unix socket */
 } cw_listener_t;
+
+/* What a worker handles itself. The supervisor starts it with these blocked; it
+ * unblocks them when its handlers are there. */
+static const int cw_handled[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1};
 
 /* What the supervisor tells a worker, each a byte in the worker's pipe. Bits, for a
  * worker that reads several at once. */

@@ -40,7 +40,7 @@ static void drop_unproven(state_t *st) {
     worker_t *w = &st->workers[i];
     if (w->gen != failed || !w->pid) continue;
     w->leaving = w->told = true;
-    kill(w->pid, SIGKILL);
+    kill(w->pid, w->sent = SIGKILL);
   }
   cw_generation_unref(st, failed);
   if (before != st->want)

@@ -65,6 +65,7 @@ typedef struct worker {
   bool leaving;          /* a successor is wanted, then it is told to go */
   bool told;             /* it was told to go */
   bool stuck;            /* it goes because it was stuck */
+  int sent;              /* the signal that it was last told to end by; 0: none */
   int64_t deadline;      /* when it is killed, us; 0: none */
   int64_t watch_started; /* watch time at its start, ms */
   int words;             /* its cw_word_t are written here; 0: none */
@@ -177,7 +178,7 @@ int cw_workers_count(const state_t *st);
 /* Tells it to finish what it has and go. */
 void cw_worker_retire(state_t *st, worker_t *w);
 /* Says TERM, QUIT (or INT) or USR1, by the signal and by a word. */
-void cw_worker_tell(const worker_t *w, int sig);
+void cw_worker_tell(worker_t *w, int sig);
 /* Frees what is kept of a worker that is gone. */
 void cw_worker_forget(worker_t *w);
 void cw_workers_kill_all(state_t *st);

@@ -32,7 +32,7 @@ static int64_t period_ms(const state_t *st) {
 static void abort_worker(state_t *st, worker_t *w) {
   cw_log(CW_LOG_CRITICAL, "WORKER TIMEOUT (pid:%d): no sign of life for %.1f s",
          (int)w->pid, (double)cw_opt_num(&w->gen->settings, CW_OPT_TIMEOUT) / 1000);
-  kill(w->pid, SIGABRT);
+  kill(w->pid, w->sent = SIGABRT);
   w->stuck = w->leaving = w->told = true;
   w->deadline = cw_now_us() + ABORT_MS * MS;
 }

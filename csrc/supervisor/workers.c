@@ -42,6 +42,15 @@ void cw_close_private(void) {
   if (dir) closedir(dir);
 }
 
+/* What comes while Python starts waits for the worker's handlers: it would kill, and
+ * look like a failure. */
+static void block_until_handled(const state_t *st, int slot) {
+  sigset_t mask = st->old_mask;
+  for (size_t i = 0; slot != CW_SLOT_CHECK && i < CW_ARRAY_LEN(cw_handled); i++)
+    sigaddset(&mask, cw_handled[i]);
+  sigprocmask(SIG_SETMASK, &mask, NULL);
+}
+
 /* In the new process: leaves nothing of the supervisor behind. */
 static CW_NORETURN void become(state_t *st, generation_t *gen, int slot, int own_fd,
                                pid_t parent) {
@@ -80,7 +89,7 @@ static CW_NORETURN void become(state_t *st, generation_t *gen, int slot, int own
    * change of user forgets this, so it comes after. */
   prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (getppid() != parent) _exit(0);
-  sigprocmask(SIG_SETMASK, &st->old_mask, NULL);
+  block_until_handled(st, slot);
   st->launcher->enter_worker(st->launcher->data, gen->h_fd, slot);
   _exit(EXIT_CONFIG);
 }
@@ -108,7 +117,7 @@ void cw_worker_forget(worker_t *w) {
   *w = (worker_t){.pid = 0};
 }
 
-void cw_worker_tell(const worker_t *w, int sig) {
+void cw_worker_tell(worker_t *w, int sig) {
   char word = sig == SIGTERM   ? CW_WORD_STOP
               : sig == SIGUSR1 ? CW_WORD_REOPEN
                                : CW_WORD_QUIT;
@@ -116,6 +125,7 @@ void cw_worker_tell(const worker_t *w, int sig) {
   if (w->words && write(w->words, &word, 1) != 1 && errno != EPIPE)
     cw_log(CW_LOG_WARNING, "worker (pid:%d) hears signals only: %s", (int)w->pid,
            strerror(errno));
+  if (sig != SIGUSR1) w->sent = sig;
   kill(w->pid, sig);
 }
 
@@ -201,6 +211,7 @@ static void kill_late(state_t *st, int slot) {
     return;
   }
   cw_log(CW_LOG_WARNING, "Worker (pid:%d) did not stop in time; killed", (int)pid);
+  st->workers[slot].sent = SIGKILL;
   kill(pid, SIGKILL);
 }
 
@@ -231,10 +242,20 @@ static void describe_running(const cw_slot_t *slot, bool with_query) {
   }
 }
 
-static void describe_end(pid_t pid, int status, const struct rusage *ru,
+/* `sent` is the signal that this process has sent last, 0: none. */
+static void describe_end(pid_t pid, int status, const struct rusage *ru, int sent,
                          const cw_slot_t *slot, bool with_query) {
-  if (WIFSIGNALED(status)) {
-    int sig = WTERMSIG(status);
+  int sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+  /* Its abort hook may take a second, then an alarm ends it. */
+  bool ours = sig && (sig == sent || (sent == SIGABRT && sig == SIGALRM));
+  if (ours && (sig == SIGTERM || sig == SIGQUIT || sig == SIGINT)) {
+    cw_log(CW_LOG_INFO, "Worker exiting (pid: %d)", (int)pid);
+  } else if (ours) {
+    cw_log(CW_LOG_WARNING,
+           "Worker (pid:%d) was ended by this process; it held up to %ld MiB", (int)pid,
+           ru->ru_maxrss / 1024);
+    describe_running(slot, with_query);
+  } else if (sig) {
     cw_log(CW_LOG_ERROR, "Worker (pid:%d) was killed by SIG%s; it held up to %ld MiB%s",
            (int)pid, cw_signal_name(sig), ru->ru_maxrss / 1024,
            sig == SIGKILL ? ". Perhaps out of memory?" : "");
@@ -291,7 +312,7 @@ void cw_workers_on_end(state_t *st, int slot, int status, const struct rusage *r
   atomic_store(&st->board->slots[slot].pid, 0);
   /* Its own last line has said it all when it was asked to go. */
   if (!st->stopping || WIFSIGNALED(status))
-    describe_end(pid, status, ru, &st->board->slots[slot],
+    describe_end(pid, status, ru, w->sent, &st->board->slots[slot],
                  cw_opt_num(&gen->settings, CW_OPT_LOG_QUERY) != 0);
   cw_worker_forget(w);
   int code = WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);

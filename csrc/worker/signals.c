@@ -35,8 +35,6 @@ static struct {
   PyObject *signalled; /* _core._signalled; owned until the process ends */
 } own = {.event_fd = -1, .word_fd = -1, .wakeup = {-1, -1}};
 
-static const int handled[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1};
-
 /* ---- handlers ------------------------------------------------------------- */
 
 static cw_word_t word_of(int sig) {
@@ -56,7 +54,12 @@ static void ask(cw_word_t word) {
 static void on_signal(int sig) {
   int saved = errno, phase = atomic_load(&own.phase);
   cw_word_t word = word_of(sig);
-  if (word != CW_WORD_REOPEN && phase != SERVING) _exit(0); /* nothing to finish */
+  if (word != CW_WORD_REOPEN && phase == BEFORE) _exit(0); /* nothing to finish */
+  /* It ends already. The supervisor counts the time; where that is gone, an alarm. */
+  if (word != CW_WORD_REOPEN && phase == AFTER) {
+    signal(SIGALRM, SIG_DFL);
+    alarm((unsigned)(own.grace_ms / 1000) + 1);
+  }
   ask(word);
   errno = saved;
 }
@@ -70,9 +73,9 @@ static void install(int sig) {
 /* In a child that the app forked, with all signals blocked. */
 static void on_child(void) {
   struct sigaction now, plain = {.sa_handler = SIG_DFL};
-  for (size_t i = 0; i < CW_ARRAY_LEN(handled); i++)
-    if (sigaction(handled[i], NULL, &now) == 0 && now.sa_handler == on_signal)
-      sigaction(handled[i], &plain, NULL);
+  for (size_t i = 0; i < CW_ARRAY_LEN(cw_handled); i++)
+    if (sigaction(cw_handled[i], NULL, &now) == 0 && now.sa_handler == on_signal)
+      sigaction(cw_handled[i], &plain, NULL);
   cw_dump_forked();
 }
 
@@ -118,11 +121,11 @@ PyObject *cw_signals_forked(PyObject *module, PyObject *unused) {
   (void)unused;
   if (!cw_forked_child) Py_RETURN_NONE;
   PyObject *signals = PyImport_ImportModule("_signal");
-  for (size_t i = 0; signals && i < CW_ARRAY_LEN(handled); i++) {
-    PyObject *now = PyObject_CallMethod(signals, "getsignal", "i", handled[i]);
+  for (size_t i = 0; signals && i < CW_ARRAY_LEN(cw_handled); i++) {
+    PyObject *now = PyObject_CallMethod(signals, "getsignal", "i", cw_handled[i]);
     PyObject *plain = PyObject_GetAttrString(
-        signals, handled[i] == SIGINT ? "default_int_handler" : "SIG_DFL");
-    if (now == own.signalled && plain) (void)set_python_handler(handled[i], plain);
+        signals, cw_handled[i] == SIGINT ? "default_int_handler" : "SIG_DFL");
+    if (now == own.signalled && plain) (void)set_python_handler(cw_handled[i], plain);
     PyErr_Clear();
     Py_XDECREF(now);
     Py_XDECREF(plain);
@@ -184,24 +187,30 @@ int cw_signals_begin(int64_t grace_ms) {
   rc = own.signalled ? register_at_fork(core) : -1;
   Py_XDECREF(core);
   if (rc < 0) return -1;
-  for (size_t i = 0; i < CW_ARRAY_LEN(handled); i++) {
+  for (size_t i = 0; i < CW_ARRAY_LEN(cw_handled); i++) {
     /* Python's table first: then the handler in C takes its place in the kernel's. */
-    if (set_python_handler(handled[i], own.signalled) < 0) return -1;
-    install(handled[i]);
+    if (set_python_handler(cw_handled[i], own.signalled) < 0) return -1;
+    install(cw_handled[i]);
   }
   /* sendfile(2) has no MSG_NOSIGNAL. */
   signal(SIGPIPE, SIG_IGN);
+  sigset_t waiting;
+  sigemptyset(&waiting);
+  for (size_t i = 0; i < CW_ARRAY_LEN(cw_handled); i++)
+    sigaddset(&waiting, cw_handled[i]);
+  sigprocmask(SIG_UNBLOCK, &waiting, NULL);
   return 0;
 }
 
 int cw_signals_imported(void) {
   CW_ASSERT_GIL();
   if (open_descriptors() < 0) return -1;
-  for (size_t i = 0; i < CW_ARRAY_LEN(handled); i++) {
+  for (size_t i = 0; i < CW_ARRAY_LEN(cw_handled); i++) {
     struct sigaction now;
-    if (sigaction(handled[i], NULL, &now) != 0 || now.sa_handler != SIG_DFL) continue;
-    if (set_python_handler(handled[i], own.signalled) < 0) return -1;
-    install(handled[i]);
+    if (sigaction(cw_handled[i], NULL, &now) != 0 || now.sa_handler != SIG_DFL)
+      continue;
+    if (set_python_handler(cw_handled[i], own.signalled) < 0) return -1;
+    install(cw_handled[i]);
   }
   signal(SIGPIPE, SIG_IGN);
   (void)cw_signals_keep_wakeup();
