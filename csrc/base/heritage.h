@@ -29,6 +29,10 @@ typedef struct cw_listener {
   char port[8];   /* SERVER_PORT; empty for a Unix socket */
 } cw_listener_t;
 
+/* How a worker ends whose app is of another kind than WSGI. It is 4, as for any app
+ * that cannot be used, to the outside, but --check-config tells it from the others. */
+enum { CW_EXIT_NOT_WSGI = 6 };
+
 /* What a worker handles itself. The supervisor starts it with these blocked; it
  * unblocks them when its handlers are there. */
 static const int cw_handled[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1};

@@ -14,6 +14,7 @@
 #include "base/granted.h"
 #include "base/log.h"
 #include "base/modes.h"
+#include "base/ref.h"
 #include "base/schemes.h"
 #include "base/statsd.h"
 #include "base/syslog.h"
@@ -165,6 +166,53 @@ static int check_worker_class(const char *name) {
   return -1;
 }
 
+static bool ends(cw_span_t text, const char *with) {
+  size_t n = strlen(with);
+  return text.len > n && strncasecmp(text.p + text.len - n, with, n) == 0;
+}
+
+/* A module is named as `import` has it; people try paths and other servers' files. */
+static int check_ref(const char *ref) {
+  static const char *const files[] = {".ini",  ".toml", ".cfg",  ".conf",
+                                      ".yaml", ".yml",  ".json", ".xml"};
+  cw_ref_t parts;
+  if (cw_ref_split(ref, &parts)) return 0; /* the worker says what is wrong */
+  cw_span_t module = parts.module;
+  for (size_t i = 0; i < CW_ARRAY_LEN(files); i++)
+    if (parts.bare && ends(module, files[i])) {
+      cw_complain(
+          "'%s' is no app: name that as module:name, as in main:app. Settings are "
+          "options, or stand in a gunicorn.conf.py (--config)",
+          ref);
+      return -1;
+    }
+  const char *slash = memrchr(module.p, '/', module.len);
+  cw_span_t name = module, folder = {module.p, 0};
+  if (slash) {
+    name = (cw_span_t){slash + 1, (size_t)(module.p + module.len - slash) - 1};
+    folder.len = (size_t)CW_MAX(slash - module.p, 1);
+  }
+  bool script = ends(name, ".py");
+  if (!slash && !script) return 0;
+  name.len -= script ? 3 : 0;
+  bool here = folder.len == 0 || (folder.len == 1 && folder.p[0] == '.');
+  cw_complain("'%s' is a path; the app is named by its module: cwsgi %s%.*s%s%.*s:%s",
+              ref, here ? "" : "--chdir ", here ? 0 : (int)folder.len, folder.p,
+              here ? "" : " ", (int)name.len, name.p,
+              parts.attr.len ? parts.attr.p : "app");
+  return -1;
+}
+
+/* All of them. */
+static int check_refs(const cw_settings_t *s) {
+  const cw_value_t *mount = &s->v[CW_OPT_MOUNT];
+  const char *ref = cw_opt_str(s, CW_OPT_WSGI_APP);
+  int rc = ref ? check_ref(ref) : 0;
+  for (unsigned i = 0; rc == 0 && i < mount->n_items; i++)
+    rc = check_ref(strchr(mount->items[i], '=') + 1);
+  return rc;
+}
+
 static int check_paths(const cw_settings_t *s) {
   const cw_value_t *warmup = &s->v[CW_OPT_WARMUP], *mount = &s->v[CW_OPT_MOUNT];
   const char *health = cw_opt_str(s, CW_OPT_HEALTH);
@@ -281,7 +329,9 @@ int cw_settings_check(const cw_settings_t *s) {
     cw_complain("no app was named; try: cwsgi main:app");
     return -1;
   }
-  if (check_words(s) != 0 || check_numbers(s) != 0 || check_paths(s) != 0) return -1;
+  if (check_words(s) != 0 || check_numbers(s) != 0 || check_paths(s) != 0 ||
+      check_refs(s) != 0)
+    return -1;
   if (dir && access(dir, X_OK) != 0) {
     cw_complain("--chdir: cannot enter %s: %s", dir, strerror(errno));
     return -1;

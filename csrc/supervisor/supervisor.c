@@ -403,5 +403,6 @@ int cw_supervise_check(const cw_launcher_t *launcher, cw_settings_t *settings) {
   if (cw_heritage_make(&st, &gen) != 0) return EXIT_CONFIG;
   pid_t pid = cw_workers_fork(&st, &gen, CW_SLOT_CHECK, -1);
   if (pid < 0 || waitpid(pid, &status, 0) != pid) return EXIT_CONFIG;
-  return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : EXIT_CONFIG;
+  int code = WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_CONFIG;
+  return code == CW_EXIT_NOT_WSGI ? EXIT_APP : code ? EXIT_CONFIG : 0;
 }

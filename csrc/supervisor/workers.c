@@ -289,6 +289,7 @@ void cw_start_failed(state_t *st, int status) {
     return;
   }
   int code = WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_CONFIG;
+  if (code == CW_EXIT_NOT_WSGI) code = EXIT_APP;
   st->exit_code = code == EXIT_BOOT || code == EXIT_APP ? code : EXIT_CONFIG;
   if (st->exit_code != EXIT_CONFIG)
     cw_log(CW_LOG_ERROR, "Shutting down: the app could not be started");
@@ -310,8 +311,10 @@ void cw_workers_on_end(state_t *st, int slot, int status, const struct rusage *r
   bool stuck = w->stuck;
   atomic_store(&st->board->slots[slot].state, CW_WORKER_NONE);
   atomic_store(&st->board->slots[slot].pid, 0);
-  /* Its own last line has said it all when it was asked to go. */
-  if (!st->stopping || WIFSIGNALED(status))
+  /* Its own last line has said it all when it was asked to go, and when its app cannot
+   * be used. */
+  bool unusable = !was_ready && WIFEXITED(status) && WEXITSTATUS(status) >= EXIT_BOOT;
+  if ((!st->stopping && !unusable) || WIFSIGNALED(status))
     describe_end(pid, status, ru, w->sent, &st->board->slots[slot],
                  cw_opt_num(&gen->settings, CW_OPT_LOG_QUERY) != 0);
   cw_worker_forget(w);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/heritage.h"
 #include "base/log.h"
 #include "base/ref.h"
 #include "wsgi/wsgi_internal.h"
@@ -29,12 +30,44 @@ static void describe(char *out, size_t len) {
   cw_exc_put(exc);
 }
 
-/* A failed import: the traceback, then one line that says what was being imported. */
-static void report_import(const char *ref) {
-  char what[512];
-  describe(what, sizeof(what));
-  cw_report_exception("Exception while importing the app", NULL);
-  cw_complain("cannot import '%s' in %s: %s", ref, cwd(), what);
+/* A failed import: the traceback where it shows the app, and one line that says what
+ * was being imported. */
+static void report_import(const char *ref, PyObject *name) {
+  PyObject *exc = cw_exc_take(), *r = NULL;
+  PyObject *helper = PyImport_ImportModule("cwsgi._appref");
+  const char *text = NULL, *why = "?";
+  if (helper) r = PyObject_CallMethod(helper, "explain", "OO", name, exc);
+  if (r && PyArg_ParseTuple(r, "ss", &text, &why)) {
+    size_t n = strlen(text);
+    if (n) cw_log_text(CW_LOG_ERROR, text, n, "Exception while importing the app");
+    /* Who reads the log has seen the reason there. */
+    bool seen = n && cw_log_fd() == STDERR_FILENO;
+    cw_complain("cannot import '%s' in %s%s%s", ref, cwd(), seen ? "" : ": ",
+                seen ? "" : why);
+  } else {
+    /* A reason that cannot be encoded, or no memory for it. */
+    PyErr_Clear();
+    cw_exc_put(Py_NewRef(exc));
+    cw_report_exception("Exception while importing the app", NULL);
+    cw_complain("cannot import '%s' in %s", ref, cwd());
+  }
+  Py_XDECREF(r);
+  Py_XDECREF(helper);
+  Py_XDECREF(exc);
+}
+
+/* "; did you mean 'app'?" for a name that `holder` lacks, or "". */
+static void suggest(PyObject *holder, const char *name, size_t len, const char *module,
+                    char *out, size_t out_len) {
+  PyObject *helper = PyImport_ImportModule("cwsgi._appref");
+  PyObject *r = helper ? PyObject_CallMethod(helper, "nearest", "Os#s", holder, name,
+                                             (Py_ssize_t)len, module)
+                       : NULL;
+  const char *text = r ? PyUnicode_AsUTF8(r) : NULL;
+  snprintf(out, out_len, "%s", text ? text : "");
+  PyErr_Clear(); /* an object without names of its own: nothing to suggest */
+  Py_XDECREF(r);
+  Py_XDECREF(helper);
 }
 
 /* Follows the dotted names of `attr` from `obj`, which is taken. */
@@ -44,9 +77,11 @@ static PyObject *follow(PyObject *obj, const char *ref, cw_span_t attr) {
     PyObject *name = PyUnicode_DecodeFSDefaultAndSize(part.p, (Py_ssize_t)part.len);
     PyObject *next = name ? PyObject_GetAttr(obj, name) : NULL;
     if (!next && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+      char hint[256];
       PyErr_Clear();
-      cw_complain("cannot use '%s' (in %s): '%.*s' has no attribute '%.*s'", ref, cwd(),
-                  (int)(part.p - ref) - 1, ref, (int)part.len, part.p);
+      suggest(obj, part.p, part.len, "", hint, sizeof(hint));
+      cw_complain("cannot use '%s' (in %s): '%.*s' has no attribute '%.*s'%s", ref,
+                  cwd(), (int)(part.p - ref) - 1, ref, (int)part.len, part.p, hint);
     } else if (!next) {
       cw_report_exception("Exception while looking for the app", NULL);
     }
@@ -90,9 +125,74 @@ static PyObject *default_attr(PyObject *module, const char *ref) {
     if (app || !PyErr_ExceptionMatches(PyExc_AttributeError)) return app;
     PyErr_Clear();
   }
-  cw_complain("cannot use '%s' (in %s): it has neither 'application' nor 'app'", ref,
-              cwd());
+  char hint[256];
+  suggest(module, "", 0, ref, hint, sizeof(hint));
+  cw_complain("cannot use '%s' (in %s): it has neither 'application' nor 'app'%s", ref,
+              cwd(), hint);
   return NULL;
+}
+
+/* ---- what kind of app ----------------------------------------------------- */
+
+/* The function that a call of `app` runs, or NULL (no exception) where it is not one of
+ * Python's. */
+static PyObject *function_of(PyObject *app, bool *bound) {
+  PyObject *called = PyFunction_Check(app) || PyMethod_Check(app) ? Py_NewRef(app)
+                     : PyType_Check(app)                          ? NULL
+                                         : PyObject_GetAttrString(app, "__call__");
+  if (!called) PyErr_Clear();
+  *bound = called && PyMethod_Check(called);
+  PyObject *fn = *bound ? Py_NewRef(PyMethod_GET_FUNCTION(called)) : Py_XNewRef(called);
+  Py_XDECREF(called);
+  if (fn && !PyFunction_Check(fn)) Py_CLEAR(fn);
+  return fn;
+}
+
+static long number_of(PyObject *code, const char *name) {
+  PyObject *value = PyObject_GetAttrString(code, name);
+  long n = value ? PyLong_AsLong(value) : -1;
+  Py_XDECREF(value);
+  PyErr_Clear();
+  return n;
+}
+
+/* Whether the parameter of this index is called so. */
+static bool is_named(PyObject *code, long index, const char *name) {
+  PyObject *names = PyObject_GetAttrString(code, "co_varnames");
+  PyObject *item = names && PyTuple_Check(names) ? PyTuple_GetItem(names, index)
+                                                 : NULL; /* borrowed */
+  bool same = item && PyUnicode_CompareWithASCIIString(item, name) == 0;
+  Py_XDECREF(names);
+  PyErr_Clear();
+  return same;
+}
+
+/* Says so, and returns an exit code, where the object cannot be a WSGI app. */
+static int check_kind(const char *ref, PyObject *app) {
+  if (!PyCallable_Check(app)) {
+    cw_complain("cannot use '%s' (in %s): it is a %s, which is not callable", ref,
+                cwd(), Py_TYPE(app)->tp_name);
+    return APP_UNUSABLE;
+  }
+  bool bound;
+  PyObject *fn = function_of(app, &bound);
+  PyObject *code = fn ? PyFunction_GET_CODE(fn) : NULL; /* borrowed */
+  long flags = code ? number_of(code, "co_flags") : 0;
+  long least = code ? number_of(code, "co_argcount") - bound : 2;
+  bool asgi = flags & CO_COROUTINE || (least == 3 && is_named(code, bound, "scope"));
+  bool factory = PyFunction_Check(app) && least == 0 && !(flags & CO_VARARGS);
+  Py_XDECREF(fn);
+  if (asgi)
+    cw_complain(
+        "cannot use '%s' (in %s): it is an ASGI app (%s), and WSGI apps are served. "
+        "Run it with an ASGI server, or make it one: a2wsgi.ASGIMiddleware(app)",
+        ref, cwd(), Py_TYPE(app)->tp_name);
+  else if (factory)
+    cw_complain(
+        "cannot use '%s' (in %s): it takes no arguments, so it is no app; if it makes "
+        "one, write '%s()'",
+        ref, cwd(), ref);
+  return asgi ? CW_EXIT_NOT_WSGI : factory ? APP_UNUSABLE : 0;
 }
 
 PyObject *cw_appref_load(const char *ref, int *exit_code) {
@@ -109,8 +209,8 @@ PyObject *cw_appref_load(const char *ref, int *exit_code) {
   PyObject *module = name ? PyImport_Import(name) : NULL;
   *exit_code = IMPORT_FAILED;
   if (!module) {
+    report_import(ref, name);
     Py_XDECREF(name);
-    report_import(ref);
     return NULL;
   }
   *exit_code = APP_UNUSABLE;
@@ -122,9 +222,9 @@ PyObject *cw_appref_load(const char *ref, int *exit_code) {
   else
     app = follow(Py_NewRef(module), ref, parts.attr);
   Py_DECREF(module);
-  if (app && !PyCallable_Check(app)) {
-    cw_complain("cannot use '%s' (in %s): it is a %s, which is not callable", ref,
-                cwd(), Py_TYPE(app)->tp_name);
+  int code = app ? check_kind(ref, app) : 0;
+  if (code) {
+    *exit_code = code;
     Py_CLEAR(app);
   }
   if (PyErr_Occurred())

@@ -71,11 +71,13 @@ def complain(text: str) -> None:
 
 
 def trace(error: BaseException) -> str:
-    """Return the traceback of `error` as text, without the outer frames that are cwsgi's."""
+    """Return the traceback of `error` as text, without the outer frames, cwsgi's and import's."""
     import traceback
 
     tb = error.__traceback__
-    while tb is not None and tb.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+    while tb is not None and tb.tb_frame.f_code.co_filename.startswith(
+        (_PACKAGE, "<frozen importlib")
+    ):
         tb = tb.tb_next
     return "".join(traceback.format_exception(type(error), error, tb))
 

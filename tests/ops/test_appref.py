@@ -1,0 +1,125 @@
+"""What is said of an app that cannot be had: once, briefly, and how it would be right."""
+
+import re
+
+import pytest
+from server import run
+
+MAIN = """
+async def asgi(scope, receive, send): pass
+def three(scope, receive, send): pass
+class Asgi:
+    async def __call__(self, scope, receive, send): pass
+instance = Asgi()
+method = Asgi().__call__
+def make_asgi(): return instance
+def create_app(): return app
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return []
+class Wsgi:
+    def __call__(self, environ, start_response): return app(environ, start_response)
+wsgi = Wsgi()
+"""
+
+
+@pytest.fixture
+def start(tmp_path):
+    (tmp_path / "main.py").write_text(MAIN)
+    (tmp_path / "broken.py").write_text("import json\nimport no_such_thing\n")
+    (tmp_path / "syntax.py").write_text("def f(:\n")
+    (tmp_path / "bare.py").write_text("from main import create_app\n")
+
+    def start(*words):
+        return run("-w", "1", "-b", "127.0.0.1:0", *words, cwd=tmp_path)
+
+    return start
+
+
+def said(result):
+    return [line for line in result.stderr.splitlines() if line.startswith("cwsgi: ")]
+
+
+@pytest.mark.parametrize("options", [[], ["--check-config"], ["--preload"]])
+@pytest.mark.parametrize("app", ["asgi", "three", "instance", "method", "make_asgi()"])
+def test_an_asgi_app(start, app, options):
+    result = start(*options, f"main:{app}")
+    assert result.returncode == 4
+    (line,) = said(result)
+    assert "is an ASGI app" in line
+    if options == ["--check-config"]:
+        assert result.stderr.splitlines() == [line]
+    assert "exited with code" not in result.stderr
+
+
+@pytest.mark.parametrize("app", ["app", "wsgi", "Wsgi", "create_app()", "wsgi.__call__"])
+def test_a_wsgi_app_is_none(start, app):
+    result = start("--check-config", f"main:{app}")
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_a_factory_without_parentheses(start):
+    result = start("main:create_app")
+    assert result.returncode == 4
+    assert "write 'main:create_app()'" in said(result)[0]
+
+
+@pytest.mark.parametrize(
+    "app, right",
+    [
+        ("main.py", "cwsgi main:app"),
+        ("main.py:wsgi", "cwsgi main:wsgi"),
+        ("./main:app", "cwsgi main:app"),
+        ("./main.py", "cwsgi main:app"),
+        ("/srv/shop/main:app", "cwsgi --chdir /srv/shop main:app"),
+        ("src/main.py", "cwsgi --chdir src main:app"),
+        ("/main:app", "cwsgi --chdir / main:app"),
+    ],
+)
+@pytest.mark.parametrize("mount", [False, True])
+def test_a_path_in_the_place_of_a_module(start, app, right, mount):
+    result = start("--mount", f"/x={app}", "main:app") if mount else start(app)
+    assert result.returncode == 1
+    assert result.stderr == f"cwsgi: '{app}' is a path; the app is named by its module: {right}\n"
+
+
+@pytest.mark.parametrize("file", ["app.ini", "conf/uwsgi.yaml", "pyproject.toml"])
+def test_another_servers_file(start, file):
+    result = start(file)
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert "module:name" in line and "gunicorn.conf.py" in line
+
+
+@pytest.mark.parametrize(
+    "app, hint",
+    [
+        ("main:ap", "did you mean 'app'?"),
+        ("mian:app", "did you mean 'main'?"),
+        ("bare", "did you mean 'bare:create_app()'?"),
+        ("main:zzzzzz", "did you mean 'app'?"),
+    ],
+)
+def test_the_nearest_name(start, app, hint):
+    result = start(app)
+    assert result.returncode in (3, 4)
+    (line,) = said(result)
+    assert hint in line
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("app, error", [("broken", "ModuleNotFoundError"), ("syntax", "SyntaxErr")])
+def test_a_failed_import_shows_the_apps_frames_once(start, app, error):
+    result = start(f"{app}:app")
+    assert result.returncode == 3
+    assert "importlib" not in result.stderr
+    assert len(re.findall(error, result.stderr)) == 1
+    assert f'{app}.py", line' in result.stderr
+    (line,) = said(result)
+    assert f"cannot import '{app}:app'" in line
+
+
+def test_who_does_not_see_the_log_is_told_the_reason(start, tmp_path):
+    result = start("--error-logfile", "log", "broken:app")
+    assert "No module named 'no_such_thing'" in said(result)[0]
+    assert "Traceback" in (tmp_path / "log").read_text()
