@@ -27,6 +27,14 @@ typedef struct cw_foreign {
 extern const cw_foreign_t cw_foreign[];
 extern const size_t cw_n_foreign;
 
+/* An option of other servers, and what it is here. */
+typedef struct cw_peer {
+  const char *flag, *servers, *ours;
+} cw_peer_t;
+
+extern const cw_peer_t cw_peers[];
+extern const size_t cw_n_peers;
+
 /* Sets option `id` from `text`, unless a stronger source has spoken. A list grows
  * within one source and starts over when a stronger one speaks. Returns 0 or -1 with
  * `err` written. */

@@ -67,6 +67,24 @@ static void put_flags(FILE *out, const cw_option_row_t *o) {
   }
 }
 
+/* A table for each of the other servers. */
+static void put_peers(FILE *out) {
+  static const char *const servers[] = {"uvicorn", "uWSGI", "waitress", "Granian",
+                                        "hypercorn"};
+  fputs(
+      "\n## Options of other servers\n\n"
+      "cwsgi names its own where one of these is used. Those that it has under the "
+      "same "
+      "name are left out.\n",
+      out);
+  for (size_t k = 0; k < CW_ARRAY_LEN(servers); k++) {
+    fprintf(out, "\n| %s | cwsgi |\n|---|---|\n", servers[k]);
+    for (size_t i = 0; i < cw_n_peers; i++)
+      if (strstr(cw_peers[i].servers, servers[k]))
+        fprintf(out, "| `%s` | %s |\n", cw_peers[i].flag, cw_peers[i].ours);
+  }
+}
+
 void cw_options_markdown(FILE *out) {
   const char *group = "";
   fputs(
@@ -105,6 +123,7 @@ void cw_options_markdown(FILE *out) {
       if (cw_foreign[i].refused == refused)
         fprintf(out, "- `%s`: %s\n", cw_foreign[i].name, cw_foreign[i].text);
   }
+  put_peers(out);
 }
 
 /* ---- --print-config ------------------------------------------------------- */

@@ -18,6 +18,13 @@ const cw_foreign_t cw_foreign[] = {
 };
 const size_t cw_n_foreign = CW_ARRAY_LEN(cw_foreign);
 
+const cw_peer_t cw_peers[] = {
+#define CW_PEER(...) {__VA_ARGS__},
+#include "base/options_foreign.h"
+#undef CW_PEER
+};
+const size_t cw_n_peers = CW_ARRAY_LEN(cw_peers);
+
 /* ---- finding a flag ------------------------------------------------------- */
 
 /* Calls for every flag of the table and of gunicorn's other settings. */
@@ -45,7 +52,33 @@ static bool next_flag(flag_t *f, size_t *row, const char **at) {
   }
 }
 
-/* The flag spelled `word`, or the only one that begins so (as argparse has it). */
+/* What an option of other servers is here, or NULL. */
+static const cw_peer_t *find_peer(cw_span_t word) {
+  for (size_t i = 0; i < cw_n_peers; i++)
+    if (strlen(cw_peers[i].flag) == word.len &&
+        memcmp(cw_peers[i].flag, word.p, word.len) == 0)
+      return &cw_peers[i];
+  return NULL;
+}
+
+/* "uvicorn, waitress and Granian". */
+static void list_servers(const char *servers, char *out, size_t len) {
+  size_t n = 0;
+  *out = '\0';
+  for (const char *p = servers; *p && n < len;) {
+    size_t k = strcspn(p, " ");
+    bool last = p[k] == '\0';
+    n += (size_t)snprintf(out + n, len - n, "%s%.*s",
+                          p == servers ? ""
+                          : last       ? " and "
+                                       : ", ",
+                          (int)k, p);
+    p += k + !last;
+  }
+}
+
+/* The flag spelled `word`, or the only one that begins so (as argparse has it) unless
+ * another server has one of that very name. */
 static bool find_flag(const char *word, size_t len, flag_t *out) {
   flag_t f = {0};
   size_t row = 0;
@@ -58,7 +91,7 @@ static bool find_flag(const char *word, size_t len, flag_t *out) {
     if (other) matches++;
     *out = f;
   }
-  return matches == 1;
+  return matches == 1 && !find_peer((cw_span_t){word, len});
 }
 
 /* Edit distance of two short words, for "did you mean". */
@@ -82,6 +115,14 @@ static unsigned distance(cw_span_t a, cw_span_t b) {
 }
 
 static void complain_unknown(cw_span_t word, char *err, size_t err_len) {
+  const cw_peer_t *peer = find_peer(word);
+  if (peer) {
+    char servers[64];
+    list_servers(peer->servers, servers, sizeof(servers));
+    snprintf(err, err_len, "%s is an option of %s: here that is %s", peer->flag,
+             servers, peer->ours);
+    return;
+  }
   cw_span_t best = {NULL, 0};
   unsigned best_distance = 4; /* further off is no help */
   flag_t f = {0};

@@ -276,7 +276,12 @@ static int check_numbers(const cw_settings_t *s) {
 static int check_words(const cw_settings_t *s) {
   static const char *const when[] = {"ready", "early", NULL};
   static const char *const engines[] = {"auto", "inotify", "poll", NULL};
-  if (check_word(s, CW_OPT_LISTEN, "--listen", when, "ready or early") != 0 ||
+  const char *listen = cw_opt_str(s, CW_OPT_LISTEN);
+  if (check_word(s, CW_OPT_LISTEN, "--listen", when,
+                 strpbrk(listen, ":0123456789")
+                     ? "ready or early; the address of waitress's option of that name "
+                       "is here --bind HOST:PORT"
+                     : "ready or early") != 0 ||
       check_word(s, CW_OPT_RELOAD_ENGINE, "--reload-engine", engines,
                  "auto, inotify or poll") != 0 ||
       check_worker_class(cw_opt_str(s, CW_OPT_WORKER_CLASS)) != 0)

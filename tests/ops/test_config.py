@@ -252,6 +252,41 @@ def test_every_option_is_documented_and_tested(name):
     assert any(re.search(rf"{re.escape(word)}\b", tests) for word in spellings), name
 
 
+def peers():
+    """Flag, servers and our word for it, from the one table."""
+    text = (ROOT / "csrc/base/options_foreign.h").read_text()
+    rows = re.findall(r'CW_PEER\(((?:[^"()]|"[^"]*")*)\)', text.partition("#ifdef CW_PEER")[2])
+    found = [re.findall(r'"([^"]*)"', row.replace('"\n', '"')) for row in rows]
+    return [(row[0], row[1], "".join(row[2:])) for row in found]
+
+
+@pytest.mark.parametrize("flag, servers, ours", peers(), ids=lambda value: value.split()[0])
+def test_options_of_other_servers(flag, servers, ours):
+    result = run(flag, "1", "main:app")
+    assert result.returncode == 2
+    names = re.sub(r", (\w+)$", r" and \1", servers.replace(" ", ", "))
+    assert result.stderr == f"cwsgi: {flag} is an option of {names}: here that is {ours}\n"
+    # What is named there must be had.
+    known = {word for _, _, flags in table() for word in flags.split()}
+    assert set(re.findall(r"--[a-z-]+", ours)) <= known
+
+
+def test_what_migration_pages_say_of_options_is_in_the_table():
+    """The first column of each table names the other server's options."""
+    ours = {word for _, _, flags in table() for word in flags.split()}
+    foreign = (ROOT / "csrc/base/options_foreign.h").read_text()
+    known = ours | {flag for flag, _, _ in peers()} | set(re.findall(r"--[a-z-]+", foreign))
+    for page in ("from-uvicorn.md", "from-waitress.md"):
+        rows = re.findall(r"^\|([^|]*)\|", (ROOT / "docs" / page).read_text(), re.M)
+        named = set(re.findall(r"--[a-z0-9-]+[a-z0-9](?![*a-z0-9-])", " ".join(rows)))
+        assert named <= known, page
+
+
+def test_waitress_listens_otherwise():
+    result = run("--listen=*:8080", "main:app")
+    assert "is here --bind HOST:PORT" in result.stderr
+
+
 def test_unknown_option_suggests_the_nearest():
     result = run("--wrokers", "2", "hello:app")
     assert result.returncode == 2
