@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -125,7 +126,21 @@ int cw_log_open(const char *path, char *err, size_t err_len) {
   return 0;
 }
 
-static bool captures;
+static bool captures, attached;
+
+void cw_log_attach(void) {
+  attached = true;
+}
+
+void cw_log_detach(bool keep_stdio) {
+  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  attached = false;
+  for (int fd = 0; null >= 0 && fd <= (keep_stdio ? 0 : 2); fd++)
+    if (!captures || fd == 0) dup2(null, fd);
+  /* Complaints go to standard error, and this is the place left for them. */
+  if (!keep_stdio && log_fd != STDERR_FILENO) dup2(log_fd, STDERR_FILENO);
+  if (null > 2) close(null);
+}
 
 void cw_log_capture(void) {
   captures = true;
@@ -255,6 +270,12 @@ void cw_log_text(cw_log_level_t level, const char *text, size_t text_len,
   va_end(ap);
 }
 
+static bool same_file(int a, int b) {
+  struct stat x, y;
+  return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev &&
+         x.st_ino == y.st_ino;
+}
+
 void cw_complain(const char *fmt, ...) {
   char line[LINE];
   size_t n = (size_t)snprintf(line, sizeof(line), "cwsgi: ");
@@ -263,4 +284,8 @@ void cw_complain(const char *fmt, ...) {
   n = put_message(line, n, fmt, ap);
   va_end(ap);
   put_line(STDERR_FILENO, line, n, NULL, 0);
+  if (!attached || same_file(log_fd, STDERR_FILENO)) return;
+  va_start(ap, fmt);
+  put(CW_LOG_ERROR, NULL, 0, fmt, ap);
+  va_end(ap);
 }

@@ -48,6 +48,14 @@ void cw_log_reopen(void);
  */
 void cw_log_capture(void);
 
+/* For a process that is about to go to the background: until cw_log_detach() complaints
+ * go to the log's file, too. Whoever typed the command will soon not be there. */
+void cw_log_attach(void);
+
+/* Lets go of the terminal: standard input, and unless they are kept standard output and
+ * error, become /dev/null, the last one the log's file where there is one. */
+void cw_log_detach(bool keep_stdio);
+
 /* Where lines go: for others who write whole lines of their own. */
 int cw_log_fd(void);
 

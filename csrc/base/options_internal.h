@@ -42,6 +42,10 @@ CW_MUSTCHECK int cw_option_set(cw_settings_t *s, cw_opt_t id, const char *text,
                                cw_source_t source, const char *spelled, char *err,
                                size_t err_len);
 
+/* The variable with words of a command line: $CWSGI_CMD_ARGS or, where that is not set,
+ * $GUNICORN_CMD_ARGS. */
+const char *cw_cmd_args_name(void);
+
 /* The option of this name, or -1. */
 int cw_option_named(const char *name, size_t len);
 

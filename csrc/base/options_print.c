@@ -2,6 +2,7 @@
 /* What the option table says, for people: --help, the reference page, --print-config.
  */
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/options_internal.h"
@@ -146,17 +147,29 @@ static void put_value(FILE *out, const cw_option_row_t *o, const cw_value_t *v) 
   }
 }
 
-void cw_settings_print(const cw_settings_t *s, FILE *out) {
-  static const char *const sources[] = {
-      [CW_FROM_DEFAULT] = "default",         [CW_FROM_ENV] = "environment",
-      [CW_FROM_FILE] = "configuration file", [CW_FROM_CMD_ARGS] = "CMD_ARGS",
-      [CW_FROM_ARGV] = "command line",
-  };
+/* Where a value came from; the variable, where it was one. */
+static const char *source_of(int id, cw_source_t source) {
+  const char *env = id == CW_OPT_BIND ? "PORT" : cw_options_table[id].env;
+  switch (source) {
+    case CW_FROM_ENV:
+      /* Cloud Run: what is known of it was worked out. */
+      return env && getenv(env) && *getenv(env) ? env : "K_SERVICE";
+    case CW_FROM_CMD_ARGS: return cw_cmd_args_name();
+    case CW_FROM_FILE: return "configuration file";
+    case CW_FROM_ARGV: return "command line";
+    default: return "default";
+  }
+}
+
+void cw_settings_print(const cw_settings_t *s, bool given, FILE *out) {
   for (int i = 0; i < CW_OPT_COUNT; i++) {
     const cw_option_row_t *o = &cw_options_table[i];
-    if (strcmp(o->group, "Other") == 0) continue;
+    cw_source_t source = s->v[i].source;
+    bool variable = source == CW_FROM_ENV || source == CW_FROM_CMD_ARGS;
+    if (strcmp(o->group, "Other") == 0 || (given && source == CW_FROM_DEFAULT))
+      continue;
     fprintf(out, "%-33s = ", o->name);
     put_value(out, o, &s->v[i]);
-    fprintf(out, "  # %s\n", sources[s->v[i].source]);
+    fprintf(out, "  # %s%s\n", variable ? "environment: " : "", source_of(i, source));
   }
 }

@@ -280,9 +280,12 @@ static int split_words(char *text, char **words, int max) {
   }
 }
 
+const char *cw_cmd_args_name(void) {
+  return getenv("CWSGI_CMD_ARGS") ? "CWSGI_CMD_ARGS" : "GUNICORN_CMD_ARGS";
+}
+
 int cw_settings_read_cmd_args(cw_settings_t *s, char *err, size_t err_len) {
-  const char *name = "CWSGI_CMD_ARGS", *text = getenv(name);
-  if (!text) text = getenv(name = "GUNICORN_CMD_ARGS");
+  const char *name = cw_cmd_args_name(), *text = getenv(name);
   if (!text) return 0;
   char **words = calloc(MAX_WORDS, sizeof(*words)), *copy = strdup(text);
   int rc = -1, n = words && copy ? split_words(copy, words, MAX_WORDS) : -1;

@@ -95,6 +95,7 @@ int main(int argc, char **argv) {
                             .argv = origin.argv,
                             .cwd_fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
                             .python = origin.python.program,
+                            .version = CW_PY_VERSION,
                             .enter_worker = enter_worker,
                             .enter_hooks = enter_hooks,
                             .read_settings = read_settings};

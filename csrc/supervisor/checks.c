@@ -99,9 +99,11 @@ static int check_networks(const cw_settings_t *s, cw_opt_t id, const char *flag)
   cw_networks_t list = {NULL, 0, false};
   cw_span_t bad;
   int rc = cw_networks_add(&list, cw_opt_str(s, id), &bad);
+  bool variable = id == CW_OPT_FORWARDED_ALLOW_IPS && s->v[id].source == CW_FROM_ENV;
   if (rc != 0)
-    cw_complain("%s: '%.*s' is no address or network", flag, (int)bad.len,
-                bad.p ? bad.p : "");
+    cw_complain("%s: '%.*s' is no address or network",
+                variable ? "the environment variable FORWARDED_ALLOW_IPS" : flag,
+                (int)bad.len, bad.p ? bad.p : "");
   cw_networks_free(&list);
   return rc;
 }

@@ -81,6 +81,7 @@ void cw_hooks_start(state_t *st) {
     if (getppid() != parent) _exit(0);
     fcntl(fds[1], F_SETFD, 0);
     cw_close_private();
+    if (st->starter) cw_log_detach(cw_opt_num(s, CW_OPT_ENABLE_STDIO_INHERITANCE) != 0);
     /* What hooks write belongs to the error log, wherever that is. */
     if (cw_log_fd() != STDERR_FILENO) dup2(cw_log_fd(), STDERR_FILENO);
     sigprocmask(SIG_SETMASK, &st->old_mask, NULL);

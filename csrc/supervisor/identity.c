@@ -139,24 +139,45 @@ int cw_identity_assume(const cw_settings_t *s) {
   return 0;
 }
 
-int cw_daemonize(bool keep_stdio) {
+/* Waits for what the process in the background says, and ends so. */
+static CW_NORETURN void await_start(int fd) {
+  unsigned char code = 1;
+  ssize_t n;
+  do n = read(fd, &code, 1);
+  while (n < 0 && errno == EINTR);
+  _exit(code);
+}
+
+int cw_daemonize(void) {
+  int fds[2];
+  if (pipe2(fds, O_CLOEXEC) != 0) {
+    cw_complain("--daemon: cannot make a pipe: %s", strerror(errno));
+    return -1;
+  }
   for (int i = 0; i < 2; i++) {
     pid_t pid = fork();
     if (pid < 0) {
       cw_complain("--daemon: cannot fork: %s", strerror(errno));
       return -1;
     }
+    if (pid > 0 && i == 0) {
+      close(fds[1]);
+      sigset_t all;
+      sigfillset(&all);
+      sigprocmask(SIG_UNBLOCK, &all, NULL);
+      await_start(fds[0]);
+    }
     if (pid > 0) _exit(0);
     if (i == 0) setsid();
   }
-  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-  if (null < 0) {
-    cw_complain("--daemon: cannot open /dev/null: %s", strerror(errno));
-    return -1;
-  }
-  for (int fd = 0; fd <= (keep_stdio ? 0 : 2); fd++) dup2(null, fd);
-  /* Complaints go to standard error, and this is the place left for them. */
-  if (!keep_stdio && cw_log_fd() != STDERR_FILENO) dup2(cw_log_fd(), STDERR_FILENO);
-  if (null > 2) close(null);
-  return 0;
+  close(fds[0]);
+  cw_log_attach();
+  return fds[1];
+}
+
+void cw_daemon_started(int fd, int code) {
+  unsigned char byte = (unsigned char)code;
+  /* Nobody waits any more: it was interrupted. */
+  if (write(fd, &byte, 1) != 1) cw_log(CW_LOG_DEBUG, "nobody waits for the start");
+  close(fd);
 }

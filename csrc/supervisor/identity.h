@@ -32,9 +32,12 @@ CW_MUSTCHECK int cw_identity_read(const cw_settings_t *s, cw_identity_t *out);
  * process until it executes a program. Returns 0, or -1 after saying what failed. */
 CW_MUSTCHECK int cw_identity_assume(const cw_settings_t *s);
 
-/* Goes to the background: a child in a session of its own lives on, this process ends.
- * Standard error becomes the error log's file where there is one. Returns 0 in the
- * child, or -1 after saying what failed. */
-CW_MUSTCHECK int cw_daemonize(bool keep_stdio);
+/* Goes to the background: a child in a session of its own lives on. This process waits
+ * until cw_daemon_started() is called there, or it ends, and ends then. Returns a
+ * descriptor for that call in the child, or -1 after saying what failed. */
+CW_MUSTCHECK int cw_daemonize(void);
+
+/* Ends the process that waits, with this exit code. */
+void cw_daemon_started(int fd, int code);
 
 #endif

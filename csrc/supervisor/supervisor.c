@@ -197,6 +197,13 @@ void cw_say_listening(state_t *st) {
   }
 }
 
+void cw_leave_terminal(state_t *st, int code) {
+  if (!st->starter) return;
+  cw_log_detach(cw_opt_num(settings_of(st), CW_OPT_ENABLE_STDIO_INHERITANCE) != 0);
+  cw_daemon_started(st->starter, code);
+  st->starter = 0;
+}
+
 /* A reload may name another pid file. */
 void cw_move_pidfile(state_t *st) {
   const char *path = cw_opt_str(settings_of(st), CW_OPT_PIDFILE);
@@ -343,7 +350,8 @@ static int set_up(state_t *st) {
   if (cw_reports_open(s) != 0 || listen_early(st) != 0) return -1;
   /* The process that goes to the background is another one. */
   st->daemon = cw_opt_num(s, CW_OPT_DAEMON) != 0;
-  if (st->daemon && cw_daemonize(cw_opt_num(s, CW_OPT_ENABLE_STDIO_INHERITANCE)) != 0)
+  /* After USR2 it is there already, and its parent has to stay its parent. */
+  if (st->daemon && !st->upgrade.parent && (st->starter = cw_daemonize()) < 0)
     return -1;
   /* This process forks only children from now on, and those map it anew. */
   if (madvise(st->board, sizeof(*st->board), MADV_DONTFORK) != 0) {
@@ -359,6 +367,35 @@ static int set_up(state_t *st) {
   return 0;
 }
 
+/* Every setting that somebody has given, and what is used. */
+static void say_details(const state_t *st) {
+  const cw_settings_t *s = settings_of(st);
+  const char *config = cw_opt_str(s, CW_OPT_CONFIG);
+  cw_log(CW_LOG_DEBUG, "interpreter: %s", st->launcher->python);
+  cw_log(CW_LOG_DEBUG, "folder: %s", st->gen->h->cwd);
+  cw_log(CW_LOG_DEBUG, "configuration: %s", config ? config : "none");
+  char *text = NULL, *rest, *line;
+  size_t len;
+  FILE *out = open_memstream(&text, &len);
+  if (!out) return;
+  cw_settings_print(s, true, out);
+  fclose(out);
+  for (rest = text; text && (line = strsep(&rest, "\n")) != NULL;)
+    if (*line) cw_log(CW_LOG_DEBUG, "setting: %s", line);
+  free(text);
+}
+
+static void say_start(const state_t *st) {
+  const cw_settings_t *s = settings_of(st);
+  cw_log(CW_LOG_INFO,
+         "Starting cwsgi %s (Python %s, WSGI, %d worker%s x %lld thread%s)", CW_VERSION,
+         st->launcher->version, st->want, st->want == 1 ? "" : "s",
+         (long long)cw_opt_num(s, CW_OPT_THREADS),
+         cw_opt_num(s, CW_OPT_THREADS) == 1 ? "" : "s");
+  if (cw_log_level_parse(cw_opt_str(s, CW_OPT_LOGLEVEL)) == CW_LOG_DEBUG)
+    say_details(st);
+}
+
 int cw_supervise(const cw_launcher_t *launcher, cw_settings_t *settings) {
   static state_t st; /* large, and there is one supervisor */
   const char *upgrade = getenv(CW_ENV_UPGRADE);
@@ -371,11 +408,12 @@ int cw_supervise(const cw_launcher_t *launcher, cw_settings_t *settings) {
   cw_generation_ref(st.gen);
   const cw_settings_t *s = settings_of(&st);
   if (set_up(&st) != 0) {
+    cw_leave_terminal(&st, EXIT_CONFIG);
     /* No Unix socket's file stays behind. */
     cw_generation_unref(&st, st.gen);
     return EXIT_CONFIG;
   }
-  cw_log(CW_LOG_INFO, "Starting cwsgi %s", CW_VERSION);
+  say_start(&st);
   if (cw_opt_given(s, CW_OPT_WORKER_CLASS))
     cw_log(CW_LOG_INFO, "--worker-class %s has no effect: --threads decides (%lld)",
            cw_opt_str(s, CW_OPT_WORKER_CLASS),
@@ -389,6 +427,9 @@ int cw_supervise(const cw_launcher_t *launcher, cw_settings_t *settings) {
   cw_hooks_call(&st, "on_exit", "%s", "");
   cw_hooks_end(&st);
   if (st.pidfile) cw_pidfile_remove(settings_of(&st), st.pidfile);
+  cw_log(CW_LOG_INFO, code ? "cwsgi has stopped (exit code %d)" : "cwsgi has stopped",
+         code);
+  cw_leave_terminal(&st, code);
   return code;
 }
 
@@ -397,7 +438,8 @@ int cw_supervise_check(const cw_launcher_t *launcher, cw_settings_t *settings) {
   static generation_t gen;
   int status;
   if (start(&st, launcher, settings) != 0) return EXIT_CONFIG;
-  if (cw_opt_num(settings, CW_OPT_PRINT_CONFIG)) cw_settings_print(settings, stdout);
+  if (cw_opt_num(settings, CW_OPT_PRINT_CONFIG))
+    cw_settings_print(settings, false, stdout);
   fflush(stdout);
   gen = (generation_t){.settings = *settings, .h_fd = -1, .zygote.fd = -1};
   if (cw_heritage_make(&st, &gen) != 0) return EXIT_CONFIG;

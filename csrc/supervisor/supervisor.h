@@ -17,7 +17,8 @@ typedef struct cw_launcher {
   int argc;           /* the command line, for sys.argv and for starting again (USR2) */
   char **argv;        /* its own copies: titles are written over the words of main() */
   int cwd_fd;         /* the folder it was typed in */
-  const char *python; /* the interpreter's path, for messages */
+  const char *python; /* the interpreter's path, for messages; */
+  const char *version; /* its version, "3.13" */
   /* Turns the calling (new) process into the worker of `slot`, or into a zygote
    * (CW_SLOT_ZYGOTE) or a check of the app (CW_SLOT_CHECK). Never returns. */
   void (*enter_worker)(void *data, int heritage_fd, int slot);

@@ -121,6 +121,7 @@ typedef struct state {
   } upgrade;
   char *pidfile; /* as written; owned */
   bool daemon;
+  int starter; /* the process that waits for our start is told here; 0: none */
   /* Ends of processes that no slot knows: a zygote may not have named them yet. */
   stray_t strays[16];
   unsigned n_strays;
@@ -220,6 +221,9 @@ void cw_upgrade(state_t *st);
 /* supervisor.c */
 void cw_stop(state_t *st, bool quick);
 void cw_say_listening(state_t *st);
+/* With --daemon: lets the terminal go, and the process that waits there, with this exit
+ * code. Done once, at the first ready worker or at the end. */
+void cw_leave_terminal(state_t *st, int code);
 /* Has the pid file where the settings of `st->gen` want it. */
 void cw_move_pidfile(state_t *st);
 /* Goes to --chdir, or where we were started: paths in settings count from there, as

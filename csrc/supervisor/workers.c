@@ -363,6 +363,7 @@ static void prove(state_t *st, worker_t *w) {
     cw_say_listening(st);
     cw_hooks_call(st, "when_ready", "%s", "");
     say_ready(st);
+    cw_leave_terminal(st, 0);
   }
   if (st->fallback) {
     /* Its workers have their own. Ours would go on listening until the last of them has

@@ -164,6 +164,18 @@ static int set_paths(const cw_settings_t *s) {
   return 0;
 }
 
+static void say_python(void) {
+  static const char *const names[] = {"version", "prefix", "path"};
+  for (size_t i = 0; i < CW_ARRAY_LEN(names); i++) {
+    PyObject *value = PySys_GetObject(names[i]); /* borrowed */
+    PyObject *text = value ? PyObject_Str(value) : NULL;
+    const char *utf8 = text ? PyUnicode_AsUTF8(text) : NULL;
+    if (utf8) cw_log(CW_LOG_DEBUG, "sys.%s: %s", names[i], utf8);
+    PyErr_Clear();
+    Py_XDECREF(text);
+  }
+}
+
 /* Descriptors that the app's own child processes must not get. */
 static void keep_private(const cw_heritage_t *h, int slot) {
   for (int i = 0; i < h->n_listeners; i++) {
@@ -279,6 +291,12 @@ static void set_watch(cw_sched_t *sched, const cw_settings_t *s) {
   cw_sched_set_watch(sched, &watch);
 }
 
+/* With --daemon the start, which may fail, is seen by whoever typed the command. */
+static void leave_terminal(const cw_settings_t *s) {
+  if (cw_opt_num(s, CW_OPT_DAEMON))
+    cw_log_detach(cw_opt_num(s, CW_OPT_ENABLE_STDIO_INHERITANCE) != 0);
+}
+
 static int serve(const cw_settings_t *s, const cw_app_t *app) {
   const char *reason = "out of memory or descriptors";
   int exit_code = EXIT_BOOT;
@@ -306,6 +324,7 @@ static int serve(const cw_settings_t *s, const cw_app_t *app) {
     reason = strerror(-rc);
     goto done;
   }
+  leave_terminal(s);
   atomic_store(&own->state, CW_WORKER_READY);
   notify();
   Py_BEGIN_ALLOW_THREADS saved_state = _save;
@@ -332,6 +351,7 @@ static void open_logs(const cw_settings_t *s) {
   if (cw_log_open(cw_opt_str(s, CW_OPT_ERRORLOG), err, sizeof(err)) != 0)
     cw_log(CW_LOG_ERROR, "%s", err);
   if (cw_opt_num(s, CW_OPT_CAPTURE_OUTPUT)) cw_log_capture();
+  if (cw_opt_num(s, CW_OPT_DAEMON)) cw_log_attach();
   if (cw_syslog_start(s, err, sizeof(err)) != 0)
     cw_log(CW_LOG_WARNING, "no syslog: %s", err);
 }
@@ -359,6 +379,7 @@ static CW_RAISES int begin(cw_settings_t *s, int slot) {
 #endif
   if (cw_threads_init() < 0) return -1;
   if (set_argv(heritage) < 0 || set_paths(s) < 0) return -1;
+  if (cw_log_level_parse(cw_opt_str(s, CW_OPT_LOGLEVEL)) == CW_LOG_DEBUG) say_python();
   return cw_extras_begin(s);
 }
 
@@ -407,6 +428,7 @@ static int run(int slot) {
   if (code == 0 && cw_extras_loaded(first) < 0) return -1;
   if (code == 0 && slot == CW_SLOT_ZYGOTE) {
     int word_fd = -1;
+    leave_terminal(&s);
     slot = cw_zygote_serve(heritage, &word_fd);
     if (slot == CW_SLOT_ZYGOTE) {
       limit_end();

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -63,16 +64,45 @@ def test_precedence(folder):
     env = {"GUNICORN_CMD_ARGS": "--threads 3 --keep-alive 3", "WEB_CONCURRENCY": "9"}
     found = settings("--threads", "4", "hello:app", cwd=folder, env=env)
     assert found["threads"] == ("4", "command line")
-    assert found["keepalive"] == ("3", "CMD_ARGS")
+    assert found["keepalive"] == ("3", "environment: GUNICORN_CMD_ARGS")
     assert found["workers"] == ("2", "configuration file")
     assert found["backlog"] == ("2", "configuration file")
     (folder / "gunicorn.conf.py").unlink()
-    assert settings("hello:app", cwd=folder, env=env)["workers"] == ("9", "environment")
+    assert settings("hello:app", cwd=folder, env=env)["workers"] == (
+        "9",
+        "environment: WEB_CONCURRENCY",
+    )
+
+
+def test_the_variable_is_named(folder):
+    found = settings("hello:app", cwd=folder, env={"PORT": "5001", "K_SERVICE": "x"})
+    assert found["bind"] == ("0.0.0.0:5001", "environment: PORT")
+    assert found["graceful_timeout"] == ("9", "environment: K_SERVICE")
+    result = run("hello:app", cwd=folder, env={"FORWARDED_ALLOW_IPS": "10.0.0.300"})
+    assert result.returncode == 1
+    assert "environment variable FORWARDED_ALLOW_IPS: '10.0.0.300' is no" in result.stderr
+    result = run("--forwarded-allow-ips", "x", "hello:app", cwd=folder)
+    assert "--forwarded-allow-ips: 'x' is no address" in result.stderr
+
+
+def test_first_and_last_line(serve):
+    server = serve("hello:app", "--keep-alive", "3", "--log-level", "debug", threads=2)
+    log = server.log()
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert f"(Python {version}, WSGI, 1 worker x 2 threads)" in log.splitlines()[0]
+    assert re.search(r"\[DEBUG\] setting: keepalive += 3  # command line", log)
+    assert re.search(r"\[DEBUG\] interpreter: /.*python", log)
+    assert "[DEBUG] sys.path: ['" in log and "[DEBUG] sys.version: 3." in log
+    assert server.stop() == 0
+    assert server.log().splitlines()[-1].endswith("[INFO] cwsgi has stopped")
 
 
 def test_own_cmd_args_hide_gunicorns(folder):
     env = {"CWSGI_CMD_ARGS": "--threads=5", "GUNICORN_CMD_ARGS": "--threads=6"}
-    assert settings("hello:app", cwd=folder, env=env)["threads"] == ("5", "CMD_ARGS")
+    assert settings("hello:app", cwd=folder, env=env)["threads"] == (
+        "5",
+        "environment: CWSGI_CMD_ARGS",
+    )
 
 
 def test_the_app_may_stand_in_the_file(folder, serve):

@@ -370,9 +370,49 @@ def test_check_config_that_is_interrupted_is_no_success(serve, number):
 def test_a_failing_app_in_the_background_tells_the_error_log(tmp_path):
     log = tmp_path / "error.log"
     options = ["--daemon", "--error-logfile", log, "-b", "127.0.0.1:0"]
-    assert run(*options, "hello:no", cwd=os.path.dirname(__file__) + "/../apps").returncode == 0
-    wait_for(lambda: log.exists() and "Shutting down" in log.read_text(), "the log")
+    result = run(*options, "hello:no", cwd=os.path.dirname(__file__) + "/../apps")
+    assert result.returncode == 4
+    assert "'hello' has no attribute 'no'" in result.stderr
     assert "'hello' has no attribute 'no'" in log.read_text()
+    assert "Shutting down" in log.read_text()
+
+
+@pytest.mark.parametrize("options", [[], ["--preload"]])
+def test_the_background_is_there_when_the_command_ends(tmp_path, options):
+    """It ends when the service is ready, and nobody holds its output any more."""
+    pid_file, port = tmp_path / "pid", Port()
+    apps = os.path.dirname(__file__) + "/../apps"
+    words = ["--daemon", "-p", pid_file, "-b", port, "-w", "2", *options]
+    result = run(*words, "hello:app", cwd=apps)
+    assert result.returncode == 0
+    assert "Listening at" in result.stderr
+    try:
+        port.connect().close()
+        os.kill(int(pid_file.read_text()), signal.SIGHUP)
+        assert not port.refuses()
+    finally:
+        os.kill(int(pid_file.read_text()), signal.SIGTERM)
+    wait_for(lambda: not pid_file.exists(), "it to end")
+
+
+def test_upgrade_in_the_background(tmp_path):
+    pid_file, log, port = tmp_path / "pid", tmp_path / "log", Port()
+    apps = os.path.dirname(__file__) + "/../apps"
+    words = ["--daemon", "-p", pid_file, "-b", port, "-w", "1", "--error-logfile", log]
+    assert run(*words, "hello:app", cwd=apps).returncode == 0
+    old = int(pid_file.read_text())
+    new_file = tmp_path / "pid.2"
+    os.kill(old, signal.SIGUSR2)
+    wait_for(new_file.exists, lambda: log.read_text())
+    wait_for(lambda: log.read_text().count("Listening at") == 2, lambda: log.read_text())
+    new = int(new_file.read_text())
+    assert psutil.Process(new).ppid() == old
+    assert "has ended; this one goes on" not in log.read_text()
+    os.kill(old, signal.SIGQUIT)
+    wait_for(lambda: not psutil.pid_exists(old), "the old one to end")
+    port.connect().close()
+    os.kill(new, signal.SIGTERM)
+    wait_for(lambda: not psutil.pid_exists(new), "the new one to end")
 
 
 # ---- --request-timeout ----
