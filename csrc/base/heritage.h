@@ -33,6 +33,9 @@ typedef struct cw_listener {
  * that cannot be used, to the outside, but --check-config tells it from the others. */
 enum { CW_EXIT_NOT_WSGI = 6 };
 
+/* How a worker ends that waited for a file to change, since its app was broken. */
+enum { CW_EXIT_AGAIN = 7 };
+
 /* What a worker handles itself. The supervisor starts it with these blocked; it
  * unblocks them when its handlers are there. */
 static const int cw_handled[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1};
@@ -61,6 +64,7 @@ typedef struct cw_heritage {
   int n_listeners;
   int n_workers;  /* wanted: wsgi.multiprocess is true above one */
   int supervisor; /* its process id */
+  int alone;      /* no older workers serve, should these not start */
   int other_user; /* the workers have another user or group than the supervisor */
   int own_fd;     /* the zygote's end of its SOCK_SEQPACKET pair; a worker's end of the
                      pipe in which it is spoken to, unless a zygote forks it */

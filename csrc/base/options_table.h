@@ -165,8 +165,10 @@ CW_OPTION(HEALTH, "health", "--health", NULL, TEXT, NULL, "PATH", "Application",
           "answer this path without the app: 200, or 503 while stopping. At the "
           "connection limit a few places are kept for it, and requests of other paths "
           "that come there are answered with 503")
-CW_OPTION(RELOAD, "reload", "--reload", NULL, BOOL, "0", NULL, "Application",
-          "reload when a file of the app changes; for development")
+CW_OPTION(
+    RELOAD, "reload", "--reload", NULL, BOOL, "0", NULL, "Application",
+    "reload when a file of the app changes, and wait for one where the app cannot be "
+    "imported at the start; for development")
 CW_OPTION(RELOAD_ENGINE, "reload_engine", "--reload-engine", NULL, TEXT, "auto",
           "ENGINE", "Application", "how to notice: auto, inotify or poll")
 CW_OPTION(RELOAD_EXTRA_FILES, "reload_extra_files",

@@ -36,6 +36,7 @@ int cw_heritage_make(state_t *st, generation_t *gen) {
   ssize_t n = readlink(link, h->cwd, sizeof(h->cwd) - 1);
   h->cwd[CW_MAX(n, (ssize_t)0)] = '\0';
   h->other_user = who.change;
+  h->alone = gen->alone;
   h->own_fd = st->notify[0];
   h->board_fd = st->board_fd;
   h->notify_fd = st->notify[1];
@@ -96,6 +97,7 @@ generation_t *cw_generation_new(state_t *st, cw_settings_t *settings,
   gen->settings = *settings;
   gen->h_fd = gen->zygote.fd = -1;
   gen->number = ++st->n_generations;
+  gen->alone = !old;
   if (cw_sockets_open(&gen->settings, old ? &old->sockets : NULL, &gen->sockets) != 0 ||
       cw_heritage_make(st, gen) != 0) {
     free_generation(st, gen);

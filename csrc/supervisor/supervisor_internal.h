@@ -43,6 +43,7 @@ typedef struct generation {
   cw_heritage_t *h; /* a copy of our own; nobody else can change it */
   int h_fd;         /* what workers get: sealed. -1: not made yet */
   size_t h_size;
+  bool alone;  /* there was none before it */
   bool proven; /* a worker of it has been ready */
   int want;    /* workers, when a reload began; for its failure */
   bool automatic;

@@ -53,6 +53,8 @@ static void check_timeout(state_t *st, worker_t *w, const cw_slot_t *slot,
   int64_t timeout = cw_opt_num(&w->gen->settings, CW_OPT_TIMEOUT);
   int64_t beat = atomic_load(&slot->beat), began = atomic_load(&slot->oldest);
   if (timeout == 0 || (w->told && w->stuck)) return;
+  /* It may wait for its app to be mended. */
+  if (!w->ready && cw_opt_num(&w->gen->settings, CW_OPT_RELOAD)) return;
   /* It can have written anything: times that cannot be are none. */
   if (beat > w->beat && beat <= now) w->beat = beat;
   if (began < w->watch_started || began > now) began = 0;

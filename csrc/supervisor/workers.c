@@ -289,6 +289,7 @@ void cw_start_failed(state_t *st, int status) {
     return;
   }
   int code = WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_CONFIG;
+  if (code == CW_EXIT_AGAIN) return;
   if (code == CW_EXIT_NOT_WSGI) code = EXIT_APP;
   st->exit_code = code == EXIT_BOOT || code == EXIT_APP ? code : EXIT_CONFIG;
   if (st->exit_code != EXIT_CONFIG)

@@ -170,6 +170,12 @@ static CW_RAISES int start_reloader(const cw_settings_t *s) {
                                  items_of(s, CW_OPT_RELOAD_EXTRA_FILES), changed)));
 }
 
+int cw_extras_await_change(const cw_settings_t *s) {
+  CW_ASSERT_GIL();
+  return done(call("cwsgi._reload", "await_change",
+                   Py_BuildValue("(N)", items_of(s, CW_OPT_RELOAD_EXTRA_FILES))));
+}
+
 int cw_extras_start(const cw_settings_t *s, PyObject *app) {
   CW_ASSERT_GIL();
   if (hooks && done(PyObject_CallMethod(hooks, "post_worker_init", "O", app)) < 0)

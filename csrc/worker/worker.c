@@ -425,6 +425,12 @@ static int run(int slot) {
   if (slot == CW_SLOT_ZYGOTE) cw_title_set("cwsgi: preloaded app");
   int code = load_all(&s, &first);
   cw_wsgi_end_forked();
+  /* Where older workers serve, they notice that the app was mended. */
+  if (code != 0 && slot != CW_SLOT_CHECK && heritage->alone &&
+      cw_opt_num(&s, CW_OPT_RELOAD)) {
+    if (cw_extras_await_change(&s) < 0) return -1;
+    return CW_EXIT_AGAIN;
+  }
   if (code == 0 && cw_extras_loaded(first) < 0) return -1;
   if (code == 0 && slot == CW_SLOT_ZYGOTE) {
     int word_fd = -1;

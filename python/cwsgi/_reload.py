@@ -99,6 +99,41 @@ def extra_files(extra: "list[str]") -> "Iterator[str]":
             yield from (os.path.join(folder, name) for name in names)
 
 
+def sources(folder: str) -> "Iterator[str]":
+    """Yield Python's files below a folder, but for hidden folders and installed packages."""
+    for parent, below, names in os.walk(folder):
+        below[:] = [
+            name
+            for name in below
+            if name not in ("__pycache__", "site-packages", "node_modules") and name[0] != "."
+        ]
+        yield from (os.path.join(parent, name) for name in names if name.endswith(".py"))
+
+
+def await_change(extra: "list[str]") -> None:
+    """Wait, for an app that cannot be imported, until one of its files changes, comes or goes.
+
+    Which files are its own is not known yet: all of Python's below the present folder count,
+    what was imported, and `extra`.
+    """
+
+    def look() -> "dict[str, Signature | None]":
+        paths = {*module_files(), *extra_files(extra), *sources(os.getcwd())}
+        return {path: signature(path) for path in paths}
+
+    log = Log()
+    before = look()
+    log.info("Waiting for a change of the app's files (--reload)")
+    while (now := look()) == before:
+        sleep(PERIOD / 4)
+    changed = sorted(path for path, _ in set(now.items()) ^ set(before.items()))
+    sleep(SETTLED)
+    while (again := look()) != now:
+        now = again
+        sleep(SETTLED)
+    log.info("%s has changed: starting again", changed[0])
+
+
 class Inotify:
     """Watches folders. Not thread-safe."""
 

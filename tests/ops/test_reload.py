@@ -8,6 +8,7 @@ import psutil
 import pytest
 from client import wait_for
 from ops import Load, titled, wait_workers, worker_pids
+from server import APPS
 
 
 def version(server):
@@ -248,3 +249,29 @@ def test_winch_alone_is_a_terminal_being_resized(serve):
     server.send_signal(signal.SIGWINCH)
     server.wait_log("WINCH ignored")
     assert worker_pids(server) == before
+
+
+@pytest.mark.parametrize("options", [[], ["--preload"], ["--timeout", "0.5"]])
+@pytest.mark.parametrize("broken", ["syntax error\n", "app = 5\n", None])
+def test_reload_waits_for_an_app_that_is_broken_at_start(serve, tmp_path, options, broken):
+    folder = tmp_path / "app"
+    folder.mkdir()
+    if broken:
+        (folder / "mended.py").write_text(broken)
+    server = serve("mended:app", "--reload", *options, chdir=folder, wait=False)
+    for turn in range(2):
+        wait_for(lambda n=turn: server.log().count("Waiting for a change") > n, server.log, 20)
+        assert server.proc.poll() is None
+        # Still broken the first time.
+        good = (APPS / "hello.py").read_text()
+        (folder / "mended.py").write_text(good if turn else "raise ValueError('other')\n")
+    server.wait_ready()
+    assert "ValueError: other" in server.log()
+    assert server.get("/").body == b"Hello, World!\n"
+    assert "TIMEOUT" not in server.log()
+
+
+def test_stop_while_a_broken_app_is_waited_for(serve, tmp_path):
+    server = serve("no_such_app:app", "--reload", chdir=tmp_path, wait=False)
+    server.wait_log("Waiting for a change")
+    assert server.stop() == 0
