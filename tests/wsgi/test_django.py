@@ -131,3 +131,15 @@ def test_static_files(server, session, path):
 def test_missing_page(server, session):
     assert session.get(server.url("/no/such/page")).status_code == 404
     assert session.get(server.url("/static/no.css")).status_code == 404
+
+
+def test_a_database_that_is_not_migrated(serve, tmp_path):
+    """The start says how to make it right, and the error of a page is in the log."""
+    server = serve("main:app", chdir=SITE, env={"DJANGO_DB": tmp_path / "new.sqlite3"})
+    assert "manage.py migrate" in server.log()
+    assert server.get("/").status == 500
+    server.wait_log("no such table: django_session")
+
+
+def test_a_migrated_database_is_no_reason_to_say_anything(server):
+    assert "manage.py migrate" not in server.log()
