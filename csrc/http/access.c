@@ -76,6 +76,17 @@ static int open_file(cw_access_log_t *log, const char *path) {
   return 0;
 }
 
+/* Google Cloud's project, of which Cloud Run's own variables say nothing. */
+static const char *project_name(void) {
+  static const char *const names[] = {"GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT",
+                                      "GCP_PROJECT"};
+  for (size_t i = 0; i < CW_ARRAY_LEN(names); i++) {
+    const char *name = getenv(names[i]);
+    if (name && *name) return name;
+  }
+  return NULL;
+}
+
 cw_access_log_t *cw_access_log_open(const char *path, const char *format, bool syslog,
                                     _Atomic uint64_t *dropped, char *err,
                                     size_t err_len) {
@@ -88,7 +99,7 @@ cw_access_log_t *cw_access_log_open(const char *path, const char *format, bool s
   log->syslog = syslog;
   log->dropped = dropped;
   log->pid = (int)getpid();
-  log->project = getenv("GOOGLE_CLOUD_PROJECT");
+  log->project = project_name();
   if (cw_access_format_compile(&log->format, format, err, err_len) != 0) goto fail;
   if (path && (strcmp(path, "-") == 0 ? open_stdout(log) : open_file(log, path)) != 0) {
     snprintf(err, err_len, "--access-logfile: cannot open %s: %s", path,

@@ -107,10 +107,9 @@ def test_json(serve, tmp_path):
     }
 
 
-def test_google_cloud(serve, tmp_path):
-    server, lines = to_file(
-        serve, tmp_path, "--access-logformat", "gcp", env={"GOOGLE_CLOUD_PROJECT": "shop"}
-    )
+@pytest.mark.parametrize("name", ["GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT", "GCP_PROJECT"])
+def test_google_cloud(serve, tmp_path, name):
+    server, lines = to_file(serve, tmp_path, "--access-logformat", "gcp", env={name: "shop"})
     trace = "0af7651916cd43dd8448eb211c80319c"
     server.post("/status?503", b"abc", [("traceparent", f"00-{trace}-b7ad6b7169203331-01")])
     line = json.loads(lines(1)[0])
