@@ -4,15 +4,25 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "base/options_internal.h"
 
-/* Prints `text` from column `at`, broken between words before column 80. */
-static void wrap(FILE *out, const char *text, int at) {
+enum { COLUMN = 26, NARROW = 60, WIDE = 120, USUAL = 80 };
+
+/* Columns of the terminal that `out` is, within reason. */
+static int width_of(FILE *out) {
+  struct winsize size;
+  if (ioctl(fileno(out), TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return USUAL;
+  return CW_MIN(CW_MAX((int)size.ws_col, NARROW), WIDE);
+}
+
+/* Prints `text` from column `at`, broken between words before column `width`. */
+static void wrap(FILE *out, const char *text, int at, int width) {
   int col = at;
   while (*text) {
     int n = (int)strcspn(text, " ");
-    if (col > at && col + 1 + n > 80) {
+    if (col > at && col + 1 + n > width) {
       fprintf(out, "\n%*s", at, "");
       col = at;
     }
@@ -21,12 +31,79 @@ static void wrap(FILE *out, const char *text, int at) {
   }
 }
 
+/* What an option does, with its default and its variable. */
+static void explain(const cw_option_row_t *o, char *text, size_t len) {
+  int n = snprintf(text, len, "%s", o->help);
+  if (o->type != BOOL && o->def)
+    n += snprintf(text + n, len - (size_t)n, " [%s]", o->def);
+  if (o->env) snprintf(text + n, len - (size_t)n, " (env %s)", o->env);
+}
+
+/* Rows of two columns, until one that is NULL. */
+static void put_rows(FILE *out, const char *title, const char *const rows[][2],
+                     int width) {
+  fprintf(out, "\n%s:\n", title);
+  for (; (*rows)[0]; rows++) {
+    int col = fprintf(out, "  %s", (*rows)[0]);
+    fprintf(out, col < COLUMN - 1 ? "%*s" : "\n%*s",
+            col < COLUMN - 1 ? COLUMN - col : COLUMN, "");
+    wrap(out, (*rows)[1], COLUMN, width);
+    fputc('\n', out);
+  }
+}
+
+static const char *const examples[][2] = {
+    {"cwsgi main:app", "app of main.py at 0.0.0.0:$PORT, else port 8080"},
+    {"cwsgi -w 2 --threads 4 main:app", "two processes with four threads each"},
+    {"cwsgi -b unix:/run/app.sock main:app", "behind a front end on this machine"},
+    {"cwsgi --reload main:app", "for development"},
+    {"cwsgi --check-config main:app", "can it be served?"},
+    {NULL, NULL}};
+
+static const char *const exit_codes[][2] = {
+    {"0", "stopped as asked"},
+    {"1", "bad configuration, an address that cannot be had, a check that failed"},
+    {"2", "wrong usage of the command line"},
+    {"3", "a worker could not start, or the app's import raised"},
+    {"4", "the app is missing, not callable, or no WSGI app"},
+    {NULL, NULL}};
+
+static const char *const signal_names[][2] = {
+    {"TERM", "stop: running requests finish"},
+    {"INT, QUIT", "stop quickly"},
+    {"HUP", "read settings and code again, without a gap"},
+    {"USR1", "open log files again"},
+    {"USR2", "start a new cwsgi beside this one; WINCH and QUIT end the old one"},
+    {"TTIN, TTOU", "a worker more, a worker less"},
+    {NULL, NULL}};
+
+static const char *const variables[][2] = {
+    {"PORT", "port of --bind where that names none"},
+    {"WEB_CONCURRENCY", "--workers"},
+    {"FORWARDED_ALLOW_IPS", "--forwarded-allow-ips"},
+    {"CWSGI_CMD_ARGS", "more words of the command line; else GUNICORN_CMD_ARGS"},
+    {"CWSGI_PYTHON", "--python"},
+    {"SCRIPT_NAME", "path that the app is below"},
+    {"SENDFILE", "--sendfile"},
+    {"LISTEN_FDS, LISTEN_PID", "sockets from systemd; NOTIFY_SOCKET to tell it"},
+    {NULL, NULL}};
+
+static const struct {
+  const char *title;
+  const char *const (*rows)[2];
+} appendix[] = {{"Examples", examples},
+                {"Exit codes", exit_codes},
+                {"Signals", signal_names},
+                {"Environment", variables}};
+
+static const char docs[] = "docs/ of the source; docs/settings.md has all settings";
+
 void cw_options_help(FILE *out) {
   const char *group = "";
-  enum { COLUMN = 26 };
+  int width = width_of(out);
   for (int i = 0; i < CW_OPT_COUNT; i++) {
     const cw_option_row_t *o = &cw_options_table[i];
-    if (!o->flags[0] || i == CW_OPT_HELP_MARKDOWN) continue;
+    if (!o->flags[0] || i == CW_OPT_HELP_MARKDOWN || i == CW_OPT_HELP_MAN) continue;
     if (strcmp(group, o->group) != 0) {
       group = o->group;
       fprintf(out, "\n%s:\n", group);
@@ -41,13 +118,76 @@ void cw_options_help(FILE *out) {
     fprintf(out, col < COLUMN - 1 ? "%*s" : "\n%*s",
             col < COLUMN - 1 ? COLUMN - col : COLUMN, "");
     char text[512];
-    int n = snprintf(text, sizeof(text), "%s", o->help);
-    if (o->type != BOOL && o->def)
-      n += snprintf(text + n, sizeof(text) - (size_t)n, " [%s]", o->def);
-    if (o->env) snprintf(text + n, sizeof(text) - (size_t)n, " (env %s)", o->env);
-    wrap(out, text, COLUMN);
+    explain(o, text, sizeof(text));
+    wrap(out, text, COLUMN, width);
     fputc('\n', out);
   }
+  for (size_t i = 0; i < CW_ARRAY_LEN(appendix); i++)
+    put_rows(out, appendix[i].title, appendix[i].rows, width);
+  fprintf(out, "\nDocumentation: %s\n", docs);
+}
+
+/* ---- the manual page ------------------------------------------------------ */
+
+/* A text in troff's form: its special characters escaped. */
+static void put_roff(FILE *out, const char *text) {
+  for (const char *p = text; *p; p++) {
+    if (p == text && (*p == '.' || *p == '\'')) fputs("\\&", out);
+    if (*p == '\\')
+      fputs("\\e", out);
+    else if (*p == '-')
+      fputs("\\-", out);
+    else
+      fputc(*p, out);
+  }
+}
+
+static void put_roff_rows(FILE *out, const char *title, const char *const rows[][2]) {
+  fprintf(out, ".SH ");
+  for (const char *p = title; *p; p++) fputc(toupper((unsigned char)*p), out);
+  for (; (*rows)[0]; rows++) {
+    fputs("\n.TP\n.B ", out);
+    put_roff(out, (*rows)[0]);
+    fputc('\n', out);
+    put_roff(out, (*rows)[1]);
+  }
+  fputc('\n', out);
+}
+
+void cw_options_man(FILE *out) {
+  const char *group = "";
+  fputs(
+      ".TH CWSGI 1\n.SH NAME\ncwsgi \\- serve a WSGI app over HTTP\n"
+      ".SH SYNOPSIS\n.B cwsgi\n[\\fIoptions\\fR] \\fIAPP\\fR\n"
+      ".SH DESCRIPTION\nServes a Python WSGI application over HTTP/1.1. \\fIAPP\\fR is "
+      "module:name, module:name.attr,\nmodule:factory(\"arg\"), or a module that has "
+      "an "
+      "application or an app.\n.SH OPTIONS\n",
+      out);
+  for (int i = 0; i < CW_OPT_COUNT; i++) {
+    const cw_option_row_t *o = &cw_options_table[i];
+    if (!o->flags[0] || i == CW_OPT_HELP_MARKDOWN || i == CW_OPT_HELP_MAN) continue;
+    if (strcmp(group, o->group) != 0) fprintf(out, ".SS %s\n", group = o->group);
+    fputs(".TP\n", out);
+    for (const char *p = o->flags; *p;) {
+      int n = (int)strcspn(p, " ");
+      char flag[64];
+      snprintf(flag, sizeof(flag), "%.*s", n, p);
+      fputs(p == o->flags ? "\\fB" : ", \\fB", out);
+      put_roff(out, flag);
+      fputs("\\fR", out);
+      p += n + (p[n] == ' ');
+    }
+    if (o->metavar) fprintf(out, " \\fI%s\\fR", o->metavar);
+    fputc('\n', out);
+    char text[512];
+    explain(o, text, sizeof(text));
+    put_roff(out, text);
+    fputc('\n', out);
+  }
+  for (size_t i = 0; i < CW_ARRAY_LEN(appendix); i++)
+    put_roff_rows(out, appendix[i].title, appendix[i].rows);
+  fprintf(out, ".SH SEE ALSO\n%s\n", docs);
 }
 
 /* ---- the reference page --------------------------------------------------- */
@@ -98,7 +238,7 @@ void cw_options_markdown(FILE *out) {
       out);
   for (int i = 0; i < CW_OPT_COUNT; i++) {
     const cw_option_row_t *o = &cw_options_table[i];
-    if (!o->group[0] || i == CW_OPT_HELP_MARKDOWN) continue;
+    if (!o->group[0] || i == CW_OPT_HELP_MARKDOWN || i == CW_OPT_HELP_MAN) continue;
     if (strcmp(group, o->group) != 0) {
       group = o->group;
       fprintf(out, "\n## %s\n", group);
@@ -125,6 +265,12 @@ void cw_options_markdown(FILE *out) {
         fprintf(out, "- `%s`: %s\n", cw_foreign[i].name, cw_foreign[i].text);
   }
   put_peers(out);
+  /* All but the examples. */
+  for (size_t i = 1; i < CW_ARRAY_LEN(appendix); i++) {
+    fprintf(out, "\n## %s\n\n| | |\n|---|---|\n", appendix[i].title);
+    for (const char *const(*row)[2] = appendix[i].rows; (*row)[0]; row++)
+      fprintf(out, "| %s | %s |\n", (*row)[0], (*row)[1]);
+  }
 }
 
 /* ---- --print-config ------------------------------------------------------- */

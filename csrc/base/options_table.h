@@ -255,5 +255,9 @@ CW_OPTION(ENVIRON, "environ", "", NULL, LIST, NULL, NULL, "",
 CW_OPTION(VERSION, "version", "-v --version", NULL, BOOL, "0", NULL, "Other",
           "print the versions of cwsgi, CPython, libuv and llhttp")
 CW_OPTION(HELP, "help", "-h --help", NULL, BOOL, "0", NULL, "Other", "print this help")
+CW_OPTION(COMPLETION, "completion", "--completion", NULL, TEXT, NULL, "SHELL", "Other",
+          "print what bash, zsh or fish need to complete options")
+CW_OPTION(HELP_MAN, "help_man", "--help-man", NULL, BOOL, "0", NULL, "Other",
+          "print the manual page, in troff's form")
 CW_OPTION(HELP_MARKDOWN, "help_markdown", "--help-markdown", NULL, BOOL, "0", NULL,
           "Other", "print the reference page docs/settings.md")

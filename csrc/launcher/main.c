@@ -12,7 +12,7 @@
 #include "launcher/settings.h"
 #include "supervisor/supervisor.h"
 
-enum { EXIT_CONFIG = 1, MESSAGE = 512 };
+enum { EXIT_CONFIG = 1, EXIT_USAGE = 2, MESSAGE = 512 };
 
 static int print_version(const cw_settings_t *s) {
   cw_python_t python;
@@ -33,6 +33,12 @@ static int print_help(void) {
       "or a bare module that has an 'application' or an 'app'.");
   cw_options_help(stdout);
   return 0;
+}
+
+static int print_completion(const char *shell) {
+  if (cw_options_completion(shell, stdout) == 0) return 0;
+  cw_complain("--completion: '%s' is not bash, zsh or fish", shell);
+  return EXIT_USAGE;
 }
 
 /* ---- what the supervisor asks for ----------------------------------------- */
@@ -83,12 +89,20 @@ int main(int argc, char **argv) {
   sigprocmask(SIG_SETMASK, NULL, &origin.mask);
   int code = cw_settings_read_words(&origin, &settings);
   if (code != 0) return code;
-  if (cw_opt_num(&settings, CW_OPT_HELP)) return print_help();
+  const char *app = cw_opt_str(&settings, CW_OPT_WSGI_APP);
+  const char *shell = cw_opt_str(&settings, CW_OPT_COMPLETION);
+  if (cw_opt_num(&settings, CW_OPT_HELP) || (app && strcmp(app, "help") == 0))
+    return print_help();
   if (cw_opt_num(&settings, CW_OPT_VERSION)) return print_version(&settings);
   if (cw_opt_num(&settings, CW_OPT_HELP_MARKDOWN)) {
     cw_options_markdown(stdout);
     return 0;
   }
+  if (cw_opt_num(&settings, CW_OPT_HELP_MAN)) {
+    cw_options_man(stdout);
+    return 0;
+  }
+  if (shell) return print_completion(shell);
   if ((code = complete(&origin, &settings)) != 0) return code;
   cw_launcher_t launcher = {.data = &origin,
                             .argc = argc,

@@ -275,7 +275,7 @@ NAMED = [name for _, name, _ in table() if name not in ("hooks", "environ")]
 def test_every_option_is_documented_and_tested(name):
     page = (ROOT / "docs" / "settings.md").read_text()
     flags = next(flags for _, other, flags in table() if other == name)
-    if name != "help_markdown":
+    if name not in ("help_markdown", "help_man"):
         assert f"\n### {name}\n" in page
     tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
     spellings = [name, *flags.split()]
@@ -431,11 +431,104 @@ def test_a_variable_without_a_value_stays(serve):
 def test_help_is_grouped_and_complete():
     text = run("--help").stdout
     for _, name, flags in table():
-        if name != "help_markdown":
+        if name not in ("help_markdown", "help_man"):
             assert all(flag in text for flag in flags.split()), name
     for group in ("Socket", "Processes", "HTTP", "Logging", "Metrics", "Identity"):
         assert f"\n{group}:\n" in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_help_tells_more_than_options():
+    text = run("--help").stdout
+    for part in ("Examples", "Exit codes", "Signals", "Environment"):
+        assert f"\n{part}:\n" in text
+    assert "docs/settings.md" in text and "GUNICORN_CMD_ARGS" in text
+    assert run("help").stdout == text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("columns, longest", [(40, 60), (100, 100), (300, 120)])
+def test_help_has_the_terminals_width(columns, longest):
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = subprocess.Popen([*program(), "--help"], stdout=slave)
+    os.close(slave)
+    data = b""
+    try:
+        while part := os.read(master, 1 << 16):
+            data += part
+    except OSError:  # The other end is closed.
+        pass
+    os.close(master)
+    assert process.wait(20) == 0
+    # Flags are not broken; what is said of them is.
+    widest = max(len(line) for line in data.decode().splitlines() if line.startswith(" " * 26))
+    assert longest - 15 <= widest <= longest
+
+
+def test_wrong_usage_alone_ends_with_2(folder):
+    for words in (["--nope"], ["-w"], ["-w", "x"], ["a:b", "c:d"], ["--completion", "x"]):
+        assert run(*words, cwd=folder).returncode == 2
+    assert run("hello:app", env={"WEB_CONCURRENCY": "x"}, cwd=folder).returncode == 1
+    write(folder, "workers = 'x'\n")
+    assert run("hello:app", cwd=folder).returncode == 1
+
+
+def test_manual_page():
+    page = run("--help-man").stdout
+    for title in ("NAME", "SYNOPSIS", "OPTIONS", "EXIT CODES", "SIGNALS", "ENVIRONMENT"):
+        assert f".SH {title}\n" in page
+    for _, name, flags in table():
+        if name not in ("help_markdown", "help_man"):
+            for flag in flags.split():
+                assert f"\\fB{flag}\\fR".replace("-", "\\-") in page
+    if shutil.which("man"):
+        shown = subprocess.run(
+            ["man", "--warnings", "-l", "-"], input=page, capture_output=True, text=True, timeout=60
+        )
+        assert shown.returncode == 0 and "warning" not in shown.stderr, shown.stderr
+
+
+def completes(shell, script, line):
+    """What a shell offers at the end of `line`."""
+    if not shutil.which(shell):
+        pytest.skip(f"no {shell}")
+    if shell == "bash":
+        words = line.split(" ")
+        lines = f"{script}\nCOMP_WORDS=({' '.join(map(repr, words))}); COMP_CWORD={len(words) - 1}"
+        code = f'{lines}\n_cwsgi; printf "%s\\n" "${{COMPREPLY[@]}}"'
+        command = ["bash", "--norc", "-c", code]
+    else:
+        command = ["fish", "-N", "-c", f"{script}\ncomplete -C '{line}'"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stderr == ""
+    return {word.split("\t")[0] for word in done.stdout.splitlines() if word}
+
+
+@pytest.mark.parametrize("shell", ["bash", "fish"])
+def test_completion(shell):
+    script = run("--completion", shell).stdout
+    assert completes(shell, script, "cwsgi --log-sy") == {
+        word for _, _, flags in table() for word in flags.split() if word.startswith("--log-sy")
+    }
+    assert completes(shell, script, "cwsgi --completion f") == {"fish"}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_parse(shell, tmp_path):
+    script = run("--completion", shell).stdout
+    for _, _, flags in table():
+        for flag in flags.split():
+            assert flag.lstrip("-") in script
+    if not shutil.which(shell):
+        pytest.skip(f"no {shell}")
+    (tmp_path / "script").write_text(script)
+    assert subprocess.run([shell, "-n", tmp_path / "script"], timeout=60).returncode == 0
 
 
 def test_relative_paths_count_from_chdir(serve, folder):

@@ -11,7 +11,7 @@ from cwsgi._settings import FOREIGN, HOOKS, KINDS, OWN, Config, takes
 BASE = Path(__file__).resolve().parents[2] / "csrc" / "base"
 TEXTS = r'((?:"[^"]*"\s*)+)'
 # Words of the command line alone: a configuration file may use them for what it likes.
-NOT_IN_FILES = {"hooks", "environ", "version", "help", "help_markdown"}
+NOT_IN_FILES = {"hooks", "environ", "version", "help", "help_markdown", "help_man", "completion"}
 
 
 def rows():

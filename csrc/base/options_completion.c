@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/* Completion scripts for shells, from the option table. */
+#include <string.h>
+
+#include "base/options_internal.h"
+
+/* Calls for every flag of every option, in the table's order. */
+static void each_flag(FILE *out, void (*put)(FILE *out, const cw_option_row_t *o,
+                                             const char *flag, int len)) {
+  for (int i = 0; i < CW_OPT_COUNT; i++) {
+    const cw_option_row_t *o = &cw_options_table[i];
+    for (const char *p = o->flags; *p;) {
+      int n = (int)strcspn(p, " ");
+      put(out, o, p, n);
+      p += n + (p[n] == ' ');
+    }
+  }
+}
+
+static bool takes_file(const cw_option_row_t *o) {
+  static const char *const files[] = {"FILE", "PATH", "DIR", "DIRS"};
+  for (size_t i = 0; o->metavar && i < CW_ARRAY_LEN(files); i++)
+    if (strcmp(o->metavar, files[i]) == 0) return true;
+  return false;
+}
+
+/* ---- bash ----------------------------------------------------------------- */
+
+static void put_word(FILE *out, const cw_option_row_t *o, const char *flag, int len) {
+  (void)o;
+  fprintf(out, " %.*s", len, flag);
+}
+
+static void put_file_flag(FILE *out, const cw_option_row_t *o, const char *flag,
+                          int len) {
+  if (takes_file(o)) fprintf(out, "%.*s|", len, flag);
+}
+
+static void put_value_flag(FILE *out, const cw_option_row_t *o, const char *flag,
+                           int len) {
+  if (o->type != BOOL && !takes_file(o)) fprintf(out, "%.*s|", len, flag);
+}
+
+static void bash(FILE *out) {
+  fputs(
+      "_cwsgi() {\n"
+      "  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}\n"
+      "  case $before in\n    ",
+      out);
+  each_flag(out, put_file_flag);
+  fputs(
+      "--) COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n"
+      "    --completion) COMPREPLY=($(compgen -W 'bash zsh fish' -- \"$word\")); "
+      "return ;;\n"
+      "    ",
+      out);
+  each_flag(out, put_value_flag);
+  fputs(
+      "---) return ;;\n"
+      "  esac\n"
+      "  [[ $word == -* ]] && COMPREPLY=($(compgen -W '",
+      out);
+  each_flag(out, put_word);
+  fputs("' -- \"$word\"))\n}\ncomplete -o default -F _cwsgi cwsgi\n", out);
+}
+
+/* ---- zsh and fish --------------------------------------------------------- */
+
+/* A text in single quotes, cut before its first sentence's end. */
+static void put_quoted(FILE *out, const char *text, const char *escaped) {
+  for (const char *p = text; *p; p++) {
+    if (*p == '\'')
+      fputs("'\\''", out);
+    else if (strchr(escaped, *p))
+      fprintf(out, "\\%c", *p);
+    else
+      fputc(*p, out);
+  }
+}
+
+static void put_zsh(FILE *out, const cw_option_row_t *o, const char *flag, int len) {
+  fprintf(out, "  '*%.*s%s[", len, flag,
+          o->type == BOOL  ? ""
+          : flag[1] == '-' ? "="
+                           : "+");
+  put_quoted(out, o->help, "[]:\\");
+  fputs("]", out);
+  if (o->type != BOOL) {
+    fputs(":", out);
+    put_quoted(out, o->metavar, "[]:\\");
+    fputs(takes_file(o)                        ? ":_files"
+          : strcmp(o->name, "completion") == 0 ? ":(bash zsh fish)"
+                                               : ":",
+          out);
+  }
+  fputs("' \\\n", out);
+}
+
+static void zsh(FILE *out) {
+  fputs("#compdef cwsgi\n_cwsgi() {\n_arguments \\\n", out);
+  each_flag(out, put_zsh);
+  fputs("  '1:app:'\n}\ncompdef _cwsgi cwsgi\n", out);
+}
+
+static void put_fish(FILE *out, const cw_option_row_t *o, const char *flag, int len) {
+  bool is_long = flag[1] == '-';
+  int dashes = is_long ? 2 : 1;
+  fprintf(out, "complete -c cwsgi -%c %.*s", is_long ? 'l' : 's', len - dashes,
+          flag + dashes);
+  if (o->type != BOOL) fputs(takes_file(o) ? " -r -F" : " -x", out);
+  if (strcmp(o->name, "completion") == 0) fputs(" -a 'bash zsh fish'", out);
+  fputs(" -d '", out);
+  put_quoted(out, o->help, "\\");
+  fputs("'\n", out);
+}
+
+int cw_options_completion(const char *shell, FILE *out) {
+  if (strcmp(shell, "bash") == 0)
+    bash(out);
+  else if (strcmp(shell, "zsh") == 0)
+    zsh(out);
+  else if (strcmp(shell, "fish") == 0)
+    each_flag(out, put_fish);
+  else
+    return -1;
+  return 0;
+}
