@@ -14,10 +14,16 @@
 #include "supervisor/supervisor.h"
 
 /* sys.path[0] is -c's current folder: the worker puts the app's folder there itself,
- * after its own module is in, so that no file of the app can pose as cwsgi. */
-#define NO_CWD   \
-  "import sys\n" \
-  "if sys.path[:1] == ['']: del sys.path[0]\n"
+ * after its own module is in, so that no file of the app can pose as cwsgi. The path of
+ * the Python that `python -m cwsgi` ran in comes first where it differs: a PEX file or
+ * another tool may have made it. */
+#define NO_CWD                                                      \
+  "import os, sys\n"                                                \
+  "if sys.path[:1] == ['']: del sys.path[0]\n"                      \
+  "path = os.environ.pop('CWSGI_SYS_PATH', '').split(os.pathsep)\n" \
+  "if path != ['']: "                                               \
+  "sys.path[:] = path + [p for p in sys.path if p not in path]\n"   \
+  "del path\n"
 
 #define TEXT_OF(n) #n
 #define TEXT(n) TEXT_OF(n)
@@ -41,10 +47,20 @@ static bool embeds(const cw_python_t *python) {
  * few) as sys.argv[1:]. */
 static CW_NORETURN void run(const cw_python_t *python, const char *code,
                             const char *const *args) {
-  enum { MOST = 10 };
+  enum { MOST = 80, OTHERS = 10 };
+  char *argv[MOST] = {(char *)python->program}, *flag;
+  int argc = 1;
+  /* Those of the Python that `python -m cwsgi` ran in, each ended by a unit separator.
+   */
+  const char *given = getenv("CWSGI_PYTHON_FLAGS");
+  char *flags = given ? strdup(given) : NULL;
+  while (flags && (flag = strsep(&flags, "\x1f")) != NULL)
+    if (*flag && argc < MOST - OTHERS) argv[argc++] = flag;
+  unsetenv("CWSGI_PYTHON_FLAGS");
   /* -u: what an app prints in a container should be seen at once. */
-  char *argv[MOST] = {(char *)python->program, "-u", "-c", (char *)code};
-  int argc = 4;
+  argv[argc++] = "-u";
+  argv[argc++] = "-c";
+  argv[argc++] = (char *)code;
   while (*args && argc < MOST - 1) argv[argc++] = (char *)*args++;
   if (embeds(python)) {
     void *lib = dlopen(python->library, RTLD_LAZY | RTLD_GLOBAL);

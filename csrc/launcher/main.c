@@ -2,10 +2,13 @@
 /* The program: options, Python, then the supervisor. Plain C; no interpreter is ever
  * loaded into this process. */
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/buf.h"
 #include "base/log.h"
 #include "base/options.h"
 #include "launcher/door.h"
@@ -75,6 +78,28 @@ static int read_settings(void *data, cw_settings_t *out) {
   return cw_settings_read_words(data, out) == 0 && complete(data, out) == 0 ? 0 : -1;
 }
 
+/* Python makes what PYTHONPATH says absolute as it starts. Workers start it after
+ * --chdir, so this has to come first. Returns 0 or -1 (out of memory). */
+static int fix_pythonpath(void) {
+  const char *path = getenv("PYTHONPATH");
+  char cwd[PATH_MAX];
+  cw_buf_t out = {0};
+  int rc = 0;
+  if (!path || !*path || !getcwd(cwd, sizeof(cwd))) return 0;
+  for (const char *p = path;; p++) {
+    size_t n = strcspn(p, ":");
+    if (*p != '/') rc |= cw_buf_append(&out, cwd, strlen(cwd));
+    if (*p != '/' && n) rc |= cw_buf_append(&out, "/", 1);
+    rc |= cw_buf_append(&out, p, n);
+    p += n;
+    rc |= cw_buf_append(&out, *p ? ":" : "", 1);
+    if (!*p) break;
+  }
+  if (rc == 0) rc = setenv("PYTHONPATH", out.p, 1);
+  cw_buf_free(&out);
+  return rc;
+}
+
 int main(int argc, char **argv) {
   static cw_settings_t settings;
   static cw_origin_t origin;
@@ -82,7 +107,7 @@ int main(int argc, char **argv) {
   origin.argv = calloc((size_t)argc + 1, sizeof(*argv));
   for (int i = 0; origin.argv && i < argc; i++)
     if (!(origin.argv[i] = strdup(argv[i]))) origin.argv = NULL;
-  if (!origin.argv) {
+  if (!origin.argv || fix_pythonpath() != 0) {
     cw_complain("out of memory");
     return EXIT_CONFIG;
   }

@@ -47,8 +47,27 @@ def find_program() -> str | None:
     return None
 
 
+def flags() -> list[str]:
+    """Return this interpreter's own options: what stands in front of its ``-m`` or script."""
+    found = []
+    words = iter(sys.orig_argv[1:])
+    for word in words:
+        if not word.startswith("-") or word in ("-", "--") or word[1] in "mc":
+            break
+        found.append(word)
+        if word in ("-W", "-X", "--check-hash-based-pycs"):
+            found.append(next(words, ""))
+        elif word[1] != "-" and word[1] not in "WX" and word[-1] in "mc":
+            found[-1] = word[:-1]
+            break
+    return found
+
+
 def run(arguments: list[str]) -> NoReturn:
-    """Turn this process into the program with these arguments, served by this interpreter."""
+    """Turn this process into the program with these arguments, served by this interpreter.
+
+    Workers get its options and its sys.path: a tool such as PEX may have put that together.
+    """
     program = find_program()
     if program is None:
         sys.exit(
@@ -56,6 +75,10 @@ def run(arguments: list[str]) -> NoReturn:
         )
     if sys.executable:
         os.environ["CWSGI_PYTHON"] = sys.executable
+        os.environ["CWSGI_PYTHON_FLAGS"] = "\x1f".join(flags())
+        # The first entry is where `-m` and scripts run, which workers see to themselves.
+        path = sys.path[1:] if sys.path[:1] in ([""], [os.getcwd()]) else sys.path
+        os.environ["CWSGI_SYS_PATH"] = os.pathsep.join(map(os.path.abspath, path))
     # Python ignores these two, and what is ignored stays so across exec.
     for name in ("SIGPIPE", "SIGXFSZ"):
         signal.signal(getattr(signal, name), signal.SIG_DFL)
