@@ -91,6 +91,13 @@ static int64_t stop_due(state_t *st) {
 
 /* ---- children ------------------------------------------------------------- */
 
+/* systemd may have been told of a process that is gone. */
+static void say_main(void) {
+  char text[32];
+  snprintf(text, sizeof(text), "MAINPID=%d", (int)getpid());
+  cw_sd_notify(text);
+}
+
 static void on_child_end(state_t *st, pid_t pid, int status, const struct rusage *ru) {
   cw_zygotes_on_message(st);
   for (int i = 0; i < CW_MAX_WORKERS; i++)
@@ -109,6 +116,7 @@ static void on_child_end(state_t *st, pid_t pid, int status, const struct rusage
     cw_log(CW_LOG_WARNING, "The new cwsgi (pid: %d) has ended; this one goes on",
            (int)pid);
     st->upgrade.child = 0;
+    say_main();
     return;
   }
   if (pid == st->hooks.pid) {
@@ -258,13 +266,17 @@ static int watch(state_t *st) {
     for (int i = 0; i < n; i++)
       fds[2 + i] =
           (struct pollfd){.fd = listen_to ? with[i]->zygote.fd : -1, .events = POLLIN};
+    struct pollfd *heard = &fds[2 + n];
+    *heard = (struct pollfd){.fd = st->upgrade.heard ? st->upgrade.heard : -1,
+                             .events = POLLIN};
     wait = CW_MAX(wait, (int64_t)-1);
     struct timespec ts = {.tv_sec = wait / 1000000, .tv_nsec = wait % 1000000 * 1000};
-    if (ppoll(fds, (nfds_t)(2 + n), wait < 0 ? NULL : &ts, NULL) < 0 &&
+    if (ppoll(fds, (nfds_t)(3 + n), wait < 0 ? NULL : &ts, NULL) < 0 &&
         errno != EINTR) {
       cw_log(CW_LOG_CRITICAL, "poll failed: %s", strerror(errno));
       cw_stop(st, true);
     }
+    if (st->upgrade.heard && heard->revents) cw_upgrade_heard(st);
     /* A worker that became ready and died: be told in this order. */
     cw_zygotes_on_message(st);
     cw_workers_on_notify(st);
@@ -400,6 +412,7 @@ int cw_supervise(const cw_launcher_t *launcher, cw_settings_t *settings) {
   static state_t st; /* large, and there is one supervisor */
   const char *upgrade = getenv(CW_ENV_UPGRADE);
   if (upgrade) st.upgrade.parent = (pid_t)atol(upgrade);
+  cw_upgrade_begin(&st);
   if (start(&st, launcher, settings) != 0 || set_up_signals(&st) != 0)
     return EXIT_CONFIG;
   cw_enter_dir(&st, settings);

@@ -119,6 +119,8 @@ typedef struct state {
   struct {
     pid_t child;  /* the cwsgi that USR2 started, 0: none */
     pid_t parent; /* the one that started us, 0: none or gone */
+    int heard;    /* the child says here that it serves, 0: none */
+    int tell;     /* where we say so to the parent, 0: none */
   } upgrade;
   char *pidfile; /* as written; owned */
   bool daemon;
@@ -218,6 +220,13 @@ int64_t cw_watch(state_t *st);
 void cw_reload(state_t *st);
 void cw_reload_failed(state_t *st, const char *why);
 void cw_upgrade(state_t *st);
+/* In the cwsgi that USR2 has started: takes over the end of the pipe that it tells. */
+void cw_upgrade_begin(state_t *st);
+/* There: tells the older one that this one serves. */
+void cw_upgrade_ready(state_t *st);
+/* In the older one: hears that. systemd believes a MAINPID only from the present one.
+ */
+void cw_upgrade_heard(state_t *st);
 
 /* supervisor.c */
 void cw_stop(state_t *st, bool quick);

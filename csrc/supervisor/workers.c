@@ -363,6 +363,7 @@ static void prove(state_t *st, worker_t *w) {
     st->serving = true;
     cw_say_listening(st);
     cw_hooks_call(st, "when_ready", "%s", "");
+    cw_upgrade_ready(st);
     say_ready(st);
     cw_leave_terminal(st, 0);
   }

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import socket
+import struct
 
 import psutil
 import pytest
@@ -225,6 +227,32 @@ def test_binary_upgrade(serve, tmp_path):
     os.kill(new, signal.SIGTERM)
     wait_for(lambda: not server.members(), "the new one to end")
     assert not pidfile.exists()
+
+
+def test_upgrade_tells_systemd_of_the_new_main_process(serve, tmp_path):
+    """By default it believes the present main process alone."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    sock.settimeout(20)
+    path = tmp_path / "notify"
+    sock.bind(str(path))
+
+    def message_of(pid, text):
+        while True:
+            data, control, _, _ = sock.recvmsg(1000, 1000)
+            ((_, _, creds),) = control
+            if struct.unpack("3i", creds)[0] == pid and text in data.decode():
+                return data.decode()
+
+    server = serve("ops:app", env={"NOTIFY_SOCKET": path})
+    message_of(server.pid, "READY=1")
+    server.send_signal(signal.SIGUSR2)
+    new = new_cwsgi(server)
+    assert message_of(server.pid, "MAINPID") == f"MAINPID={new}"
+    os.kill(new, signal.SIGTERM)
+    assert message_of(server.pid, "MAINPID") == f"MAINPID={server.pid}"
+    server.wait_log("has ended; this one goes on")
+    sock.close()
 
 
 def test_upgrade_called_off(serve):
