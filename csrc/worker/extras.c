@@ -183,6 +183,47 @@ int cw_extras_start(const cw_settings_t *s, PyObject *app) {
   return prepare(s, app) < 0 || start_reloader(s) < 0 ? -1 : 0;
 }
 
+/* ---- access lines ---------------------------------------------------------- */
+
+static bool routed;
+
+int cw_extras_route_access(cw_settings_t *s) {
+  CW_ASSERT_GIL();
+  static const cw_opt_t files[] = {CW_OPT_LOGCONFIG, CW_OPT_LOGCONFIG_JSON,
+                                   CW_OPT_LOGCONFIG_DICT};
+  const char *log = cw_opt_str(s, CW_OPT_ACCESSLOG), *path, *format;
+  bool by_file = false;
+  if (!PyDict_GetItemString(PyImport_GetModuleDict(), "logging")) return 0;
+  for (size_t i = 0; i < CW_ARRAY_LEN(files); i++)
+    by_file |= cw_opt_str(s, files[i]) != NULL;
+  if (!by_file && !log) return 0;
+  PyObject *r = call(
+      "cwsgi._access", "prepare",
+      Py_BuildValue("(szi)", cw_opt_str(s, CW_OPT_ACCESS_LOG_FORMAT), log, by_file));
+  int rc = r ? 0 : -1;
+  if (r && r != Py_None) {
+    if (!PyArg_ParseTuple(r, "ss", &path, &format)) {
+      rc = -1;
+    } else if (cw_settings_set_text(s, CW_OPT_ACCESSLOG, path, CW_FROM_ARGV) != 0 ||
+               cw_settings_set_text(s, CW_OPT_ACCESS_LOG_FORMAT, format,
+                                    CW_FROM_ARGV) != 0) {
+      PyErr_NoMemory();
+      rc = -1;
+    }
+    /* A handler of the configuration may send them there. */
+    s->v[CW_OPT_DISABLE_REDIRECT_ACCESS_TO_SYSLOG].num = 1;
+    routed = rc == 0;
+  }
+  Py_XDECREF(r);
+  return rc;
+}
+
+void cw_extras_finish_access(void) {
+  CW_ASSERT_GIL();
+  if (routed && done(call("cwsgi._access", "finish", PyTuple_New(0))) < 0)
+    cw_wsgi_report("Access lines may be missing");
+}
+
 /* ---- the end -------------------------------------------------------------- */
 
 void cw_extras_end(int64_t grace_ms, bool interrupted) {

@@ -33,6 +33,12 @@ CW_RAISES int cw_extras_await_change(const cw_settings_t *s);
  * the reloader. `app` is the callable that requests go to. */
 CW_RAISES int cw_extras_start(const cw_settings_t *s, PyObject *app);
 
+/* Has access lines go through Python's logging, by a change of the settings, where the
+ * logger gunicorn.access was set up. */
+CW_RAISES int cw_extras_route_access(cw_settings_t *s);
+/* The server writes no more: waits a moment for the last of them. */
+void cw_extras_finish_access(void);
+
 /* The end: functions of cwsgi.on_shutdown(), which get `grace_ms`, then the hooks
  * worker_int (where `interrupted`) and worker_exit. */
 void cw_extras_end(int64_t grace_ms, bool interrupted);

@@ -338,6 +338,7 @@ done:
   cw_signals_end();
   cw_extras_end(grace_left, cw_signals_interrupted());
   if (srv) cw_server_free(srv);
+  cw_extras_finish_access();
   if (sched) cw_sched_free(sched);
   cw_limits_fini(&limits);
   return exit_code;
@@ -391,7 +392,7 @@ static CW_RAISES int become(const cw_settings_t *s, int slot) {
 }
 
 /* Serves what was imported. Returns the exit code, or -1 with an exception. */
-static int serve_loaded(const cw_settings_t *s, PyObject *first) {
+static int serve_loaded(cw_settings_t *s, PyObject *first) {
   cw_app_t app;
   if (cw_signals_imported() < 0 || cw_extras_init_dump(s) < 0) return -1;
   cw_extras_check_gevent((int)cw_opt_num(s, CW_OPT_THREADS));
@@ -400,6 +401,7 @@ static int serve_loaded(const cw_settings_t *s, PyObject *first) {
     return -1;
   cw_wsgi_set_sendfile(cw_opt_num(s, CW_OPT_SENDFILE) != 0);
   int rc = cw_extras_start(s, first);
+  if (rc == 0) rc = cw_extras_route_access(s);
   cw_wsgi_end_forked();
   if (rc < 0) {
     cw_wsgi_report("The start-up of the app failed");

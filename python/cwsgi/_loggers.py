@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 FORMAT = "%(asctime)s [%(process)d] [%(levelname)s] %(message)s"
+# Whether a log configuration leaves the access logger as it is without one.
+access_is_plain = False
+
 DATE = "[%Y-%m-%d %H:%M:%S %z]"
 
 

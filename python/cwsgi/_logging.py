@@ -6,6 +6,7 @@ Imported by a worker, before the app, only if one of them is set.
 import logging.config
 import os
 
+from . import _loggers
 from ._log import Log
 from ._loggers import DATE, FORMAT, install
 from ._settings import Config
@@ -72,6 +73,8 @@ def apply(name: str, value: "Any") -> None:
         if not isinstance(value, dict):
             raise TypeError("it is not an object")
     logging.config.dictConfig({**base(), **value})
+    # What reaches the access logger; without any of it its handler is the one of base().
+    _loggers.access_is_plain = not value.keys() & {"loggers", "handlers", "formatters", "filters"}
 
 
 def base() -> "dict[str, Any]":
