@@ -149,9 +149,11 @@ int cw_metrics_text(const cw_board_t *board, cw_buf_t *out) {
   put_histogram(&t, "request_duration_seconds",
                 "Time from a request's head to the end of its response.",
                 offsetof(cw_metrics_t, duration));
-  put_histogram(&t, "queue_duration_seconds",
-                "Time that complete requests waited for a thread.",
-                offsetof(cw_metrics_t, queued));
+  put_histogram(
+      &t, "queue_duration_seconds",
+      "Time that complete requests waited for a thread, or since X-Request-Start of "
+      "a trusted proxy.",
+      offsetof(cw_metrics_t, queued));
   put_counter(&t, "bytes_received_total", "Bytes of requests.",
               sum(&t, offsetof(cw_metrics_t, received)));
   put_counter(&t, "bytes_sent_total", "Bytes of responses.",

@@ -2,6 +2,7 @@
 /* Where requests are counted, timed and logged. All of it costs nothing per request but
  * one addition unless something asks for it. */
 #include "http/account.h"
+#include "http/forwarded.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -109,6 +110,19 @@ static int64_t page_length(int status, bool is_head) {
                                              : (int64_t)strlen(cw_reason(status)) + 1;
 }
 
+/* How long a request that was run has waited: here, or since its proxy had it. Clocks
+ * may differ, and a proxy may be mistaken: what cannot be does not count. */
+static int64_t queued_us(const cw_req_t *req) {
+  const int64_t longest = (int64_t)3600 * 1000 * 1000;
+  int64_t here = req->started_at - req->ready_at, start = cw_forwarded_start(req);
+  struct timespec now;
+  if (!start) return here;
+  clock_gettime(CLOCK_REALTIME, &now);
+  int64_t wall = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+  int64_t all = wall - (cw_now_us() - req->started_at) - start;
+  return all > here && all <= longest ? all : here;
+}
+
 static void account_timed(cw_req_t *req) {
   cw_server_t *srv = req->conn->srv;
   cw_metrics_t *m = srv->metrics;
@@ -126,8 +140,7 @@ static void account_timed(cw_req_t *req) {
     cw_metric_add(&m->received, received);
     cw_metric_add(&m->sent, by_loop ? 0 : req->bytes_sent);
     cw_histogram_note(&m->duration, us);
-    if (!by_loop && req->started_at)
-      cw_histogram_note(&m->queued, req->started_at - req->ready_at);
+    if (!by_loop && req->started_at) cw_histogram_note(&m->queued, queued_us(req));
   }
   if (srv->access) {
     cw_access_t a = {.head = &req->head,

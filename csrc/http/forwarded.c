@@ -286,6 +286,42 @@ void cw_forwarded_clear(cw_req_t *req) {
   h->n_fields = kept;
 }
 
+/* ---- queue time ------------------------------------------------------------- */
+
+/* A time since 1970 in us; which unit it is in, its size tells. 0 where it is none. */
+static int64_t read_time(cw_span_t v) {
+  static const struct {
+    int64_t least;
+    int64_t mul, div;
+  } units[] = {{(int64_t)1e17, 1, 1000}, /* ns */
+               {(int64_t)1e14, 1, 1},
+               {(int64_t)1e11, 1000, 1},
+               {(int64_t)1e8, 1000000, 1}};
+  enum { MOST_DIGITS = 19 };
+  int64_t whole = 0, part = 0, scale = 1;
+  size_t i = v.len > 2 && memcmp(v.p, "t=", 2) == 0 ? 2 : 0, begin = i;
+  for (; i < v.len && v.p[i] >= '0' && v.p[i] <= '9'; i++) {
+    if (i - begin >= MOST_DIGITS - 1 && whole > INT64_MAX / 10 - 1) return 0;
+    whole = whole * 10 + (v.p[i] - '0');
+  }
+  if (i < v.len && v.p[i] == '.')
+    for (i++; i < v.len && v.p[i] >= '0' && v.p[i] <= '9'; i++)
+      if (scale < 1000000) part = part * 10 + (v.p[i] - '0'), scale *= 10;
+  if (i < v.len) return 0;
+  for (size_t k = 0; k < CW_ARRAY_LEN(units); k++)
+    if (whole >= units[k].least)
+      return whole / units[k].div * units[k].mul + part * units[k].mul / scale;
+  return 0;
+}
+
+int64_t cw_forwarded_start(const cw_req_t *req) {
+  const cw_head_t *h = &req->head;
+  for (unsigned i = 0; req->conn->trusted && i < h->n_fields; i++)
+    if (h->fields[i].name.len == 15 && cw_span_is(h->fields[i].name, "x-request-start"))
+      return read_time(h->fields[i].value);
+  return 0;
+}
+
 /* ---- settings --------------------------------------------------------------- */
 
 bool cw_forwarded_allows(const cw_server_t *srv, cw_span_t name) {

@@ -21,4 +21,9 @@ CW_MUSTCHECK int cw_forwarded_apply(cw_req_t *req);
  * all, of a trusted one those that the settings do not name. Baton held, as above. */
 void cw_forwarded_clear(cw_req_t *req);
 
+/* When the proxy says that it got the request (X-Request-Start, of Heroku and others:
+ * seconds with a fraction, or milli-, micro- or nanoseconds, "t=" in front or not), in
+ * us of the wall clock. 0 where it says nothing, or is not trusted. */
+int64_t cw_forwarded_start(const cw_req_t *req);
+
 #endif

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import time
 
 import pytest
 from client import SLOW, Client, request, wait_for
@@ -192,3 +193,33 @@ def test_scrapes_leave_nothing_behind(serve, workers):
         lambda: [len(descriptors(process.pid)) for process in server.workers()] <= before[1],
         "the descriptors to be as few as before",
     )
+
+
+def queue_seconds(server):
+    text = server.get("/metrics").body.decode()
+    return float(re.search(r"^cwsgi_queue_duration_seconds_sum (\S+)$", text, re.M)[1])
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda t: f"t={t:.3f}",
+        lambda t: f"{t:.6f}",
+        lambda t: f"{t * 1e3:.0f}",
+        lambda t: f"t={t * 1e6:.0f}",
+        lambda t: f"{int(t * 1e6)}000",
+    ],
+)
+@pytest.mark.parametrize("trusted", [True, False])
+def test_queue_time_counts_from_the_proxy(serve, form, trusted):
+    options = [] if trusted else ["--forwarded-allow-ips", "192.0.2.1"]
+    server = serve("hello:app", "--metrics", "/metrics", *options)
+    server.get("/", [("X-Request-Start", form(time.time() - 20))])
+    assert (19.9 < queue_seconds(server) < 30) == trusted
+
+
+@pytest.mark.parametrize("value", ["t=", "x", "-5", "9" * 30, "5", "t=99999999999", "1e9"])
+def test_a_start_that_cannot_be(serve, value):
+    server = serve("hello:app", "--metrics", "/metrics")
+    assert server.get("/", [("X-Request-Start", value)]).status == 200
+    assert queue_seconds(server) < 10
