@@ -514,6 +514,8 @@ static void keep(cw_sched_t *s) {
       woke = wake_one_unlocking(s);
     /* A thread in a fresh call comes back for what is ready; one that parked does not.
      */
+    /* One that was made may have run what was ready and have parked by now. */
+    woke &= s->getting > 0 || s->n_fresh > 0;
     bool give_up = s->score == 0 && (woke || (progressed && s->n_fresh > 0));
     bool retry = s->n_ready && (s->parked || s->n_threads < s->max_threads);
     bool all = s->n_app == s->max_threads;

@@ -9,7 +9,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+static int create_and_look_on(pthread_t *id, const pthread_attr_t *attr,
+                              void *(*fn)(void *), void *arg);
+#define pthread_create create_and_look_on
 #include "../../csrc/worker/sched.c"
+#undef pthread_create
 
 enum { CLIENTS = 8 };
 
@@ -21,6 +25,24 @@ static atomic_int started_threads, ended_threads;
 static pthread_t main_thread;
 static atomic_int elsewhere, at_home, main_runs;
 static cw_event_t for_main;
+
+/* Whoever makes a thread loses the processor until that one has run what was ready and
+ * has parked; or for a moment, where it does not. */
+static bool looks_on;
+
+static int create_and_look_on(pthread_t *id, const pthread_attr_t *attr,
+                              void *(*fn)(void *), void *arg) {
+  int rc = pthread_create(id, attr, fn, arg);
+  bool parked = fn != thread_main || arg == ((thread_t *)arg)->s->threads;
+  for (int i = 0; rc == 0 && looks_on && !parked && i < 500; i++) {
+    thread_t *t = arg;
+    usleep(1000);
+    pthread_mutex_lock(&t->s->lock);
+    parked = t->s->parked == t;
+    pthread_mutex_unlock(&t->s->lock);
+  }
+  return rc;
+}
 
 static void gil_take(void) {
   pthread_mutex_lock(&gil);
@@ -240,6 +262,26 @@ static void blocking_calls_meet(void **state) {
   }
 }
 
+/* Computes for much longer than a tick. */
+static void run_busy(void *data, cw_req_t *req) {
+  (void)data;
+  int64_t end = cw_now_us() + 20 * 1000;
+  while (cw_now_us() < end) {
+  }
+  answer(req);
+}
+
+/* The keeper makes a thread for what is ready, which has done it before the keeper goes
+ * on: somebody must still turn the loop. */
+static void a_thread_may_be_done_before_its_maker_goes_on(void **state) {
+  (void)state;
+  fixture_t f;
+  looks_on = true;
+  set_up(&f, 4, run_busy);
+  serve(&f, 2, 4);
+  looks_on = false;
+}
+
 static void the_end_comes_without_any_request(void **state) {
   (void)state;
   fixture_t f;
@@ -257,6 +299,7 @@ int main(void) {
       cmocka_unit_test(one_thread_means_the_main_thread),
       cmocka_unit_test(one_thread_does_both),
       cmocka_unit_test(blocking_calls_meet),
+      cmocka_unit_test(a_thread_may_be_done_before_its_maker_goes_on),
       cmocka_unit_test(the_end_comes_without_any_request),
   };
   alarm(120); /* a lost wake-up must not hang the suite */
