@@ -122,3 +122,22 @@ def test_pex(serve, folder, packages):
     env = {"PEX_ROOT": folder / "root"}
     server = serve("shown:app", command=[sys.executable, file], chdir=None, env=env)
     assert str(folder / "root") in ask(server)["helping"]
+
+
+def test_coverage_as_documented(serve, folder):
+    """docs/tools.md: the worker's own lines are measured, its threads' too."""
+    pytest.importorskip("coverage")
+    (folder / "sitecustomize.py").write_text("import coverage\ncoverage.process_startup()\n")
+    (folder / ".coveragerc").write_text(
+        f"[run]\nparallel = true\nsource = {folder}\ndata_file = {folder}/.coverage\n"
+    )
+    env = {"PYTHONPATH": folder, "COVERAGE_PROCESS_START": folder / ".coveragerc"}
+    server = serve("shown:app", chdir=folder, env=env)
+    assert server.get("/").status == 200
+    assert server.stop() == 0
+    for command in (["combine"], ["json", "-o", "out.json"]):
+        words = [sys.executable, "-m", "coverage", *command]
+        subprocess.run(words, cwd=folder, check=True, capture_output=True, timeout=60)
+    files = json.loads((folder / "out.json").read_text())["files"]
+    (shown,) = [data for name, data in files.items() if name.endswith("shown.py")]
+    assert shown["summary"]["missing_lines"] == 0
