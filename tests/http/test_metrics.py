@@ -196,8 +196,14 @@ def test_scrapes_leave_nothing_behind(serve, workers):
 
 
 def queue_seconds(server):
-    text = server.get("/metrics").body.decode()
-    return float(re.search(r"^cwsgi_queue_duration_seconds_sum (\S+)$", text, re.M)[1])
+    """What the first request has waited, once it is counted: after its response."""
+
+    def counted():
+        text = server.get("/metrics").body.decode()
+        found = re.findall(r"^cwsgi_queue_duration_seconds_(?:sum|count) (\S+)$", text, re.M)
+        return [float(number) for number in found] if float(found[1]) else None
+
+    return wait_for(counted, "the request to be counted")[0]
 
 
 @pytest.mark.parametrize(
