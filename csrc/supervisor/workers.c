@@ -301,6 +301,13 @@ void cw_start_failed(state_t *st, int status) {
   cw_stop(st, true);
 }
 
+/* Whether a worker that ends with this code has said itself what is wrong with its app;
+ * the app may end it with any other. */
+static bool app_is_unusable(int code) {
+  return code == EXIT_BOOT || code == EXIT_APP || code == CW_EXIT_NOT_WSGI ||
+         code == CW_EXIT_NO_PACKAGE || code == CW_EXIT_AGAIN;
+}
+
 void cw_workers_on_end(state_t *st, int slot, int status, const struct rusage *ru) {
   worker_t *w = &st->workers[slot];
   generation_t *gen = w->gen;
@@ -314,7 +321,8 @@ void cw_workers_on_end(state_t *st, int slot, int status, const struct rusage *r
   atomic_store(&st->board->slots[slot].pid, 0);
   /* Its own last line has said it all when it was asked to go, and when its app cannot
    * be used. */
-  bool unusable = !was_ready && WIFEXITED(status) && WEXITSTATUS(status) >= EXIT_BOOT;
+  bool unusable =
+      !was_ready && WIFEXITED(status) && app_is_unusable(WEXITSTATUS(status));
   if ((!st->stopping && !unusable) || WIFSIGNALED(status))
     describe_end(pid, status, ru, w->sent, &st->board->slots[slot],
                  cw_opt_num(&gen->settings, CW_OPT_LOG_QUERY) != 0);
