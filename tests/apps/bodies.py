@@ -43,11 +43,8 @@ def nothing(environ, start_response):
 
 @app.route("/gzip")
 def packed(environ, start_response):
-    packed = io.BytesIO()
-    del packed
-    path = environ["QUERY_STRING"]
     start_response("200 OK", PLAIN)
-    return environ["wsgi.file_wrapper"](io.BufferedReader(gzip.open(path)))
+    return environ["wsgi.file_wrapper"](io.BufferedReader(gzip.open(environ["QUERY_STRING"])))
 
 
 @app.route("/file")
