@@ -397,6 +397,19 @@ def rss(process):
     return psutil.Process(getattr(process, "pid", process)).memory_info().rss
 
 
+def assert_flat_rss(process, turn, most=FLAT, turns=4):
+    """Asserts that `turn()` takes no more than `most` bytes of the process's memory.
+
+    An allocator's heaps reach their size sooner or later, depending on which thread gets
+    which request; what leaks grows in every turn. So one turn without growth is enough.
+    """
+    sizes = [rss(process)]
+    while len(sizes) < 2 or sizes[-1] - sizes[-2] >= most:
+        assert len(sizes) <= turns, sizes
+        turn()
+        sizes.append(rss(process))
+
+
 def timed(call, *args, **kwargs):
     start = time.monotonic()
     value = call(*args, **kwargs)

@@ -11,7 +11,16 @@ import psutil
 import pytest
 from client import SLOW, request, wait_for, wait_until_steady
 from ops import Load, titled, wait_workers, worker_pids
-from server import FLAT, Port, UnixPath, descriptors, program, rss, run, tied_to_this_process
+from server import (
+    Port,
+    UnixPath,
+    assert_flat_rss,
+    descriptors,
+    program,
+    rss,
+    run,
+    tied_to_this_process,
+)
 
 
 def steady(server):
@@ -450,9 +459,7 @@ def test_many_timeouts_leave_nothing_behind(serve):
     (pid,) = wait_workers(server, 1)
     with Load(server, clients=2, path="/clean-up", keep_alive=False) as load:
         load.wait_answers(40)
-        before = rss(pid)
-        load.wait_answers(150)
-        assert rss(pid) - before < FLAT
+        assert_flat_rss(pid, lambda: load.wait_answers(150))
     assert worker_pids(server) == {pid}
 
 
