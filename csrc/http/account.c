@@ -12,6 +12,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "http/checks.h"
+#include "http/http_internal.h"
 #include "http/reason.h"
 
 enum {
@@ -21,84 +22,89 @@ enum {
 
 /* ---- life ------------------------------------------------------------------ */
 
-static int open_access(cw_server_t *srv, char *err, size_t err_len) {
-  const cw_limits_t *l = &srv->limits;
+static int open_access(cw_account_t *acc, const cw_limits_t *l, char *err,
+                       size_t err_len) {
   if (!l->access_log && !l->access_syslog) return 0;
-  srv->access = cw_access_log_open(l->access_log, l->access_format, l->access_syslog,
-                                   &srv->metrics->access_dropped, err, err_len);
-  return srv->access ? 0 : -1;
+  acc->access = cw_access_log_open(l->access_log, l->access_format, l->access_syslog,
+                                   &acc->metrics->access_dropped, err, err_len);
+  return acc->access ? 0 : -1;
 }
 
 /* A statsd host that cannot be found is no reason not to serve. */
-static int open_statsd(cw_server_t *srv, char *err, size_t err_len) {
-  const cw_limits_t *l = &srv->limits;
+static int open_statsd(cw_account_t *acc, const cw_limits_t *l, char *err,
+                       size_t err_len) {
   if (!l->statsd) return 0;
-  srv->statsd = cw_malloc(sizeof(*srv->statsd));
-  if (!srv->statsd) {
+  acc->statsd = cw_malloc(sizeof(*acc->statsd));
+  if (!acc->statsd) {
     snprintf(err, err_len, "out of memory");
     return -1;
   }
-  if (cw_statsd_open(srv->statsd, l->statsd, l->statsd_prefix ? l->statsd_prefix : "",
+  if (cw_statsd_open(acc->statsd, l->statsd, l->statsd_prefix ? l->statsd_prefix : "",
                      l->statsd_tags ? l->statsd_tags : "", err, err_len) == 0)
     return 0;
   cw_log(CW_LOG_WARNING, "no statsd metrics: %s", err);
-  free(srv->statsd);
-  srv->statsd = NULL;
+  free(acc->statsd);
+  acc->statsd = NULL;
   return 0;
 }
 
-int cw_account_init(cw_server_t *srv, char *err, size_t err_len) {
-  srv->metrics = &srv->no_board;
-  if (open_access(srv, err, err_len) != 0 || open_statsd(srv, err, err_len) != 0)
+int cw_account_init(cw_account_t *acc, uv_loop_t *loop, const cw_limits_t *limits,
+                    bool counted, char *err, size_t err_len) {
+  acc->metrics = &acc->no_board;
+  uv_timer_init(loop, &acc->statsd_timer);
+  if (open_access(acc, limits, err, err_len) != 0 ||
+      open_statsd(acc, limits, err, err_len) != 0)
     return -1;
-  srv->counted = srv->limits.metrics != NULL;
-  for (int i = 0; i < srv->n_acceptors; i++)
-    srv->counted |= srv->acceptors[i].info->metrics != 0;
-  srv->timed = srv->access || srv->statsd || srv->counted;
-  srv->own_paths = srv->limits.health || srv->counted;
+  acc->counted = counted;
+  acc->timed = acc->access || acc->statsd || acc->counted;
   return 0;
 }
 
-static void send_tallies(cw_server_t *srv) {
+void cw_account_close(cw_account_t *acc) {
+  uv_close((uv_handle_t *)&acc->statsd_timer, NULL);
+}
+
+static void send_tallies(cw_account_t *acc) {
   unsigned requests = 0;
   char name[40];
-  for (size_t i = 0; i < CW_ARRAY_LEN(srv->tallies) && srv->tallies[i].n; i++) {
-    snprintf(name, sizeof(name), "gunicorn.request.status.%d", srv->tallies[i].status);
-    cw_statsd_count(srv->statsd, name, srv->tallies[i].n);
-    requests += srv->tallies[i].n;
-    srv->tallies[i].n = 0;
+  for (size_t i = 0; i < CW_ARRAY_LEN(acc->tallies) && acc->tallies[i].n; i++) {
+    snprintf(name, sizeof(name), "gunicorn.request.status.%d", acc->tallies[i].status);
+    cw_statsd_count(acc->statsd, name, acc->tallies[i].n);
+    requests += acc->tallies[i].n;
+    acc->tallies[i].n = 0;
   }
-  if (requests) cw_statsd_count(srv->statsd, "gunicorn.requests", requests);
+  if (requests) cw_statsd_count(acc->statsd, "gunicorn.requests", requests);
 }
 
-void cw_account_fini(cw_server_t *srv) {
-  cw_access_log_close(srv->access);
-  srv->access = NULL;
-  if (srv->statsd) {
-    send_tallies(srv);
-    cw_statsd_close(srv->statsd);
+void cw_account_fini(cw_account_t *acc) {
+  cw_access_log_close(acc->access);
+  acc->access = NULL;
+  if (acc->statsd) {
+    send_tallies(acc);
+    cw_statsd_close(acc->statsd);
   }
-  free(srv->statsd);
-  srv->statsd = NULL;
+  free(acc->statsd);
+  acc->statsd = NULL;
 }
 
 void cw_server_set_board(cw_server_t *srv, cw_board_t *board, int slot) {
-  srv->board = board;
-  srv->metrics = &board->slots[slot].metrics;
-  cw_metrics_take_over(srv->metrics);
-  if (srv->access) cw_access_log_count_in(srv->access, &srv->metrics->access_dropped);
+  cw_account_t *acc = &srv->account;
+  acc->board = board;
+  acc->metrics = &board->slots[slot].metrics;
+  cw_metrics_take_over(acc->metrics);
+  if (acc->access) cw_access_log_count_in(acc->access, &acc->metrics->access_dropped);
 }
 
 /* ---- requests -------------------------------------------------------------- */
 
 /* Counters add up until they are sent; only times go one by one. */
-static void note_statsd(cw_server_t *srv, int status, int64_t us) {
-  struct cw_statsd_tally *t = srv->tallies, *end = t + CW_ARRAY_LEN(srv->tallies);
-  cw_statsd_timing(srv->statsd, "gunicorn.request.duration", us);
+static void note_statsd(cw_account_t *acc, int status, int64_t us) {
+  struct cw_statsd_tally *t = acc->tallies, *end = t + CW_ARRAY_LEN(acc->tallies);
+  cw_statsd_timing(acc->statsd, "gunicorn.request.duration", us);
   while (t < end && t->n && t->status != status) t++;
   if (t == end) {
-    send_tallies(srv);
-    t = srv->tallies;
+    send_tallies(acc);
+    t = acc->tallies;
   }
   t->status = status;
   t->n++;
@@ -123,9 +129,8 @@ static int64_t queued_us(const cw_req_t *req) {
   return all > here && all <= longest ? all : here;
 }
 
-static void account_timed(cw_req_t *req) {
-  cw_server_t *srv = req->conn->srv;
-  cw_metrics_t *m = srv->metrics;
+static void account_timed(cw_account_t *acc, cw_req_t *req) {
+  cw_metrics_t *m = acc->metrics;
   /* A thread may still be at the response of an expired request: it is not looked at.
    */
   bool by_loop = req->answered != 0;
@@ -135,14 +140,14 @@ static void account_timed(cw_req_t *req) {
   int64_t done = by_loop || !req->done_at ? cw_now_us() : req->done_at;
   int64_t us = req->head_at ? CW_MAX(done - req->head_at, 0) : 0;
   uint64_t received = req->head_len + (uint64_t)req->body.received;
-  if (srv->counted) {
+  if (acc->counted) {
     cw_metrics_note_status(m, status);
     cw_metric_add(&m->received, received);
     cw_metric_add(&m->sent, by_loop ? 0 : req->bytes_sent);
     cw_histogram_note(&m->duration, us);
     if (!by_loop && req->started_at) cw_histogram_note(&m->queued, queued_us(req));
   }
-  if (srv->access) {
+  if (acc->access) {
     cw_access_t a = {.head = &req->head,
                      .peer_addr = req->head.peer_addr,
                      .status = status,
@@ -157,34 +162,32 @@ static void account_timed(cw_req_t *req) {
       a.fields = req->log_fields;
       a.environ = req->log_environ;
     }
-    cw_access_log_put(srv->access, &a);
+    cw_access_log_put(acc->access, &a);
   }
-  if (srv->statsd) note_statsd(srv, status, us);
+  if (acc->statsd) note_statsd(acc, status, us);
 }
 
-void cw_account_once(cw_req_t *req) {
-  const cw_server_t *srv = req->conn->srv;
+void cw_account_once(cw_account_t *acc, cw_req_t *req) {
   if (req->accounted) return;
   req->accounted = true;
-  cw_metric_add(&srv->metrics->requests, 1);
-  if (CW_UNLIKELY(srv->timed)) account_timed(req);
+  cw_metric_add(&acc->metrics->requests, 1);
+  if (CW_UNLIKELY(acc->timed)) account_timed(acc, req);
 }
 
-void cw_account_refused(cw_conn_t *c, int status, cw_span_t line) {
-  cw_server_t *srv = c->srv;
-  cw_metric_add(&srv->metrics->requests, 1);
-  if (!srv->timed) return;
-  if (srv->counted) cw_metrics_note_status(srv->metrics, status);
-  if (srv->access) {
-    cw_access_t a = {.peer_addr = c->proxy ? c->proxy->src_addr : c->peer_addr,
-                     .status = status};
+void cw_account_refused(cw_account_t *acc, const char *peer, int status,
+                        cw_span_t line) {
+  cw_metric_add(&acc->metrics->requests, 1);
+  if (!acc->timed) return;
+  if (acc->counted) cw_metrics_note_status(acc->metrics, status);
+  if (acc->access) {
+    cw_access_t a = {.peer_addr = peer, .status = status};
     size_t n = 0;
     while (n < line.len && line.p[n] != '\r' && line.p[n] != '\n') n++;
     a.line = (cw_span_t){line.p, n};
     a.body_sent = page_length(status, cw_is_head_line(line));
-    cw_access_log_put(srv->access, &a);
+    cw_access_log_put(acc->access, &a);
   }
-  if (srv->statsd) note_statsd(srv, status, 0);
+  if (acc->statsd) note_statsd(acc, status, 0);
 }
 
 /* Warnings and errors of the error log, as gunicorn counts them. */
@@ -202,40 +205,57 @@ static void count_log_lines(cw_statsd_t *s) {
 }
 
 static void on_statsd_time(uv_timer_t *timer) {
-  cw_server_end_turn(timer); /* what was collected is sent then */
+  uv_stop(timer->loop); /* what was collected is sent at the end of the turn */
 }
 
 /* Few datagrams, none late: what comes within a moment goes together. */
-static void flush_statsd(cw_server_t *srv) {
-  uint64_t now = uv_now(&srv->loop);
-  count_log_lines(srv->statsd);
-  if (srv->statsd->len == 0 && srv->tallies[0].n == 0) return;
-  if (now - srv->statsd_sent < STATSD_PAUSE) {
-    if (!uv_is_active((uv_handle_t *)&srv->statsd_timer))
-      uv_timer_start(&srv->statsd_timer, on_statsd_time, STATSD_PAUSE, 0);
+static void flush_statsd(cw_account_t *acc) {
+  uint64_t now = uv_now(acc->statsd_timer.loop);
+  count_log_lines(acc->statsd);
+  if (acc->statsd->len == 0 && acc->tallies[0].n == 0) return;
+  if (now - acc->statsd_sent < STATSD_PAUSE) {
+    if (!uv_is_active((uv_handle_t *)&acc->statsd_timer))
+      uv_timer_start(&acc->statsd_timer, on_statsd_time, STATSD_PAUSE, 0);
     return;
   }
-  srv->statsd_sent = now;
-  send_tallies(srv);
-  cw_statsd_flush(srv->statsd);
+  acc->statsd_sent = now;
+  send_tallies(acc);
+  cw_statsd_flush(acc->statsd);
 }
 
-void cw_account_flush(cw_server_t *srv) {
-  if (srv->access) cw_access_log_flush(srv->access);
-  if (srv->statsd) flush_statsd(srv);
+void cw_account_flush(cw_account_t *acc) {
+  if (acc->access) cw_access_log_flush(acc->access);
+  if (acc->statsd) flush_statsd(acc);
+}
+
+void cw_account_accepted(cw_account_t *acc) {
+  if (acc->counted) cw_metric_add(&acc->metrics->accepted, 1);
+}
+
+void cw_account_connections(cw_account_t *acc, unsigned n) {
+  if (acc->counted)
+    atomic_store_explicit(&acc->metrics->connections, n, memory_order_relaxed);
+}
+
+void cw_account_given(cw_account_t *acc) {
+  if (acc->counted) cw_metric_add(&acc->metrics->given, 1);
 }
 
 /* ---- from threads ---------------------------------------------------------- */
 
 void cw_req_started(cw_req_t *req) {
   static _Thread_local bool known;
-  cw_server_t *srv = req->conn->srv;
-  if (CW_LIKELY(!srv->timed)) return;
+  cw_account_t *acc = &req->conn->srv->account;
+  if (CW_LIKELY(!acc->timed)) return;
   req->started_at = cw_now_us();
-  if (!srv->counted) return;
-  cw_metric_add_shared(&srv->metrics->started, 1);
-  if (!known) cw_metric_add_shared(&srv->metrics->threads, 1);
+  if (!acc->counted) return;
+  cw_metric_add_shared(&acc->metrics->started, 1);
+  if (!known) cw_metric_add_shared(&acc->metrics->threads, 1);
   known = true;
+}
+
+void cw_account_finished(cw_account_t *acc) {
+  if (acc->counted) cw_metric_add_shared(&acc->metrics->finished, 1);
 }
 
 /* The value of the field `name` in a response head. */
@@ -267,8 +287,8 @@ static cw_span_t *make_values(cw_req_t *req, unsigned n) {
   return all;
 }
 
-void cw_account_note_fields(cw_req_t *req) {
-  const cw_access_format_t *f = cw_access_log_format(req->conn->srv->access);
+void cw_account_note_fields(const cw_account_t *acc, cw_req_t *req) {
+  const cw_access_format_t *f = cw_access_log_format(acc->access);
   if (f->n_fields == 0) return;
   req->log_fields = make_values(req, f->n_fields);
   for (unsigned i = 0; req->log_fields && i < f->n_fields; i++) {
@@ -278,14 +298,14 @@ void cw_account_note_fields(cw_req_t *req) {
 }
 
 const char *cw_req_log_environ(const cw_req_t *req, unsigned i) {
-  const cw_access_log_t *log = req->conn->srv->access;
+  const cw_access_log_t *log = req->conn->srv->account.access;
   const cw_access_format_t *f = log ? cw_access_log_format(log) : NULL;
   if (!f || i >= f->n_environ) return NULL;
   return cw_access_format_name(f, CW_ATOM_ENVIRON, i);
 }
 
 void cw_req_set_log_environ(cw_req_t *req, unsigned i, const char *p, size_t n) {
-  const cw_access_format_t *f = cw_access_log_format(req->conn->srv->access);
+  const cw_access_format_t *f = cw_access_log_format(req->conn->srv->account.access);
   if (!req->log_environ) req->log_environ = make_values(req, f->n_environ);
   if (!req->log_environ || i >= f->n_environ) return;
   req->log_environ[i] = keep(req, (cw_span_t){p, CW_MIN(n, (size_t)ENVIRON_MOST)});

@@ -111,12 +111,6 @@ static void on_closed(uv_handle_t *handle) {
   free(c);
 }
 
-static void note_connections(cw_server_t *srv) {
-  if (srv->counted)
-    atomic_store_explicit(&srv->metrics->connections, srv->n_conns,
-                          memory_order_relaxed);
-}
-
 static const struct {
   cw_log_level_t level;
   const char *text;
@@ -154,9 +148,9 @@ void cw_conn_close(cw_conn_t *c, cw_end_t why) {
   c->want_write = false;
   cw_list_remove(&c->all);
   c->srv->n_conns--;
-  note_connections(c->srv);
+  cw_account_connections(&c->srv->account, c->srv->n_conns);
   if (c->req) {
-    cw_account_once(c->req);
+    cw_account_once(&c->srv->account, c->req);
     cw_req_free(c->req);
   }
   c->req = NULL;
@@ -333,6 +327,10 @@ static void on_window_end(cw_conn_t *c) {
   cw_conn_update_poll(c);
 }
 
+const char *cw_conn_client(const cw_conn_t *c) {
+  return c->proxy ? c->proxy->src_addr : c->peer_addr;
+}
+
 bool cw_conn_has_unread(const cw_conn_t *c) {
   char byte;
   return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
@@ -441,8 +439,8 @@ void cw_conn_accept(cw_server_t *srv, const cw_listener_t *l, int fd,
   srv->n_conns++;
   c->spare = srv->on_spare && !l->metrics;
   srv->on_spare = false;
-  note_connections(srv);
-  if (srv->counted && !l->metrics) cw_metric_add(&srv->metrics->accepted, 1);
+  cw_account_connections(&srv->account, srv->n_conns);
+  if (!l->metrics) cw_account_accepted(&srv->account);
   cw_conn_start_timer(c, CW_TIMER_HEAD);
   if (reject) {
     cw_conn_close(c, CW_END_NO_PROXY);

@@ -37,6 +37,9 @@ void cw_conn_linger(cw_conn_t *c, cw_end_t why);
 /* Nothing more can be read or sent. What its thread still does is for nobody. */
 void cw_conn_lose(cw_conn_t *c, cw_end_t why);
 
+/* The client's address as its proxy or the socket says; "" on a Unix socket. */
+const char *cw_conn_client(const cw_conn_t *c);
+
 /* The client has sent FIN. */
 void cw_conn_on_eof(cw_conn_t *c);
 

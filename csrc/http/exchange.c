@@ -47,9 +47,9 @@ void cw_exchange_refuse(cw_conn_t *c, int status, const char *why, cw_span_t lin
   cw_refusal_log(c, status, why, line);
   if (c->req) {
     c->req->answered = status;
-    cw_account_once(c->req);
+    cw_account_once(&c->srv->account, c->req);
   } else {
-    cw_account_refused(c, status, line);
+    cw_account_refused(&c->srv->account, cw_conn_client(c), status, line);
   }
   if (send_error(c, status, is_head))
     cw_conn_linger(c, CW_END_REFUSED);
@@ -105,9 +105,9 @@ static void give_to_app(cw_conn_t *c) {
                    uv_now(&srv->loop));
     if (c->req->deadline.due < srv->tick_due) cw_server_schedule_tick(srv);
   }
-  if (CW_UNLIKELY(srv->timed)) {
+  if (CW_UNLIKELY(srv->account.timed)) {
     c->req->ready_at = c->req->body.received ? cw_now_us() : c->req->head_at;
-    if (srv->counted) cw_metric_add(&srv->metrics->given, 1);
+    cw_account_given(&srv->account);
   }
   srv->host.ready(srv->host.data, c->req);
 }
@@ -177,7 +177,7 @@ static bool answered_here(cw_conn_t *c) {
 static void start_request(cw_conn_t *c) {
   cw_req_t *req = c->req;
   const cw_head_t *h = &req->head;
-  if (CW_UNLIKELY(c->srv->timed)) req->head_at = cw_now_us();
+  if (CW_UNLIKELY(c->srv->account.timed)) req->head_at = cw_now_us();
   req->body.complete = !h->chunked && h->content_length <= 0;
   if (CW_UNLIKELY(c->srv->own_paths) && answered_here(c)) return;
   if (CW_UNLIKELY(c->spare) && cw_evict_is_full(c)) {
@@ -368,8 +368,8 @@ static bool end_response(cw_conn_t *c) {
 }
 
 void cw_exchange_end(cw_conn_t *c) {
-  if (c->srv->timed && !c->req->done_at) c->req->done_at = cw_now_us();
-  cw_account_once(c->req);
+  if (c->srv->account.timed && !c->req->done_at) c->req->done_at = cw_now_us();
+  cw_account_once(&c->srv->account, c->req);
   if (end_response(c)) next_request(c);
 }
 
@@ -463,7 +463,7 @@ void cw_exchange_on_deadline(cw_conn_t *c) {
     atomic_store(&req->lost, true);
     pthread_mutex_unlock(&req->lock);
     req->answered = sent ? 504 : CW_STATUS_LEFT;
-    cw_account_once(req);
+    cw_account_once(&c->srv->account, req);
     shutdown(c->fd, SHUT_WR);
     cw_req_mark_lost(req);
     cw_conn_update_poll(c);
@@ -494,7 +494,7 @@ void cw_exchange_evict(cw_conn_t *c) {
   cw_span_t head = partial_head(c);
   if (c->state == CW_CONN_HEAD && head.len) {
     cw_refusal_log(c, 408, "the head comes slowly, and others need the place", head);
-    cw_account_refused(c, 408, head);
+    cw_account_refused(&c->srv->account, cw_conn_client(c), 408, head);
     /* It takes no place any more, whether this can be read or not. */
     (void)send_error(c, 408, cw_is_head_line(head));
   }

@@ -17,8 +17,7 @@
 #include "base/event.h"
 #include "base/list.h"
 #include "base/schemes.h"
-#include "base/statsd.h"
-#include "http/access.h"
+#include "http/account.h"
 #include "http/app.h"
 #include "http/chunked.h"
 #include "http/server.h"
@@ -168,7 +167,7 @@ struct cw_req {
   bool failed;            /* set by the thread before DONE: abort the connection */
 
   /* The request's time. All in microseconds, 0 where it did not happen or nobody wants
-   * to know (srv->timed). */
+   * to know (cw_account_t.timed). */
   cw_timer_t deadline; /* loop */
   atomic_int claim;    /* CW_CLAIM_*: taken once */
   bool claimed;        /* thread only: it has the claim */
@@ -215,19 +214,7 @@ struct cw_server {
     bool open, polled;
   } acceptors[CW_MAX_LISTENERS];
   int n_acceptors;
-  cw_board_t *board;     /* NULL: none */
-  cw_metrics_t *metrics; /* the board's slot, else `no_board` */
-  cw_metrics_t no_board;
-  cw_access_log_t *access; /* NULL: none */
-  cw_statsd_t *statsd;     /* NULL: none */
-  uv_timer_t statsd_timer;
-  uint64_t statsd_sent; /* loop time, ms */
-  struct cw_statsd_tally {
-    int status;
-    unsigned n; /* 0: this one and those behind it are free */
-  } tallies[8];
-  bool counted;            /* somebody may ask for metrics */
-  bool timed;              /* requests' times are of interest */
+  cw_account_t account;
   bool own_paths;          /* some requests are answered here */
   bool scraping;           /* own.c: it is looking at the posts */
   cw_schemes_t schemes;    /* fields of trusted proxies that tell of https */

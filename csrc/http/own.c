@@ -21,7 +21,7 @@ static bool reads(const cw_req_t *req, const char *path) {
 }
 
 static void tell_metrics(cw_server_t *srv, cw_own_t *out) {
-  if (!srv->board) {
+  if (!srv->account.board) {
     say(out, 503, "no metrics yet\n");
     return;
   }
@@ -32,7 +32,7 @@ static void tell_metrics(cw_server_t *srv, cw_own_t *out) {
     cw_server_take_posts(srv);
     srv->scraping = false;
   }
-  out->status = cw_metrics_text(srv->board, &out->body) == 0 ? 200 : 0;
+  out->status = cw_metrics_text(srv->account.board, &out->body) == 0 ? 200 : 0;
   out->type = CW_METRICS_TYPE;
 }
 
@@ -44,7 +44,8 @@ bool cw_own_answer(const cw_conn_t *c, const cw_req_t *req, cw_own_t *out) {
   } else if (c->listener->metrics) {
     say(out, 404, "Not Found\n");
   } else if (reads(req, srv->limits.health)) {
-    bool leaving = srv->draining || (srv->board && atomic_load(&srv->board->draining));
+    bool leaving = srv->draining ||
+                   (srv->account.board && atomic_load(&srv->account.board->draining));
     say(out, leaving ? 503 : 200, leaving ? "draining\n" : "ok\n");
   } else {
     return false;

@@ -163,10 +163,9 @@ void cw_req_finish(cw_req_t *req, bool complete) {
       cw_out_pending(req) || !req->body.complete || cw_buf_pending(&req->body.buf);
   pthread_mutex_unlock(&req->lock);
   urgent |= req->failed || r->close;
-  if (srv->timed) {
+  if (srv->account.timed) {
     req->done_at = cw_now_us();
-    if (srv->counted && req->started_at)
-      cw_metric_add_shared(&srv->metrics->finished, 1);
+    if (req->started_at) cw_account_finished(&srv->account);
     /* The line is written now, not when the next client comes. */
     urgent = true;
   }

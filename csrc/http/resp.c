@@ -195,7 +195,8 @@ static int end_head(cw_req_t *req, int64_t body_len) {
   }
   memcpy(text + n, "\r\n", 2);
   if (put(req, text, n + 2) != 0) return CW_NOMEM;
-  if (CW_UNLIKELY(srv->access != NULL)) cw_account_note_fields(req);
+  if (CW_UNLIKELY(srv->account.access != NULL))
+    cw_account_note_fields(&srv->account, req);
   return CW_OK;
 }
 

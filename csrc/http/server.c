@@ -165,19 +165,19 @@ void cw_server_nudge(cw_server_t *srv) {
 
 void cw_server_reopen_logs(cw_server_t *srv) {
   cw_log_reopen();
-  if (srv->access) cw_access_log_reopen(srv->access);
+  if (srv->account.access) cw_access_log_reopen(srv->account.access);
 }
 
 void cw_server_turn(cw_server_t *srv, bool wait) {
   atomic_store(&srv->polling, 1);
   srv->gave_request = false;
   cw_server_take_posts(srv);
-  if (CW_UNLIKELY(srv->timed)) cw_account_flush(srv);
+  if (CW_UNLIKELY(srv->account.timed)) cw_account_flush(&srv->account);
   /* The end of one request may have made the next one of its connection ready. */
   uv_run(&srv->loop, wait && !srv->gave_request ? UV_RUN_ONCE : UV_RUN_NOWAIT);
   atomic_store(&srv->polling, 0);
   cw_server_take_posts(srv);
-  if (CW_UNLIKELY(srv->timed)) cw_account_flush(srv);
+  if (CW_UNLIKELY(srv->account.timed)) cw_account_flush(&srv->account);
 }
 
 /* ---- accepting ---------------------------------------------------------- */
@@ -357,7 +357,6 @@ static void init_handles(cw_server_t *srv) {
   for (int i = 0; i < CW_HOST_TIMERS; i++)
     uv_timer_init(&srv->loop, &srv->host_timers[i].timer);
   uv_timer_init(&srv->loop, &srv->accept_retry);
-  uv_timer_init(&srv->loop, &srv->statsd_timer);
   srv->tick.data = srv->accept_retry.data = srv;
 }
 
@@ -410,6 +409,13 @@ cw_server_t *cw_server_new(const cw_listener_t *listeners, int n,
   if (rc != 0) goto close_loop;
   cw_private_add(uv_backend_fd(&srv->loop));
   init_handles(srv);
+  bool counted = limits->metrics != NULL;
+  for (int i = 0; i < n; i++) counted |= listeners[i].metrics != 0;
+  srv->own_paths = limits->health || counted;
+  if (cw_account_init(&srv->account, &srv->loop, &srv->limits, counted, why,
+                      sizeof(why)) != 0 ||
+      cw_schemes_parse(&srv->schemes, limits->secure_schemes, why, sizeof(why)) != 0)
+    goto close_handles;
   for (int i = 0; i < n; i++) {
     struct cw_acceptor *a = &srv->acceptors[i];
     a->srv = srv;
@@ -419,10 +425,7 @@ cw_server_t *cw_server_new(const cw_listener_t *listeners, int n,
     a->open = true;
     srv->n_acceptors = i + 1;
   }
-  if (cw_account_init(srv, why, sizeof(why)) == 0 &&
-      cw_schemes_parse(&srv->schemes, limits->secure_schemes, why, sizeof(why)) == 0)
-    return srv;
-  rc = 0;
+  return srv;
 close_handles:
   cw_server_free(srv);
   *reason = rc ? uv_strerror(rc) : why;
@@ -474,7 +477,7 @@ void cw_server_free(cw_server_t *srv) {
   for (int i = 0; i < CW_HOST_TIMERS; i++)
     uv_close((uv_handle_t *)&srv->host_timers[i].timer, NULL);
   uv_close((uv_handle_t *)&srv->accept_retry, NULL);
-  uv_close((uv_handle_t *)&srv->statsd_timer, NULL);
+  cw_account_close(&srv->account);
   uv_run(&srv->loop, UV_RUN_DEFAULT);
   close_loop(srv);
   while (!cw_list_empty(&srv->pool)) {
@@ -484,7 +487,7 @@ void cw_server_free(cw_server_t *srv) {
     pthread_mutex_destroy(&req->lock);
     free(req);
   }
-  cw_account_fini(srv);
+  cw_account_fini(&srv->account);
   pthread_mutex_destroy(&srv->post_lock);
   free(srv);
 }
