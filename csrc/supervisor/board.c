@@ -30,6 +30,8 @@ void cw_board_clear(state_t *st, int slot) {
   for (int i = 0; i < CW_RUNNING; i++)
     if (atomic_load(&s->running[i].busy)) atomic_store(&s->running[i].busy, 0);
   st->own.used = CW_MAX(st->own.used, slot + 1);
+  /* 0 would say that nobody watches, and the worker may serve before the next look. */
+  if (st->own.watch_ms == 0) st->own.watch_ms = 1;
   cw_board_publish(st);
 }
 

@@ -102,6 +102,16 @@ static void as_many_as_wanted_are_started(void **state) {
   assert_int_equal(forked, 3);
 }
 
+static void a_worker_finds_the_watch_running(void **state) {
+  (void)state;
+  st.want = 1;
+  (void)cw_workers_reconcile(&st);
+  /* It may serve before the supervisor comes to its clock; 0 would say to it that
+   * nobody watches. */
+  assert_true(atomic_load(&st.board->watch_ms) > 0);
+  assert_true(by_number(0)->watch_started <= atomic_load(&st.board->watch_ms));
+}
+
 static void the_first_of_an_unproven_generation_goes_ahead_alone(void **state) {
   (void)state;
   st.want = 3;
@@ -254,6 +264,7 @@ static void words_and_signals_are_one(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(as_many_as_wanted_are_started),
+      TEST(a_worker_finds_the_watch_running),
       TEST(the_first_of_an_unproven_generation_goes_ahead_alone),
       TEST(the_oldest_is_told_to_go_where_fewer_are_wanted),
       TEST(old_ones_go_as_new_ones_are_ready),
