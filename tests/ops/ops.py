@@ -1,5 +1,6 @@
 """What the tests of operation share: worker processes by kind, clients under load."""
 
+import json
 import threading
 
 import psutil
@@ -31,6 +32,18 @@ def wait_workers(server, count, without=()):
         20,
     )
     return worker_pids(server)
+
+
+def wait_serving(server, count):
+    """Waits until `count` workers of an app with /who have answered: they are ready."""
+    served = set()
+
+    def all_of_them():
+        served.add(json.loads(server.get("/who").body)["pid"])
+        return len(served) == count
+
+    wait_for(all_of_them, lambda: f"{count} workers to serve: {served}\n{server.log()}", 20)
+    return served
 
 
 class Load:

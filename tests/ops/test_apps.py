@@ -6,7 +6,7 @@ import signal
 
 import pytest
 from client import request, wait_for
-from ops import wait_workers
+from ops import wait_serving
 from server import run
 
 
@@ -151,8 +151,7 @@ def test_no_sendfile(serve, options, env, reads):
 def test_a_full_worker_leaves_connections_to_others(serve):
     """With every thread of one worker taken, whoever connects is served by the other."""
     server = serve("ops:app", threads=1, workers=2)
-    wait_workers(server, 2)
-    server.wait_marks("imported", 2)
+    wait_serving(server, 2)
     busy = server.connect()
     busy.send(request("/wait"))
     (stuck,) = server.wait_marks("waiting")
@@ -175,8 +174,7 @@ def test_a_full_worker_leaves_connections_to_others(serve):
 def test_with_all_workers_full_connections_are_taken(serve):
     """Health checks do not need a thread."""
     server = serve("ops:app", "--health", "/healthz", threads=1, workers=2)
-    wait_workers(server, 2)
-    server.wait_marks("imported", 2)
+    wait_serving(server, 2)
     clients = []
     for count in (1, 2):
         clients.append(server.connect())
