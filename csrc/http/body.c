@@ -55,7 +55,7 @@ ssize_t cw_body_take(cw_req_t *req, char *buf, size_t n, bool line) {
     result = CW_WAIT;
   }
   pthread_mutex_unlock(&req->lock);
-  if (resume) cw_server_post(req, CW_POST_RESUME, true);
+  if (resume) cw_post(&req->conn->srv->posts, &req->post, CW_POST_RESUME, true);
   if (result == CW_WAIT && req->expect_continue && !req->continue_sent) {
     send_continue(req);
     if (atomic_load(&req->lost)) return CW_LOST;
@@ -135,7 +135,7 @@ void cw_body_break(cw_req_t *req, int status, const char *why) {
   req->body.why = why;
   bool wake = req->waiting;
   pthread_mutex_unlock(&req->lock);
-  atomic_store(&req->attention, true);
+  atomic_store(&req->post.attention, true);
   if (wake) cw_event_set(&req->event);
 }
 

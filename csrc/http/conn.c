@@ -63,9 +63,7 @@ void cw_conn_check(cw_conn_t *c) {
   /* What is left to send is polled for, or somebody was told. */
   pthread_mutex_lock(&c->req->lock);
   bool output = cw_out_pending(c->req) && !atomic_load(&c->req->lost);
-  pthread_mutex_lock(&c->srv->post_lock);
-  bool told = c->req->posted;
-  pthread_mutex_unlock(&c->srv->post_lock);
+  bool told = cw_post_waits(&c->srv->posts, &c->req->post);
   pthread_mutex_unlock(&c->req->lock);
   assert(!output || c->want_write || told);
 #endif
@@ -249,7 +247,7 @@ void cw_conn_on_eof(cw_conn_t *c) {
     /* A half-closed client still reads its answer, but a body stays incomplete. */
     if (cw_exchange_body_open(c)) cw_body_break(c->req, 400, NULL);
     atomic_store(&c->req->eof_at, cw_now_us());
-    atomic_store(&c->req->attention, true);
+    atomic_store(&c->req->post.attention, true);
   }
   cw_conn_update_poll(c);
 }
@@ -399,7 +397,7 @@ void cw_conn_on_drain(cw_conn_t *c) {
       else
         cw_conn_start_timer(c, CW_TIMER_LINGER);
       break;
-    case CW_CONN_RUN: atomic_store(&c->req->attention, true); break;
+    case CW_CONN_RUN: atomic_store(&c->req->post.attention, true); break;
     default: break;
   }
   cw_conn_check(c);

@@ -323,7 +323,7 @@ void cw_exchange_feed(cw_conn_t *c, const char *p, size_t n) {
   cw_budget_note(c);
   /* Bytes of a later request wait for this one: its end must wake the loop. */
   if (c->state == CW_CONN_RUN && cw_buf_pending(&c->in))
-    atomic_store(&c->req->attention, true);
+    atomic_store(&c->req->post.attention, true);
   cw_conn_update_poll(c);
 }
 

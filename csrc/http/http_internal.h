@@ -20,6 +20,7 @@
 #include "http/account.h"
 #include "http/app.h"
 #include "http/chunked.h"
+#include "http/post.h"
 #include "http/server.h"
 #include "http/timeq.h"
 
@@ -101,13 +102,6 @@ typedef struct cw_conn {
   cw_proxy_info_t *proxy; /* owned; NULL without a PROXY header */
 } cw_conn_t;
 
-/* Messages from a running thread to the loop. */
-enum {
-  CW_POST_DONE = 1,
-  CW_POST_RESUME = 2, /* the body buffer has room again */
-  CW_POST_WRITE = 4,  /* tell me when the socket takes bytes, or flush `out` */
-};
-
 typedef struct cw_body {
   cw_buf_t buf;         /* under lock once running */
   int64_t left;         /* Content-Length bytes not yet received; loop only */
@@ -146,15 +140,13 @@ enum { CW_CLAIM_NONE, CW_CLAIM_THREAD, CW_CLAIM_LOOP };
 struct cw_req {
   cw_head_t head; /* first: cw_req_head() */
   cw_conn_t *conn;
-  cw_list_t node; /* ready queue, post list or pool */
+  cw_post_t post; /* its node: ready queue, post list or pool */
   cw_arena_t arena;
   bool keep_alive; /* what the client asked for */
   bool expect_continue;
   bool continue_sent;
-  bool posted; /* under srv->post_lock: on the post list */
-  int posts;   /* under srv->post_lock: CW_POST_* */
 
-  pthread_mutex_t lock; /* taken before srv->post_lock, where both are needed */
+  pthread_mutex_t lock;
   cw_event_t event;
   bool waiting; /* under lock: the thread waits for `event` */
   cw_body_t body;
@@ -162,7 +154,6 @@ struct cw_req {
   cw_resp_t resp;
 
   atomic_bool lost;       /* set by the loop or a failed send */
-  atomic_bool attention;  /* set by the loop: DONE must wake it */
   _Atomic int64_t eof_at; /* us, set by the loop: the client sent FIN; 0: it did not */
   bool failed;            /* set by the thread before DONE: abort the connection */
 
@@ -188,7 +179,6 @@ struct cw_req {
 
 struct cw_server {
   uv_loop_t loop;
-  uv_async_t wake;
   uv_timer_t tick; /* runs the timer queues */
   struct cw_host_timer_slot {
     uv_timer_t timer;
@@ -215,19 +205,19 @@ struct cw_server {
   } acceptors[CW_MAX_LISTENERS];
   int n_acceptors;
   cw_account_t account;
-  bool own_paths;          /* some requests are answered here */
-  bool scraping;           /* own.c: it is looking at the posts */
-  cw_schemes_t schemes;    /* fields of trusted proxies that tell of https */
-  atomic_bool draining;    /* set by the loop, read by threads that end a head */
-  bool accept_paused;      /* out of descriptors */
-  bool accept_held;        /* another worker can take them sooner */
-  atomic_bool accept_full; /* at the connection limit, and none is idle */
-  bool gave_request;       /* to the host, in this turn */
-  uint64_t refused_at;     /* refusals.c: loop time of the last line, ms; 0: none */
-  unsigned refused;        /* refusals.c: not told of since */
-  bool exceeding;          /* the limit, in case a probe waits */
-  bool on_spare;           /* the next one is accepted by a spare descriptor */
-  size_t held;             /* budget.c: bytes of requests that are still coming */
+  bool own_paths;       /* some requests are answered here */
+  bool scraping;        /* own.c: it is looking at the posts */
+  cw_schemes_t schemes; /* fields of trusted proxies that tell of https */
+  atomic_bool draining; /* set by the loop, read by threads that end a head */
+  bool accept_paused;   /* out of descriptors */
+  bool accept_held;     /* another worker can take them sooner */
+  bool accept_full;     /* at the connection limit, and none is idle */
+  bool gave_request;    /* to the host, in this turn */
+  uint64_t refused_at;  /* refusals.c: loop time of the last line, ms; 0: none */
+  unsigned refused;     /* refusals.c: not told of since */
+  bool exceeding;       /* the limit, in case a probe waits */
+  bool on_spare;        /* the next one is accepted by a spare descriptor */
+  size_t held;          /* budget.c: bytes of requests that are still coming */
   unsigned n_conns;
   unsigned n_spare, want_spare;
   int spare[CW_SPARE]; /* open, and closed for a probe or a scrape to come in */
@@ -237,9 +227,7 @@ struct cw_server {
   llhttp_t parser; /* behind a request line; copied for each head */
   llhttp_settings_t callbacks;
 
-  pthread_mutex_t post_lock;
-  cw_list_t posts; /* under post_lock */
-  atomic_int polling;
+  cw_posts_t posts;
 
   char rbuf[CW_READ_SIZE];
 };
@@ -252,9 +240,6 @@ void cw_conn_on_drain(cw_conn_t *c);
 void cw_conn_abort(cw_conn_t *c);
 /* Whether bytes have come that were not read yet. */
 bool cw_conn_has_unread(const cw_conn_t *c);
-
-/* server.c: any thread. `urgent` ends a waiting turn. */
-void cw_server_post(cw_req_t *req, int what, bool urgent);
 
 /* server.c: handles every message. Returns whether there was one. */
 bool cw_server_take_posts(cw_server_t *srv);

@@ -88,7 +88,7 @@ static int leave_locked(cw_req_t *req, const cw_parts_t *parts, size_t sent,
   int rc = keep_locked(req, parts, sent, taken);
   if (rc == CW_NOMEM) return give_up(req);
   /* Under the lock, so that nobody sees output that nothing will send. */
-  if (!told) cw_server_post(req, CW_POST_WRITE, true);
+  if (!told) cw_post(&req->conn->srv->posts, &req->post, CW_POST_WRITE, true);
   return rc;
 }
 
@@ -197,7 +197,7 @@ int cw_out_write_file(cw_req_t *req, cw_span_t before, int fd, int64_t off, int6
     req->out.file_fd = copy;
     req->out.file_off = off;
     req->out.file_left = left;
-    cw_server_post(req, CW_POST_WRITE, true);
+    cw_post(&req->conn->srv->posts, &req->post, CW_POST_WRITE, true);
   }
   pthread_mutex_unlock(&req->lock);
   if (rc != 0) {

@@ -11,13 +11,13 @@ cw_req_t *cw_req_new(cw_conn_t *c) {
   cw_server_t *srv = c->srv;
   cw_req_t *req;
   if (!cw_list_empty(&srv->pool)) {
-    req = CW_CONTAINER(srv->pool.next, cw_req_t, node);
-    cw_list_remove(&req->node);
+    req = CW_CONTAINER(srv->pool.next, cw_req_t, post.node);
+    cw_list_remove(&req->post.node);
     srv->n_pool--;
   } else {
     req = cw_malloc(sizeof(*req));
     if (!req) return NULL;
-    cw_list_init(&req->node);
+    cw_list_init(&req->post.node);
     pthread_mutex_init(&req->lock, NULL);
     cw_event_init(&req->event);
     cw_arena_init(&req->arena, req->first_block, sizeof(req->first_block));
@@ -40,8 +40,8 @@ cw_req_t *cw_req_new(cw_conn_t *c) {
   }
   req->conn = c;
   req->keep_alive = req->expect_continue = req->continue_sent = false;
-  req->posted = false;
-  req->posts = 0;
+  req->post.posted = false;
+  req->post.what = 0;
   req->waiting = false;
   req->body = (cw_body_t){.complete = true};
   req->out = (cw_out_t){.file_fd = -1};
@@ -56,7 +56,7 @@ cw_req_t *cw_req_new(cw_conn_t *c) {
   req->log_fields = req->log_environ = NULL;
   atomic_store_explicit(&req->claim, CW_CLAIM_NONE, memory_order_relaxed);
   atomic_store_explicit(&req->lost, false, memory_order_relaxed);
-  atomic_store_explicit(&req->attention, false, memory_order_relaxed);
+  atomic_store_explicit(&req->post.attention, false, memory_order_relaxed);
   atomic_store_explicit(&req->eof_at, 0, memory_order_relaxed);
   atomic_store_explicit(&req->event.set, 0, memory_order_relaxed);
   return req;
@@ -72,7 +72,7 @@ void cw_req_free(cw_req_t *req) {
   req->out.file_fd = -1;
   if (req->resp.head.cap > CW_REQ_ARENA) cw_buf_free(&req->resp.head);
   if (srv->n_pool < CW_REQ_POOL) {
-    cw_list_push(&srv->pool, &req->node);
+    cw_list_push(&srv->pool, &req->post.node);
     srv->n_pool++;
     return;
   }
@@ -87,16 +87,16 @@ void cw_req_mark_lost(cw_req_t *req) {
   req->body.broken |= !req->body.complete;
   bool wake = req->waiting;
   pthread_mutex_unlock(&req->lock);
-  atomic_store(&req->attention, true);
+  atomic_store(&req->post.attention, true);
   if (wake) cw_event_set(&req->event);
 }
 
 cw_list_t *cw_req_link(cw_req_t *req) {
-  return &req->node;
+  return &req->post.node;
 }
 
 cw_req_t *cw_req_of(cw_list_t *link) {
-  return CW_CONTAINER(link, cw_req_t, node);
+  return CW_CONTAINER(link, cw_req_t, post.node);
 }
 
 const cw_head_t *cw_req_head(const cw_req_t *req) {
@@ -169,5 +169,5 @@ void cw_req_finish(cw_req_t *req, bool complete) {
     /* The line is written now, not when the next client comes. */
     urgent = true;
   }
-  cw_server_post(req, CW_POST_DONE, urgent);
+  cw_post(&req->conn->srv->posts, &req->post, CW_POST_DONE, urgent);
 }

@@ -114,53 +114,20 @@ void cw_server_unwatch(cw_server_t *srv, int fd) {
 
 /* ---- messages ----------------------------------------------------------- */
 
-void cw_server_post(cw_req_t *req, int what, bool urgent) {
-  cw_server_t *srv = req->conn->srv;
-  pthread_mutex_lock(&srv->post_lock);
-  req->posts |= what;
-  if (!req->posted) {
-    req->posted = true;
-    cw_list_push(&srv->posts, &req->node);
-  }
-  /* Read before the lock is given up: afterwards the request may be the loop's. The
-   * loop sets `attention` before it looks at the list, so one of both is seen. */
-  urgent |= atomic_load(&req->attention) || atomic_load(&srv->accept_full);
-  pthread_mutex_unlock(&srv->post_lock);
-  if (urgent && atomic_load(&srv->polling)) uv_async_send(&srv->wake);
-}
-
 bool cw_server_take_posts(cw_server_t *srv) {
   bool any = false;
-  for (;;) {
-    pthread_mutex_lock(&srv->post_lock);
-    if (cw_list_empty(&srv->posts)) {
-      pthread_mutex_unlock(&srv->post_lock);
-      return any;
-    }
-    cw_req_t *req = CW_CONTAINER(srv->posts.next, cw_req_t, node);
-    cw_list_remove(&req->node);
-    int posts = req->posts;
-    req->posts = 0;
-    req->posted = false;
-    pthread_mutex_unlock(&srv->post_lock);
-    cw_exchange_on_post(req->conn, posts);
-    any = true;
-  }
-}
-
-static void on_wake(uv_async_t *wake) {
-  (void)wake; /* its work is to end the wait */
+  int what;
+  for (cw_post_t *post; (post = cw_posts_take(&srv->posts, &what)) != NULL; any = true)
+    cw_exchange_on_post(CW_CONTAINER(post, cw_req_t, post)->conn, what);
+  return any;
 }
 
 void cw_server_wake(cw_server_t *srv) {
-  uv_async_send(&srv->wake);
+  cw_posts_wake(&srv->posts);
 }
 
 void cw_server_nudge(cw_server_t *srv) {
-  pthread_mutex_lock(&srv->post_lock);
-  bool any = !cw_list_empty(&srv->posts);
-  pthread_mutex_unlock(&srv->post_lock);
-  if (any && atomic_load(&srv->polling)) uv_async_send(&srv->wake);
+  cw_posts_nudge(&srv->posts);
 }
 
 void cw_server_reopen_logs(cw_server_t *srv) {
@@ -169,13 +136,13 @@ void cw_server_reopen_logs(cw_server_t *srv) {
 }
 
 void cw_server_turn(cw_server_t *srv, bool wait) {
-  atomic_store(&srv->polling, 1);
+  atomic_store(&srv->posts.waiting, true);
   srv->gave_request = false;
   cw_server_take_posts(srv);
   if (CW_UNLIKELY(srv->account.timed)) cw_account_flush(&srv->account);
   /* The end of one request may have made the next one of its connection ready. */
   uv_run(&srv->loop, wait && !srv->gave_request ? UV_RUN_ONCE : UV_RUN_NOWAIT);
-  atomic_store(&srv->polling, 0);
+  atomic_store(&srv->posts.waiting, false);
   cw_server_take_posts(srv);
   if (CW_UNLIKELY(srv->account.timed)) cw_account_flush(&srv->account);
 }
@@ -198,6 +165,12 @@ static void retry_accepting(cw_server_t *srv) {
   uv_timer_start(&srv->accept_retry, on_accept_retry, ACCEPT_RETRY, 0);
 }
 
+/* At the limit every end of a request may make room. */
+static void set_full(cw_server_t *srv, bool full) {
+  srv->accept_full = full;
+  atomic_store(&srv->posts.eager, full);
+}
+
 static bool at_limit(const cw_server_t *srv) {
   return srv->limits.connections && srv->n_conns >= srv->limits.connections;
 }
@@ -205,7 +178,7 @@ static bool at_limit(const cw_server_t *srv) {
 void cw_server_made_room(cw_server_t *srv) {
   if (CW_UNLIKELY(srv->n_spare < srv->want_spare)) cw_spare_fill(srv);
   if (!srv->accept_full) return;
-  atomic_store(&srv->accept_full, false);
+  set_full(srv, false);
   resume_accepting(srv);
 }
 
@@ -247,7 +220,7 @@ static bool accept_some(struct cw_acceptor *a, int most) {
     bool exceed = srv->exceeding && cw_evict_may_exceed(srv);
     if (limited && !victim && !exceed) {
       /* Until one is closed or becomes idle, the rest waits in the backlog. */
-      atomic_store(&srv->accept_full, true);
+      set_full(srv, true);
       poll_acceptors(srv, false);
       if (soon || srv->limits.health) retry_accepting(srv);
       return false;
@@ -278,7 +251,7 @@ static bool accept_some(struct cw_acceptor *a, int most) {
 static void on_accept_retry(uv_timer_t *timer) {
   cw_server_t *srv = timer->data;
   srv->accept_paused = false;
-  atomic_store(&srv->accept_full, false);
+  set_full(srv, false);
   /* Whoever still waits would have been taken by a worker that has room. There may be a
    * probe among them. */
   srv->exceeding = srv->limits.health && !srv->accept_held;
@@ -388,8 +361,6 @@ cw_server_t *cw_server_new(const cw_listener_t *listeners, int n,
   srv->host = *host;
   cw_list_init(&srv->conns);
   cw_list_init(&srv->pool);
-  cw_list_init(&srv->posts);
-  pthread_mutex_init(&srv->post_lock, NULL);
   const uint64_t durations[CW_TIMER_KINDS] = {
       [CW_TIMER_HEAD] = (uint64_t)limits->header,
       [CW_TIMER_GATHER] = GATHER,
@@ -405,7 +376,7 @@ cw_server_t *cw_server_new(const cw_listener_t *listeners, int n,
   cw_parse_init(srv);
   rc = uv_loop_init(&srv->loop);
   if (rc != 0) goto free_srv;
-  rc = uv_async_init(&srv->loop, &srv->wake, on_wake);
+  rc = cw_posts_init(&srv->posts, &srv->loop);
   if (rc != 0) goto close_loop;
   cw_private_add(uv_backend_fd(&srv->loop));
   init_handles(srv);
@@ -433,7 +404,6 @@ close_handles:
 close_loop:
   close_loop(srv);
 free_srv:
-  pthread_mutex_destroy(&srv->post_lock);
   free(srv);
 fail:
   *reason = uv_strerror(rc);
@@ -472,7 +442,7 @@ void cw_server_free(cw_server_t *srv) {
     if (srv->acceptors[i].open) uv_close((uv_handle_t *)&srv->acceptors[i].poll, NULL);
   for (int i = 0; i < srv->n_watches; i++)
     if (srv->watches[i].open) uv_close((uv_handle_t *)&srv->watches[i].poll, NULL);
-  uv_close((uv_handle_t *)&srv->wake, NULL);
+  cw_posts_close(&srv->posts);
   uv_close((uv_handle_t *)&srv->tick, NULL);
   for (int i = 0; i < CW_HOST_TIMERS; i++)
     uv_close((uv_handle_t *)&srv->host_timers[i].timer, NULL);
@@ -481,13 +451,13 @@ void cw_server_free(cw_server_t *srv) {
   uv_run(&srv->loop, UV_RUN_DEFAULT);
   close_loop(srv);
   while (!cw_list_empty(&srv->pool)) {
-    cw_req_t *req = CW_CONTAINER(srv->pool.next, cw_req_t, node);
-    cw_list_remove(&req->node);
+    cw_req_t *req = CW_CONTAINER(srv->pool.next, cw_req_t, post.node);
+    cw_list_remove(&req->post.node);
     cw_buf_free(&req->resp.head);
     pthread_mutex_destroy(&req->lock);
     free(req);
   }
   cw_account_fini(&srv->account);
-  pthread_mutex_destroy(&srv->post_lock);
+  cw_posts_fini(&srv->posts);
   free(srv);
 }
