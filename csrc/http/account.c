@@ -12,8 +12,8 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "http/checks.h"
-#include "http/http_internal.h"
 #include "http/reason.h"
+#include "http/request.h"
 
 enum {
   STATSD_PAUSE = 10,   /* ms between two datagrams, unless one is full */
@@ -87,8 +87,7 @@ void cw_account_fini(cw_account_t *acc) {
   acc->statsd = NULL;
 }
 
-void cw_server_set_board(cw_server_t *srv, cw_board_t *board, int slot) {
-  cw_account_t *acc = &srv->account;
+void cw_account_set_board(cw_account_t *acc, cw_board_t *board, int slot) {
   acc->board = board;
   acc->metrics = &board->slots[slot].metrics;
   cw_metrics_take_over(acc->metrics);
@@ -245,7 +244,7 @@ void cw_account_given(cw_account_t *acc) {
 
 void cw_req_started(cw_req_t *req) {
   static _Thread_local bool known;
-  cw_account_t *acc = &req->conn->srv->account;
+  cw_account_t *acc = &req->service->account;
   if (CW_LIKELY(!acc->timed)) return;
   req->started_at = cw_now_us();
   if (!acc->counted) return;
@@ -298,14 +297,14 @@ void cw_account_note_fields(const cw_account_t *acc, cw_req_t *req) {
 }
 
 const char *cw_req_log_environ(const cw_req_t *req, unsigned i) {
-  const cw_access_log_t *log = req->conn->srv->account.access;
+  const cw_access_log_t *log = req->service->account.access;
   const cw_access_format_t *f = log ? cw_access_log_format(log) : NULL;
   if (!f || i >= f->n_environ) return NULL;
   return cw_access_format_name(f, CW_ATOM_ENVIRON, i);
 }
 
 void cw_req_set_log_environ(cw_req_t *req, unsigned i, const char *p, size_t n) {
-  const cw_access_format_t *f = cw_access_log_format(req->conn->srv->account.access);
+  const cw_access_format_t *f = cw_access_log_format(req->service->account.access);
   if (!req->log_environ) req->log_environ = make_values(req, f->n_environ);
   if (!req->log_environ || i >= f->n_environ) return;
   req->log_environ[i] = keep(req, (cw_span_t){p, CW_MIN(n, (size_t)ENVIRON_MOST)});

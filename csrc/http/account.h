@@ -9,7 +9,7 @@
 #include "base/board.h"
 #include "base/statsd.h"
 #include "http/access.h"
-#include "http/server.h"
+#include "http/limits.h"
 
 /* Logged and counted where the client left before it was answered; nginx's number. */
 enum { CW_STATUS_LEFT = 499 };
@@ -38,6 +38,9 @@ CW_MUSTCHECK int cw_account_init(cw_account_t *acc, uv_loop_t *loop,
                                  size_t err_len);
 void cw_account_close(cw_account_t *acc);
 void cw_account_fini(cw_account_t *acc);
+
+/* Counts in `board`'s slot from now on. */
+void cw_account_set_board(cw_account_t *acc, cw_board_t *board, int slot);
 
 /* A request has been answered or given up. A second call for it does nothing. */
 void cw_account_once(cw_account_t *acc, cw_req_t *req);

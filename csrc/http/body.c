@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Request bodies: the loop fills a buffer, the running thread empties it. */
 #include "http/checks.h"
-#include "http/http_internal.h"
+#include "http/request.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -18,7 +18,7 @@ static void send_continue(cw_req_t *req) {
   /* The lock keeps it in front of a 504 that the loop may be about to send. */
   pthread_mutex_lock(&req->lock);
   if (!atomic_load(&req->lost) &&
-      send(req->conn->fd, text, sizeof(text) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) !=
+      send(req->fd, text, sizeof(text) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) !=
           (ssize_t)sizeof(text) - 1)
     atomic_store(&req->lost, true);
   pthread_mutex_unlock(&req->lock);
@@ -55,7 +55,7 @@ ssize_t cw_body_take(cw_req_t *req, char *buf, size_t n, bool line) {
     result = CW_WAIT;
   }
   pthread_mutex_unlock(&req->lock);
-  if (resume) cw_post(&req->conn->srv->posts, &req->post, CW_POST_RESUME, true);
+  if (resume) cw_post(&req->service->posts, &req->post, CW_POST_RESUME, true);
   if (result == CW_WAIT && req->expect_continue && !req->continue_sent) {
     send_continue(req);
     if (atomic_load(&req->lost)) return CW_LOST;
@@ -86,12 +86,11 @@ const char *cw_body_error(cw_req_t *req, int *status) {
 
 /* ---- the loop's half ------------------------------------------------------ */
 
-const char *cw_body_too_slow(cw_conn_t *c) {
-  cw_body_t *b = &c->req->body;
-  const cw_limits_t *l = &c->srv->limits;
-  uint32_t window = (uint32_t)c->srv->timers.duration[CW_TIMER_BODY];
+const char *cw_body_too_slow(cw_req_t *req, uint32_t window, bool moved) {
+  cw_body_t *b = &req->body;
+  const cw_limits_t *l = &req->service->limits;
   b->awaited += window;
-  b->silent = c->moved ? 0 : b->silent + window;
+  b->silent = moved ? 0 : b->silent + window;
   /* Where any pause will do no rate can be asked for. */
   if (l->body_pause == 0) return NULL;
   if (b->silent >= l->body_pause)
@@ -104,19 +103,17 @@ const char *cw_body_too_slow(cw_conn_t *c) {
 }
 
 /* Hands body bytes on. Returns false where they cannot be kept. */
-static bool deliver(cw_conn_t *c, cw_span_t data) {
-  cw_body_t *b = &c->req->body;
+static bool deliver(cw_req_t *req, cw_span_t data, cw_body_use_t use) {
+  cw_body_t *b = &req->body;
   b->received += (int64_t)data.len;
-  /* While a response stalls the window is for its bytes alone. */
-  if (!c->want_write) c->moved += (uint32_t)data.len;
-  if (c->state == CW_CONN_SKIP) return b->received - b->taken <= CW_SKIP_MAX;
-  pthread_mutex_lock(&c->req->lock);
+  if (use == CW_BODY_SKIP) return b->received - b->taken <= CW_SKIP_MAX;
+  pthread_mutex_lock(&req->lock);
   bool ok = cw_buf_append(&b->buf, data.p, data.len) == 0;
-  if (ok && c->state == CW_CONN_RUN && cw_buf_pending(&b->buf) >= CW_BODY_HIGH)
+  if (ok && use == CW_BODY_STREAM && cw_buf_pending(&b->buf) >= CW_BODY_HIGH)
     b->paused = true;
-  bool wake = ok && c->req->waiting;
-  pthread_mutex_unlock(&c->req->lock);
-  if (wake) cw_event_set(&c->req->event);
+  bool wake = ok && req->waiting;
+  pthread_mutex_unlock(&req->lock);
+  if (wake) cw_event_set(&req->event);
   return ok;
 }
 
@@ -151,9 +148,10 @@ void cw_body_set_length(cw_req_t *req) {
   h->content_length = req->body.received;
 }
 
-static size_t feed_chunks(cw_conn_t *c, const char *p, size_t n, int *status) {
-  cw_body_t *b = &c->req->body;
-  int64_t limit = c->srv->limits.body;
+static size_t feed_chunks(cw_req_t *req, const char *p, size_t n, cw_body_use_t use,
+                          int *status) {
+  cw_body_t *b = &req->body;
+  int64_t limit = req->service->limits.body;
   size_t used = 0;
   while (used < n && !cw_chunked_done(&b->chunked)) {
     cw_span_t data;
@@ -164,18 +162,19 @@ static size_t feed_chunks(cw_conn_t *c, const char *p, size_t n, int *status) {
     if (limit && b->received + (int64_t)(data.len + b->chunked.left) > limit)
       return *status = 413, n;
     if (data.len == 0) continue;
-    if (!deliver(c, data)) return *status = 503, n;
+    if (!deliver(req, data, use)) return *status = 503, n;
   }
-  if (cw_chunked_done(&b->chunked)) complete(c->req);
+  if (cw_chunked_done(&b->chunked)) complete(req);
   return used;
 }
 
-size_t cw_body_feed(cw_conn_t *c, const char *p, size_t n, int *status) {
-  cw_body_t *b = &c->req->body;
-  if (c->req->head.chunked) return feed_chunks(c, p, n, status);
+size_t cw_body_feed(cw_req_t *req, const char *p, size_t n, cw_body_use_t use,
+                    int *status) {
+  cw_body_t *b = &req->body;
+  if (req->head.chunked) return feed_chunks(req, p, n, use, status);
   size_t run = (size_t)CW_MIN((int64_t)n, b->left);
   b->left -= (int64_t)run;
-  if (!deliver(c, (cw_span_t){p, run})) return *status = 503, n;
-  if (b->left == 0) complete(c->req);
+  if (!deliver(req, (cw_span_t){p, run}, use)) return *status = 503, n;
+  if (b->left == 0) complete(req);
   return run;
 }

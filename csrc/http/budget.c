@@ -52,7 +52,7 @@ static cw_conn_t *slowest(cw_server_t *srv, cw_timer_kind_t kind, cw_conn_t *bes
 }
 
 void cw_budget_keep(cw_server_t *srv) {
-  while (srv->held > srv->limits.buffer_memory) {
+  while (srv->held > srv->service.limits.buffer_memory) {
     cw_conn_t *c = slowest(srv, CW_TIMER_BODY, slowest(srv, CW_TIMER_HEAD, NULL));
     c = slowest(srv, CW_TIMER_GATHER, c);
     if (!c) return;

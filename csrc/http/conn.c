@@ -63,7 +63,7 @@ void cw_conn_check(cw_conn_t *c) {
   /* What is left to send is polled for, or somebody was told. */
   pthread_mutex_lock(&c->req->lock);
   bool output = cw_out_pending(c->req) && !atomic_load(&c->req->lost);
-  bool told = cw_post_waits(&c->srv->posts, &c->req->post);
+  bool told = cw_post_waits(&c->srv->service.posts, &c->req->post);
   pthread_mutex_unlock(&c->req->lock);
   assert(!output || c->want_write || told);
 #endif
@@ -146,9 +146,9 @@ void cw_conn_close(cw_conn_t *c, cw_end_t why) {
   c->want_write = false;
   cw_list_remove(&c->all);
   c->srv->n_conns--;
-  cw_account_connections(&c->srv->account, c->srv->n_conns);
+  cw_account_connections(&c->srv->service.account, c->srv->n_conns);
   if (c->req) {
-    cw_account_once(&c->srv->account, c->req);
+    cw_account_once(&c->srv->service.account, c->req);
     cw_req_free(c->req);
   }
   c->req = NULL;
@@ -176,8 +176,8 @@ void cw_conn_reset(cw_conn_t *c, cw_end_t why) {
 void cw_conn_linger(cw_conn_t *c, cw_end_t why) {
   char byte;
   /* While draining nobody waits for clients that just keep their side open. */
-  bool quiet = c->srv->draining && recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
-               errno == EAGAIN;
+  bool quiet = c->srv->service.draining &&
+               recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
   if (c->eof || quiet || shutdown(c->fd, SHUT_WR) != 0) {
     cw_conn_close(c, why);
     return;
@@ -217,7 +217,7 @@ void cw_conn_start_window(cw_conn_t *c, cw_timer_kind_t kind) {
 static bool kept_pace(const cw_conn_t *c) {
   const cw_server_t *srv = c->srv;
   uint64_t least =
-      (uint64_t)srv->limits.rate * srv->timers.duration[CW_TIMER_STALL] / 1000;
+      (uint64_t)srv->service.limits.rate * srv->timers.duration[CW_TIMER_STALL] / 1000;
   return c->moved > 0 && c->moved >= least;
 }
 
@@ -226,7 +226,7 @@ void cw_conn_become_idle(cw_conn_t *c) {
   cw_conn_set_state(c, CW_CONN_IDLE);
   /* The answer may have left before the drain began: it promised to keep the
    * connection, and a client that believed it has its next request under way. */
-  cw_conn_start_timer(c, c->srv->draining ? CW_TIMER_DRAIN : CW_TIMER_IDLE);
+  cw_conn_start_timer(c, c->srv->service.draining ? CW_TIMER_DRAIN : CW_TIMER_IDLE);
   cw_server_made_room(c->srv);
 }
 
@@ -245,7 +245,7 @@ void cw_conn_on_eof(cw_conn_t *c) {
   }
   if (c->state == CW_CONN_RUN) {
     /* A half-closed client still reads its answer, but a body stays incomplete. */
-    if (cw_exchange_body_open(c)) cw_body_break(c->req, 400, NULL);
+    if (cw_body_open(c->req)) cw_body_break(c->req, 400, NULL);
     atomic_store(&c->req->eof_at, cw_now_us());
     atomic_store(&c->req->post.attention, true);
   }
@@ -280,7 +280,7 @@ static void on_writable(cw_conn_t *c) {
   if (rc == CW_WAIT) return;
   c->want_write = false;
   /* The clock of a body that is still coming goes on. */
-  if (c->state == CW_CONN_RUN && cw_exchange_body_open(c))
+  if (c->state == CW_CONN_RUN && cw_body_open(c->req))
     cw_conn_start_window(c, CW_TIMER_BODY);
   else
     cw_timer_stop(&c->timer);
@@ -305,7 +305,8 @@ static void on_event(uv_poll_t *poll, int status, int events) {
   if ((events & UV_WRITABLE) && c->want_write) on_writable(c);
   if ((events & UV_READABLE) && c->state != CW_CONN_CLOSED && (c->events & UV_READABLE))
     on_readable(c);
-  if (CW_UNLIKELY(c->srv->held > c->srv->limits.buffer_memory)) cw_budget_keep(c->srv);
+  if (CW_UNLIKELY(c->srv->held > c->srv->service.limits.buffer_memory))
+    cw_budget_keep(c->srv);
   cw_conn_check(c);
 }
 
@@ -316,7 +317,7 @@ static void on_window_end(cw_conn_t *c) {
       cw_conn_start_window(c, CW_TIMER_STALL);
     else
       cw_conn_lose(c, CW_END_STALLED);
-  } else if (cw_exchange_body_open(c)) {
+  } else if (cw_body_open(c->req)) {
     pthread_mutex_lock(&c->req->lock);
     bool ours = c->req->body.paused; /* it is the app that does not read */
     pthread_mutex_unlock(&c->req->lock);
@@ -342,7 +343,7 @@ void cw_conn_on_timer(cw_conn_t *c) {
                            "the request's head did not come within --header-timeout",
                            (cw_span_t){c->in.p + c->in.off, cw_buf_pending(&c->in)});
       else
-        cw_conn_close(c, c->srv->draining ? CW_END_DRAIN : CW_END_SILENT);
+        cw_conn_close(c, c->srv->service.draining ? CW_END_DRAIN : CW_END_SILENT);
       break;
     case CW_CONN_BODY:
       /* Its end is not near: the app takes it as it comes. */
@@ -366,7 +367,7 @@ void cw_conn_on_timer(cw_conn_t *c) {
       if (cw_conn_has_unread(c))
         cw_conn_start_timer(c, CW_TIMER_DRAIN);
       else
-        cw_conn_close(c, c->srv->draining ? CW_END_DRAIN : CW_END_IDLE);
+        cw_conn_close(c, c->srv->service.draining ? CW_END_DRAIN : CW_END_IDLE);
       break;
     default: cw_conn_close(c, CW_END_SILENT); break;
   }
@@ -425,11 +426,11 @@ void cw_conn_accept(cw_server_t *srv, const cw_listener_t *l, int fd,
   cw_list_init(&c->all);
   cw_addr_t addr;
   bool known = cw_peer_address(peer, &addr, c->peer_addr, c->peer_port);
-  c->trusted = cw_networks_have(&srv->limits.trusted, known ? &addr : NULL);
-  if (srv->limits.proxy_mode != CW_PROXY_OFF && !l->metrics) {
-    if (cw_networks_have(&srv->limits.proxies, known ? &addr : NULL))
+  c->trusted = cw_networks_have(&srv->service.limits.trusted, known ? &addr : NULL);
+  if (srv->service.limits.proxy_mode != CW_PROXY_OFF && !l->metrics) {
+    if (cw_networks_have(&srv->service.limits.proxies, known ? &addr : NULL))
       first = CW_CONN_PROXY;
-    else if (srv->limits.proxy_mode != CW_PROXY_AUTO)
+    else if (srv->service.limits.proxy_mode != CW_PROXY_AUTO)
       reject = true;
   }
   c->state = (uint8_t)first;
@@ -437,8 +438,8 @@ void cw_conn_accept(cw_server_t *srv, const cw_listener_t *l, int fd,
   srv->n_conns++;
   c->spare = srv->on_spare && !l->metrics;
   srv->on_spare = false;
-  cw_account_connections(&srv->account, srv->n_conns);
-  if (!l->metrics) cw_account_accepted(&srv->account);
+  cw_account_connections(&srv->service.account, srv->n_conns);
+  if (!l->metrics) cw_account_accepted(&srv->service.account);
   cw_conn_start_timer(c, CW_TIMER_HEAD);
   if (reject) {
     cw_conn_close(c, CW_END_NO_PROXY);

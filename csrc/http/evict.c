@@ -55,22 +55,23 @@ cw_conn_t *cw_evict_candidate(cw_server_t *srv, bool *soon) {
 
 cw_conn_t *cw_evict_for_one(cw_server_t *srv, bool *soon) {
   cw_conn_t *victim = cw_evict_candidate(srv, soon);
-  while (victim && srv->n_conns > srv->limits.connections) {
+  while (victim && srv->n_conns > srv->service.limits.connections) {
     cw_exchange_evict(victim);
     victim = cw_evict_candidate(srv, soon);
   }
-  return srv->n_conns > srv->limits.connections ? NULL : victim;
+  return srv->n_conns > srv->service.limits.connections ? NULL : victim;
 }
 
 /* ---- places that are kept ------------------------------------------------- */
 
 bool cw_evict_may_exceed(const cw_server_t *srv) {
-  return srv->limits.health && srv->n_conns < srv->limits.connections + CW_SPARE;
+  return srv->service.limits.health &&
+         srv->n_conns < srv->service.limits.connections + CW_SPARE;
 }
 
 bool cw_evict_is_full(cw_conn_t *c) {
   cw_server_t *srv = c->srv;
-  const unsigned limit = srv->limits.connections;
+  const unsigned limit = srv->service.limits.connections;
   bool soon;
   while ((limit && srv->n_conns > limit) || srv->n_spare < srv->want_spare) {
     cw_conn_t *victim = cw_evict_candidate(srv, &soon);

@@ -47,9 +47,9 @@ void cw_exchange_refuse(cw_conn_t *c, int status, const char *why, cw_span_t lin
   cw_refusal_log(c, status, why, line);
   if (c->req) {
     c->req->answered = status;
-    cw_account_once(&c->srv->account, c->req);
+    cw_account_once(&c->srv->service.account, c->req);
   } else {
-    cw_account_refused(&c->srv->account, cw_conn_client(c), status, line);
+    cw_account_refused(&c->srv->service.account, cw_conn_client(c), status, line);
   }
   if (send_error(c, status, is_head))
     cw_conn_linger(c, CW_END_REFUSED);
@@ -85,8 +85,14 @@ static const char *body_fault(int status) {
 /* Feeds bytes to the open body. Returns how many were used; fewer than `n` only at the
  * body's end, or where the connection cannot go on (then all of them). */
 static size_t feed_body(cw_conn_t *c, const char *p, size_t n) {
+  cw_body_use_t use = c->state == CW_CONN_SKIP  ? CW_BODY_SKIP
+                      : c->state == CW_CONN_RUN ? CW_BODY_STREAM
+                                                : CW_BODY_GATHER;
+  int64_t before = c->req->body.received;
   int status = 0;
-  size_t used = cw_body_feed(c, p, n, &status);
+  size_t used = cw_body_feed(c->req, p, n, use, &status);
+  /* While a response stalls the window is for its bytes alone. */
+  if (!c->want_write) c->moved += (uint32_t)(c->req->body.received - before);
   if (status) return break_body(c, status, body_fault(status)), n;
   /* A response under way has the timer for itself. */
   if (c->req->body.complete && !c->want_write) cw_timer_stop(&c->timer);
@@ -100,16 +106,16 @@ static void give_to_app(cw_conn_t *c) {
   cw_timer_stop(&c->timer);
   cw_conn_set_state(c, CW_CONN_RUN);
   srv->gave_request = true;
-  if (CW_UNLIKELY(srv->limits.request_timeout > 0)) {
+  if (CW_UNLIKELY(srv->service.limits.request_timeout > 0)) {
     cw_timer_start(&srv->timers, &c->req->deadline, CW_TIMER_REQUEST,
                    uv_now(&srv->loop));
     if (c->req->deadline.due < srv->tick_due) cw_server_schedule_tick(srv);
   }
-  if (CW_UNLIKELY(srv->account.timed)) {
+  if (CW_UNLIKELY(srv->service.account.timed)) {
     c->req->ready_at = c->req->body.received ? cw_now_us() : c->req->head_at;
-    cw_account_given(&srv->account);
+    cw_account_given(&srv->service.account);
   }
-  srv->host.ready(srv->host.data, c->req);
+  srv->service.host.ready(srv->service.host.data, c->req);
 }
 
 /* Sends an answer of the server's own to a request that no thread is to see. */
@@ -121,8 +127,8 @@ static void respond(cw_conn_t *c, const cw_own_t *own) {
   bool is_head = cw_is_head(req->head.method);
   /* Probes and scrapes are neither counted nor logged. */
   req->accounted = true;
-  r->close = !req->keep_alive || c->srv->draining || c->listener->metrics || c->spare ||
-             c->srv->limits.keepalive == 0 || !req->body.complete;
+  r->close = !req->keep_alive || c->srv->service.draining || c->listener->metrics ||
+             c->spare || c->srv->service.limits.keepalive == 0 || !req->body.complete;
   int n = snprintf(head, sizeof(head),
                    "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
                    "%sDate: %s\r\n\r\n",
@@ -155,13 +161,14 @@ static void respond(cw_conn_t *c, const cw_own_t *own) {
 /* The same for a request whose body may still be coming. */
 void cw_exchange_start(cw_conn_t *c) {
   give_to_app(c);
-  if (cw_exchange_body_open(c)) cw_conn_start_window(c, CW_TIMER_BODY);
+  if (cw_body_open(c->req)) cw_conn_start_window(c, CW_TIMER_BODY);
 }
 
 /* A chunked body is complete, or too long to wait for its end. */
 static void end_gathering(cw_conn_t *c) {
   if (c->req->body.complete) cw_body_set_length(c->req);
-  if (c->req->body.complete || c->req->body.received >= c->srv->limits.buffer_body)
+  if (c->req->body.complete ||
+      c->req->body.received >= c->srv->service.limits.buffer_body)
     cw_exchange_start(c);
 }
 
@@ -177,7 +184,7 @@ static bool answered_here(cw_conn_t *c) {
 static void start_request(cw_conn_t *c) {
   cw_req_t *req = c->req;
   const cw_head_t *h = &req->head;
-  if (CW_UNLIKELY(c->srv->account.timed)) req->head_at = cw_now_us();
+  if (CW_UNLIKELY(c->srv->service.account.timed)) req->head_at = cw_now_us();
   req->body.complete = !h->chunked && h->content_length <= 0;
   if (CW_UNLIKELY(c->srv->own_paths) && answered_here(c)) return;
   if (CW_UNLIKELY(c->spare) && cw_evict_is_full(c)) {
@@ -189,13 +196,35 @@ static void start_request(cw_conn_t *c) {
     req->body.left = h->content_length;
     cw_chunked_init(&req->body.chunked);
     /* What waits for 100 Continue waits for the app. */
-    if (h->content_length <= c->srv->limits.buffer_body && !req->expect_continue) {
+    if (h->content_length <= c->srv->service.limits.buffer_body &&
+        !req->expect_continue) {
       cw_conn_set_state(c, CW_CONN_BODY);
       cw_conn_start_window(c, h->chunked ? CW_TIMER_GATHER : CW_TIMER_BODY);
       return;
     }
   }
   cw_exchange_start(c);
+}
+
+static cw_req_t *new_request(cw_conn_t *c) {
+  cw_req_t *req = cw_req_new(&c->srv->service, c->fd);
+  if (!req) return NULL;
+  cw_head_t *h = &req->head;
+  req->conn = c;
+  req->trusted = c->trusted;
+  h->peer_addr = c->peer_addr;
+  h->peer_port = c->peer_port;
+  h->server_name = c->listener->is_unix ? "localhost" : c->listener->host;
+  h->server_port = c->listener->is_unix ? "80" : c->listener->port;
+  if (CW_UNLIKELY(c->proxy != NULL)) {
+    const cw_proxy_info_t *info = c->proxy;
+    h->proxy_family = info->family;
+    h->proxy_addr = info->dst_addr;
+    h->proxy_port = info->dst_port;
+    h->peer_addr = info->src_addr;
+    h->peer_port = info->src_port;
+  }
+  return req;
 }
 
 /* Tries to read one head. Returns the bytes used, 0 where more are needed; a refused
@@ -213,17 +242,17 @@ static size_t read_head(cw_conn_t *c, const char *p, size_t n) {
   }
   ptrdiff_t len = cw_scan_head(p, n, &c->scanned);
   if (len <= 0) {
-    int status = cw_parse_partial(&c->srv->limits, p, n);
+    int status = cw_parse_partial(&c->srv->service.limits, p, n);
     if (len < 0 && status == 0) status = 400;
     if (status) cw_exchange_refuse(c, status, NULL, (cw_span_t){p, n});
     return 0;
   }
   c->scanned = 0;
   c->blanks = 0;
-  bool fits = (size_t)len <= c->srv->limits.head;
+  bool fits = (size_t)len <= c->srv->service.limits.head;
   int status = fits ? 503 : 431;
-  if (fits && (c->req = cw_req_new(c)) != NULL)
-    status = cw_parse_head(c->req, p, (size_t)len);
+  if (fits && (c->req = new_request(c)) != NULL)
+    status = cw_parse_head(&c->srv->parser, c->req, p, (size_t)len);
   if (status) {
     if (c->req) cw_req_free(c->req);
     c->req = NULL;
@@ -239,7 +268,7 @@ static size_t read_head(cw_conn_t *c, const char *p, size_t n) {
 /* Reads the PROXY header in front of everything. Same results as read_head(). */
 static size_t read_proxy_header(cw_conn_t *c, const char *p, size_t n) {
   cw_proxy_info_t info;
-  ssize_t len = cw_proxy_header_parse(p, n, c->srv->limits.proxy_mode, &info);
+  ssize_t len = cw_proxy_header_parse(p, n, c->srv->service.limits.proxy_mode, &info);
   if (len == CW_PROXY_BAD) {
     /* Whoever this is, it does not speak what it should: nothing to answer. */
     cw_conn_close(c, CW_END_BAD_PROXY);
@@ -277,7 +306,7 @@ static size_t consume(cw_conn_t *c, const char *p, size_t n) {
       case CW_CONN_BODY:
       case CW_CONN_SKIP:
       case CW_CONN_RUN:
-        if (!cw_exchange_body_open(c)) return used;
+        if (!cw_body_open(c->req)) return used;
         k = feed_body(c, p + used, n - used);
         if (c->state == CW_CONN_LINGER || c->state == CW_CONN_CLOSED) return n;
         if (c->state == CW_CONN_BODY && c->req->head.chunked)
@@ -368,8 +397,8 @@ static bool end_response(cw_conn_t *c) {
 }
 
 void cw_exchange_end(cw_conn_t *c) {
-  if (c->srv->account.timed && !c->req->done_at) c->req->done_at = cw_now_us();
-  cw_account_once(&c->srv->account, c->req);
+  if (c->srv->service.account.timed && !c->req->done_at) c->req->done_at = cw_now_us();
+  cw_account_once(&c->srv->service.account, c->req);
   if (end_response(c)) next_request(c);
 }
 
@@ -384,7 +413,7 @@ static void on_done(cw_conn_t *c) {
   cw_req_t *req = c->req;
   assert(c->state == CW_CONN_RUN);
   cw_conn_set_state(c, CW_CONN_FLUSH);
-  if (c->srv->limits.request_timeout > 0) cw_timer_stop(&req->deadline);
+  if (c->srv->service.limits.request_timeout > 0) cw_timer_stop(&req->deadline);
   if (CW_UNLIKELY(req->taken_over)) {
     /* A copy of the socket may live on. */
     c->no_fin = true;
@@ -420,7 +449,7 @@ static void on_notice(cw_conn_t *c, int posts) {
     c->want_write = true;
     cw_conn_start_window(c, CW_TIMER_STALL);
   }
-  if ((posts & CW_POST_RESUME) && !c->want_write && cw_exchange_body_open(c))
+  if ((posts & CW_POST_RESUME) && !c->want_write && cw_body_open(c->req))
     cw_conn_start_window(c, CW_TIMER_BODY);
   cw_conn_update_poll(c);
 }
@@ -435,7 +464,8 @@ void cw_exchange_on_post(cw_conn_t *c, int posts) {
 
 /* A window in which body bytes have to come ended. */
 void cw_exchange_on_body_window(cw_conn_t *c) {
-  const char *why = cw_body_too_slow(c);
+  const char *why = cw_body_too_slow(
+      c->req, (uint32_t)c->srv->timers.duration[CW_TIMER_BODY], c->moved > 0);
   if (why)
     break_body(c, 408, why);
   else
@@ -452,7 +482,7 @@ void cw_exchange_on_deadline(cw_conn_t *c) {
   cw_log(CW_LOG_WARNING, "%s:%s: %.*s %.*s took longer than %g s", req->head.peer_addr,
          req->head.peer_port, (int)req->head.method.len, req->head.method.p,
          (int)cw_log_target(req->head.target.p, req->head.target.len),
-         req->head.target.p, (double)srv->limits.request_timeout / 1000);
+         req->head.target.p, (double)srv->service.limits.request_timeout / 1000);
   if (atomic_compare_exchange_strong(&req->claim, &none, (int)CW_CLAIM_LOOP)) {
     cw_timer_stop(&c->timer);
     c->want_write = false;
@@ -463,12 +493,12 @@ void cw_exchange_on_deadline(cw_conn_t *c) {
     atomic_store(&req->lost, true);
     pthread_mutex_unlock(&req->lock);
     req->answered = sent ? 504 : CW_STATUS_LEFT;
-    cw_account_once(&c->srv->account, req);
+    cw_account_once(&c->srv->service.account, req);
     shutdown(c->fd, SHUT_WR);
     cw_req_mark_lost(req);
     cw_conn_update_poll(c);
   }
-  if (srv->host.expired) srv->host.expired(srv->host.data, req);
+  if (srv->service.host.expired) srv->service.host.expired(srv->service.host.data, req);
   cw_conn_check(c);
 }
 
@@ -494,7 +524,7 @@ void cw_exchange_evict(cw_conn_t *c) {
   cw_span_t head = partial_head(c);
   if (c->state == CW_CONN_HEAD && head.len) {
     cw_refusal_log(c, 408, "the head comes slowly, and others need the place", head);
-    cw_account_refused(&c->srv->account, cw_conn_client(c), 408, head);
+    cw_account_refused(&c->srv->service.account, cw_conn_client(c), 408, head);
     /* It takes no place any more, whether this can be read or not. */
     (void)send_error(c, 408, cw_is_head_line(head));
   }

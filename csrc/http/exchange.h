@@ -39,11 +39,4 @@ void cw_exchange_evict(cw_conn_t *c);
 /* Refuses a request that is still coming, for want of memory to hold it. */
 void cw_exchange_shed(cw_conn_t *c, int status);
 
-/* Whether more of the request's body is to come. */
-static inline bool cw_exchange_body_open(cw_conn_t *c) {
-  cw_body_t *b = &c->req->body;
-  /* `complete` and `broken` are written by the loop alone: no lock to read them. */
-  return !b->complete && !b->broken;
-}
-
 #endif

@@ -159,12 +159,12 @@ static const cw_scheme_t *scheme_named(const cw_schemes_t *schemes, cw_span_t na
 }
 
 /* One field. Returns 0 or a status. */
-static int read_field(said_t *s, const cw_field_t *f, const cw_server_t *srv) {
-  const cw_networks_t *trusted = &srv->limits.trusted;
+static int read_field(said_t *s, const cw_field_t *f, const cw_service_t *service) {
+  const cw_networks_t *trusted = &service->limits.trusted;
   cw_span_t list = f->value;
-  const cw_scheme_t *scheme = scheme_named(&srv->schemes, f->name);
+  const cw_scheme_t *scheme = scheme_named(&service->schemes, f->name);
   if (scheme) return say_scheme(s, cw_span_is(last_element(&list), scheme->value));
-  switch (says(f->name) & srv->limits.proxy_headers) {
+  switch (says(f->name) & service->limits.proxy_headers) {
     case CW_SAYS_FORWARDED: return read_forwarded(s, list, trusted);
     case CW_SAYS_FOR: read_for(s, list, trusted); break;
     case CW_SAYS_HOST:
@@ -177,7 +177,7 @@ static int read_field(said_t *s, const cw_field_t *f, const cw_server_t *srv) {
       break;
     default:
       if (f->name.len == 11 && cw_span_is(f->name, "script_name") &&
-          cw_forwarded_allows(srv, f->name) && !s->script_name.len)
+          cw_forwarded_allows(&service->limits, f->name) && !s->script_name.len)
         s->script_name = f->value;
       break;
   }
@@ -251,7 +251,7 @@ int cw_forwarded_apply(cw_req_t *req) {
   for (unsigned i = h->n_fields; i-- > 0;) {
     cw_field_t *f = &h->fields[i];
     if (f->name.len == 4 && cw_span_is(f->name, "host")) host = f;
-    if ((status = read_field(&s, f, req->conn->srv)) != 0) return status;
+    if ((status = read_field(&s, f, req->service)) != 0) return status;
   }
   if (s.https >= 0) h->scheme = s.https ? "https" : "http";
   if ((status = take_client(h, &s, req)) != 0 || (status = take_host(&s, host)) != 0)
@@ -272,15 +272,15 @@ static bool is_of_proxies(cw_span_t name) {
 
 void cw_forwarded_clear(cw_req_t *req) {
   cw_head_t *h = &req->head;
-  const cw_server_t *srv = req->conn->srv;
-  bool trusted = req->conn->trusted;
+  const cw_service_t *service = req->service;
+  bool trusted = req->trusted;
   unsigned kept = 0;
   for (unsigned i = 0; i < h->n_fields; i++) {
     cw_span_t name = h->fields[i].name;
     unsigned what = says(name);
-    bool counts =
-        trusted ? !what || (what & srv->limits.proxy_headers)
-                : !what && !is_of_proxies(name) && !scheme_named(&srv->schemes, name);
+    bool counts = trusted ? !what || (what & service->limits.proxy_headers)
+                          : !what && !is_of_proxies(name) &&
+                                !scheme_named(&service->schemes, name);
     if (counts) h->fields[kept++] = h->fields[i];
   }
   h->n_fields = kept;
@@ -316,7 +316,7 @@ static int64_t read_time(cw_span_t v) {
 
 int64_t cw_forwarded_start(const cw_req_t *req) {
   const cw_head_t *h = &req->head;
-  for (unsigned i = 0; req->conn->trusted && i < h->n_fields; i++)
+  for (unsigned i = 0; req->trusted && i < h->n_fields; i++)
     if (h->fields[i].name.len == 15 && cw_span_is(h->fields[i].name, "x-request-start"))
       return read_time(h->fields[i].value);
   return 0;
@@ -324,8 +324,8 @@ int64_t cw_forwarded_start(const cw_req_t *req) {
 
 /* ---- settings --------------------------------------------------------------- */
 
-bool cw_forwarded_allows(const cw_server_t *srv, cw_span_t name) {
-  const char *text = srv->limits.forwarder_headers;
+bool cw_forwarded_allows(const cw_limits_t *limits, cw_span_t name) {
+  const char *text = limits->forwarder_headers;
   while (text && *text) {
     size_t n = strcspn(text, ",");
     cw_span_t word = cw_trim((cw_span_t){text, n});

@@ -5,10 +5,10 @@
 #ifndef CW_HTTP_FORWARDED_H
 #define CW_HTTP_FORWARDED_H
 
-#include "http/http_internal.h"
+#include "http/request.h"
 
 /* Whether a trusted proxy may send the field `name` although it has an underscore. */
-bool cw_forwarded_allows(const cw_server_t *srv, cw_span_t name);
+bool cw_forwarded_allows(const cw_limits_t *limits, cw_span_t name);
 
 /* Rewrites peer, scheme, host and port of `req`'s head from the fields that count. Only
  * for a request whose connection comes from a trusted peer; baton held, before the

@@ -15,10 +15,9 @@ enum { FILE_SLICE = 1024 * 1024 }; /* one sendfile(2), so that no one hogs the l
 static ssize_t send_parts(cw_req_t *req, struct iovec *iov, int n, int flags) {
   struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)n};
   for (;;) {
-    ssize_t sent =
-        n == 1 ? send(req->conn->fd, iov[0].iov_base, iov[0].iov_len,
-                      MSG_NOSIGNAL | MSG_DONTWAIT | flags)
-               : sendmsg(req->conn->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT | flags);
+    ssize_t sent = n == 1 ? send(req->fd, iov[0].iov_base, iov[0].iov_len,
+                                 MSG_NOSIGNAL | MSG_DONTWAIT | flags)
+                          : sendmsg(req->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT | flags);
     if (sent >= 0) {
       req->bytes_sent += (uint64_t)sent;
       return sent;
@@ -88,7 +87,7 @@ static int leave_locked(cw_req_t *req, const cw_parts_t *parts, size_t sent,
   int rc = keep_locked(req, parts, sent, taken);
   if (rc == CW_NOMEM) return give_up(req);
   /* Under the lock, so that nobody sees output that nothing will send. */
-  if (!told) cw_post(&req->conn->srv->posts, &req->post, CW_POST_WRITE, true);
+  if (!told) cw_post(&req->service->posts, &req->post, CW_POST_WRITE, true);
   return rc;
 }
 
@@ -148,8 +147,7 @@ int cw_out_send_interim(cw_req_t *req, cw_span_t text) {
 static ssize_t send_slice(cw_req_t *req, int fd, int64_t *off, int64_t len) {
   for (;;) {
     off_t at = *off;
-    ssize_t sent =
-        sendfile(req->conn->fd, fd, &at, (size_t)CW_MIN(len, (int64_t)FILE_SLICE));
+    ssize_t sent = sendfile(req->fd, fd, &at, (size_t)CW_MIN(len, (int64_t)FILE_SLICE));
     if (sent > 0) {
       req->bytes_sent += (uint64_t)sent;
       *off = at;
@@ -197,7 +195,7 @@ int cw_out_write_file(cw_req_t *req, cw_span_t before, int fd, int64_t off, int6
     req->out.file_fd = copy;
     req->out.file_off = off;
     req->out.file_left = left;
-    cw_post(&req->conn->srv->posts, &req->post, CW_POST_WRITE, true);
+    cw_post(&req->service->posts, &req->post, CW_POST_WRITE, true);
   }
   pthread_mutex_unlock(&req->lock);
   if (rc != 0) {

@@ -7,7 +7,7 @@
 
 #include <sys/uio.h>
 
-#include "http/http_internal.h"
+#include "http/request.h"
 
 /* The parts of one write: framing before, body, framing after. */
 typedef struct cw_parts {

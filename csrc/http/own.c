@@ -21,7 +21,7 @@ static bool reads(const cw_req_t *req, const char *path) {
 }
 
 static void tell_metrics(cw_server_t *srv, cw_own_t *out) {
-  if (!srv->account.board) {
+  if (!srv->service.account.board) {
     say(out, 503, "no metrics yet\n");
     return;
   }
@@ -32,20 +32,21 @@ static void tell_metrics(cw_server_t *srv, cw_own_t *out) {
     cw_server_take_posts(srv);
     srv->scraping = false;
   }
-  out->status = cw_metrics_text(srv->account.board, &out->body) == 0 ? 200 : 0;
+  out->status = cw_metrics_text(srv->service.account.board, &out->body) == 0 ? 200 : 0;
   out->type = CW_METRICS_TYPE;
 }
 
 bool cw_own_answer(const cw_conn_t *c, const cw_req_t *req, cw_own_t *out) {
   cw_server_t *srv = c->srv;
   *out = (cw_own_t){0};
-  if (reads(req, c->listener->metrics ? "/metrics" : srv->limits.metrics)) {
+  if (reads(req, c->listener->metrics ? "/metrics" : srv->service.limits.metrics)) {
     tell_metrics(srv, out);
   } else if (c->listener->metrics) {
     say(out, 404, "Not Found\n");
-  } else if (reads(req, srv->limits.health)) {
-    bool leaving = srv->draining ||
-                   (srv->account.board && atomic_load(&srv->account.board->draining));
+  } else if (reads(req, srv->service.limits.health)) {
+    bool leaving =
+        srv->service.draining || (srv->service.account.board &&
+                                  atomic_load(&srv->service.account.board->draining));
     say(out, leaving ? 503 : 200, leaving ? "draining\n" : "ok\n");
   } else {
     return false;

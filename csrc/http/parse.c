@@ -15,7 +15,6 @@ typedef struct parse {
   const cw_limits_t *limits;
   int status; /* 0, or what to refuse with */
   unsigned room;
-  bool value_open; /* the newest field has no value yet */
 } parse_t;
 
 static int refuse(parse_t *ps, int status) {
@@ -126,8 +125,8 @@ static int check_fields(parse_t *ps, const cw_target_t *target) {
    * cannot pose as the other. */
   for (unsigned i = 0; i < h->n_fields; i++) {
     bool underscore = memchr(h->fields[i].name.p, '_', h->fields[i].name.len);
-    if (CW_UNLIKELY(underscore) && req->conn->trusted)
-      underscore = !cw_forwarded_allows(req->conn->srv, h->fields[i].name);
+    if (CW_UNLIKELY(underscore) && req->trusted)
+      underscore = !cw_forwarded_allows(ps->limits, h->fields[i].name);
     if (underscore && ps->limits->underscores == CW_UNDERSCORE_REFUSE) return 400;
     if (!underscore || ps->limits->underscores == CW_UNDERSCORE_KEEP)
       h->fields[kept++] = h->fields[i];
@@ -148,13 +147,13 @@ static int on_headers_complete(llhttp_t *llp) {
   h->scheme = "http";
   if (CW_UNLIKELY(target.https)) {
     /* RFC 9110 section 7.4: this connection is not secured, as far as we know. */
-    if (!ps->req->conn->trusted) return refuse(ps, 421), -1;
+    if (!ps->req->trusted) return refuse(ps, 421), -1;
     h->scheme = "https";
   }
   char *path = cw_arena_alloc(&ps->req->arena, target.path.len + 1);
   if (!path) return refuse(ps, 503), -1;
   h->path = (cw_span_t){path, cw_percent_decode(target.path, path)};
-  status = ps->req->conn->trusted ? cw_forwarded_apply(ps->req) : 0;
+  status = ps->req->trusted ? cw_forwarded_apply(ps->req) : 0;
   if (CW_UNLIKELY(ps->limits->clear_proxy_headers)) cw_forwarded_clear(ps->req);
   if (status) return refuse(ps, status), -1;
   llp->upgrade = 0; /* Upgrade is not acted upon: RFC 9110 section 7.8 allows that */
@@ -167,26 +166,28 @@ static int on_head_end(llhttp_t *llp) {
   return rc ? rc : HPE_PAUSED;
 }
 
-void cw_parse_init(cw_server_t *srv) {
-  llhttp_settings_init(&srv->callbacks);
-  srv->callbacks.on_header_field = on_field;
-  srv->callbacks.on_header_value = on_value;
-  srv->callbacks.on_headers_complete = on_head_end;
+void cw_parse_init(cw_parser_t *parser) {
+  llhttp_t *llp = &parser->behind_line;
+  llhttp_settings_init(&parser->callbacks);
+  parser->callbacks.on_header_field = on_field;
+  parser->callbacks.on_header_value = on_value;
+  parser->callbacks.on_headers_complete = on_head_end;
   /* llhttp refuses methods that it does not know, and request lines are checked here
    * anyway: every head is read by a copy of a parser that has read this one. */
   static const char line[] = "GET / HTTP/1.1\r\n";
-  llhttp_init(&srv->parser, HTTP_REQUEST, &srv->callbacks);
-  llhttp_errno_t err = llhttp_execute(&srv->parser, line, sizeof(line) - 1);
+  llhttp_init(llp, HTTP_REQUEST, &parser->callbacks);
+  llhttp_errno_t err = llhttp_execute(llp, line, sizeof(line) - 1);
   assert(err == HPE_OK);
   (void)err;
 }
 
-int cw_parse_head(cw_req_t *req, const char *data, size_t n) {
-  cw_server_t *srv = req->conn->srv;
+int cw_parse_head(const cw_parser_t *parser, cw_req_t *req, const char *data,
+                  size_t n) {
+  const cw_limits_t *limits = &req->service->limits;
   cw_head_t *h = &req->head;
   const char *lf = memchr(data, '\n', n);
   size_t line_len = (size_t)(lf - data) - 1;
-  if (line_len > srv->limits.request_line) return 414;
+  if (line_len > limits->request_line) return 414;
   char *p = cw_arena_alloc(&req->arena, n);
   if (!p) return 503;
   memcpy(p, data, n);
@@ -197,10 +198,10 @@ int cw_parse_head(cw_req_t *req, const char *data, size_t n) {
   h->target = line.target;
   h->minor = line.minor;
   h->content_length = -1;
-  parse_t ps = {.req = req, .limits = &srv->limits};
-  llhttp_t parser = srv->parser;
-  parser.data = &ps;
-  llhttp_errno_t err = llhttp_execute(&parser, p + line_len + 2, n - line_len - 2);
+  parse_t ps = {.req = req, .limits = limits};
+  llhttp_t llp = parser->behind_line;
+  llp.data = &ps;
+  llhttp_errno_t err = llhttp_execute(&llp, p + line_len + 2, n - line_len - 2);
   if (ps.status) return ps.status;
   return err == HPE_PAUSED ? 0 : 400;
 }

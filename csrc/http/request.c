@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /* A request's memory, and the calls of app.h that are about it as a whole. */
-#include "base/clock.h"
-#include "base/fault.h"
-#include "http/http_internal.h"
+#include "http/request.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <unistd.h>
 
-cw_req_t *cw_req_new(cw_conn_t *c) {
-  cw_server_t *srv = c->srv;
+#include "base/clock.h"
+#include "base/fault.h"
+
+enum { POOL = 64 }; /* requests kept for reuse */
+
+cw_req_t *cw_req_new(cw_service_t *service, int fd) {
   cw_req_t *req;
-  if (!cw_list_empty(&srv->pool)) {
-    req = CW_CONTAINER(srv->pool.next, cw_req_t, post.node);
+  if (!cw_list_empty(&service->pool)) {
+    req = CW_CONTAINER(service->pool.next, cw_req_t, post.node);
     cw_list_remove(&req->post.node);
-    srv->n_pool--;
+    service->n_pool--;
   } else {
     req = cw_malloc(sizeof(*req));
     if (!req) return NULL;
@@ -24,21 +27,11 @@ cw_req_t *cw_req_new(cw_conn_t *c) {
     cw_timer_init(&req->deadline);
     req->resp.head = (cw_buf_t){0};
   }
-  req->head =
-      (cw_head_t){.content_length = -1,
-                  .peer_addr = c->peer_addr,
-                  .peer_port = c->peer_port,
-                  .server_name = c->listener->is_unix ? "localhost" : c->listener->host,
-                  .server_port = c->listener->is_unix ? "80" : c->listener->port};
-  if (c->proxy) {
-    const cw_proxy_info_t *info = c->proxy;
-    req->head.proxy_family = info->family;
-    req->head.proxy_addr = info->dst_addr;
-    req->head.proxy_port = info->dst_port;
-    req->head.peer_addr = info->src_addr;
-    req->head.peer_port = info->src_port;
-  }
-  req->conn = c;
+  req->head = (cw_head_t){.content_length = -1};
+  req->service = service;
+  req->fd = fd;
+  req->conn = NULL;
+  req->trusted = false;
   req->keep_alive = req->expect_continue = req->continue_sent = false;
   req->post.posted = false;
   req->post.what = 0;
@@ -62,23 +55,36 @@ cw_req_t *cw_req_new(cw_conn_t *c) {
   return req;
 }
 
+static void destroy(cw_req_t *req) {
+  cw_buf_free(&req->resp.head);
+  pthread_mutex_destroy(&req->lock);
+  free(req);
+}
+
 void cw_req_free(cw_req_t *req) {
-  cw_server_t *srv = req->conn->srv;
-  if (CW_UNLIKELY(srv->limits.request_timeout > 0)) cw_timer_stop(&req->deadline);
+  cw_service_t *service = req->service;
+  if (CW_UNLIKELY(service->limits.request_timeout > 0)) cw_timer_stop(&req->deadline);
   cw_arena_reset(&req->arena);
   cw_buf_free(&req->body.buf);
   cw_buf_free(&req->out.buf);
   if (req->out.file_fd >= 0) close(req->out.file_fd);
   req->out.file_fd = -1;
   if (req->resp.head.cap > CW_REQ_ARENA) cw_buf_free(&req->resp.head);
-  if (srv->n_pool < CW_REQ_POOL) {
-    cw_list_push(&srv->pool, &req->post.node);
-    srv->n_pool++;
+  if (service->n_pool == POOL) {
+    destroy(req);
     return;
   }
-  cw_buf_free(&req->resp.head);
-  pthread_mutex_destroy(&req->lock);
-  free(req);
+  cw_list_push(&service->pool, &req->post.node);
+  service->n_pool++;
+}
+
+void cw_req_empty_pool(cw_service_t *service) {
+  while (!cw_list_empty(&service->pool)) {
+    cw_req_t *req = CW_CONTAINER(service->pool.next, cw_req_t, post.node);
+    cw_list_remove(&req->post.node);
+    destroy(req);
+  }
+  service->n_pool = 0;
 }
 
 void cw_req_mark_lost(cw_req_t *req) {
@@ -105,8 +111,7 @@ const cw_head_t *cw_req_head(const cw_req_t *req) {
 
 bool cw_req_claim(cw_req_t *req) {
   int none = CW_CLAIM_NONE;
-  if (CW_LIKELY(req->conn->srv->limits.request_timeout == 0) || req->claimed)
-    return true;
+  if (CW_LIKELY(req->service->limits.request_timeout == 0) || req->claimed) return true;
   req->claimed =
       atomic_compare_exchange_strong(&req->claim, &none, (int)CW_CLAIM_THREAD);
   return req->claimed;
@@ -126,7 +131,7 @@ bool cw_req_abandoned(const cw_req_t *req) {
 int cw_req_take_over(cw_req_t *req) {
   cw_resp_t *r = &req->resp;
   if (!req->head.upgrade || req->followed || r->sent || !cw_req_claim(req)) return -1;
-  int fd = fcntl(req->conn->fd, F_DUPFD_CLOEXEC, 3);
+  int fd = fcntl(req->fd, F_DUPFD_CLOEXEC, 3);
   if (fd < 0) return -1;
   req->taken_over = true;
   /* As far as we are concerned it is answered. */
@@ -141,8 +146,8 @@ bool cw_req_taken_over(const cw_req_t *req) {
 }
 
 void cw_req_wait_nogil(cw_req_t *req) {
-  cw_server_t *srv = req->conn->srv;
-  srv->host.blocking(srv->host.data);
+  const cw_host_t *host = &req->service->host;
+  host->blocking(host->data);
   cw_event_wait(&req->event);
   pthread_mutex_lock(&req->lock);
   req->waiting = false;
@@ -151,7 +156,7 @@ void cw_req_wait_nogil(cw_req_t *req) {
 
 void cw_req_finish(cw_req_t *req, bool complete) {
   cw_resp_t *r = &req->resp;
-  cw_server_t *srv = req->conn->srv;
+  cw_account_t *account = &req->service->account;
   if (!r->sent && !cw_req_expired(req)) {
     /* The error page is a whole response. */
     cw_resp_error(req, 500);
@@ -163,11 +168,11 @@ void cw_req_finish(cw_req_t *req, bool complete) {
       cw_out_pending(req) || !req->body.complete || cw_buf_pending(&req->body.buf);
   pthread_mutex_unlock(&req->lock);
   urgent |= req->failed || r->close;
-  if (srv->account.timed) {
+  if (account->timed) {
     req->done_at = cw_now_us();
-    if (req->started_at) cw_account_finished(&srv->account);
+    if (req->started_at) cw_account_finished(account);
     /* The line is written now, not when the next client comes. */
     urgent = true;
   }
-  cw_post(&req->conn->srv->posts, &req->post, CW_POST_DONE, urgent);
+  cw_post(&req->service->posts, &req->post, CW_POST_DONE, urgent);
 }

@@ -153,7 +153,7 @@ static bool body_can_be_skipped(cw_req_t *req) {
  * it is known, else -1. */
 static int end_head(cw_req_t *req, int64_t body_len) {
   cw_resp_t *r = &req->resp;
-  cw_server_t *srv = req->conn->srv;
+  cw_service_t *service = req->service;
   char text[160];
   size_t n = 0;
   bool is_head = r->no_body && cw_is_head(req->head.method) && r->status != 204;
@@ -173,8 +173,8 @@ static int end_head(cw_req_t *req, int64_t body_len) {
     r->close = true; /* HTTP/1.0: the body ends with the connection */
   }
   r->close |= !req->keep_alive ||
-              atomic_load_explicit(&srv->draining, memory_order_relaxed) ||
-              srv->limits.keepalive == 0 || !body_can_be_skipped(req);
+              atomic_load_explicit(&service->draining, memory_order_relaxed) ||
+              service->limits.keepalive == 0 || !body_can_be_skipped(req);
   if (CW_UNLIKELY(r->upgrade)) {
     /* RFC 9110 section 7.8: it is a field of this connection. */
     memcpy(text + n, "Connection: upgrade\r\n", 21);
@@ -195,8 +195,8 @@ static int end_head(cw_req_t *req, int64_t body_len) {
   }
   memcpy(text + n, "\r\n", 2);
   if (put(req, text, n + 2) != 0) return CW_NOMEM;
-  if (CW_UNLIKELY(srv->account.access != NULL))
-    cw_account_note_fields(&srv->account, req);
+  if (CW_UNLIKELY(service->account.access != NULL))
+    cw_account_note_fields(&service->account, req);
   return CW_OK;
 }
 

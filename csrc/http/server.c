@@ -117,34 +117,39 @@ void cw_server_unwatch(cw_server_t *srv, int fd) {
 bool cw_server_take_posts(cw_server_t *srv) {
   bool any = false;
   int what;
-  for (cw_post_t *post; (post = cw_posts_take(&srv->posts, &what)) != NULL; any = true)
+  for (cw_post_t *post; (post = cw_posts_take(&srv->service.posts, &what)) != NULL;
+       any = true)
     cw_exchange_on_post(CW_CONTAINER(post, cw_req_t, post)->conn, what);
   return any;
 }
 
 void cw_server_wake(cw_server_t *srv) {
-  cw_posts_wake(&srv->posts);
+  cw_posts_wake(&srv->service.posts);
 }
 
 void cw_server_nudge(cw_server_t *srv) {
-  cw_posts_nudge(&srv->posts);
+  cw_posts_nudge(&srv->service.posts);
+}
+
+void cw_server_set_board(cw_server_t *srv, cw_board_t *board, int slot) {
+  cw_account_set_board(&srv->service.account, board, slot);
 }
 
 void cw_server_reopen_logs(cw_server_t *srv) {
   cw_log_reopen();
-  if (srv->account.access) cw_access_log_reopen(srv->account.access);
+  if (srv->service.account.access) cw_access_log_reopen(srv->service.account.access);
 }
 
 void cw_server_turn(cw_server_t *srv, bool wait) {
-  atomic_store(&srv->posts.waiting, true);
+  atomic_store(&srv->service.posts.waiting, true);
   srv->gave_request = false;
   cw_server_take_posts(srv);
-  if (CW_UNLIKELY(srv->account.timed)) cw_account_flush(&srv->account);
+  if (CW_UNLIKELY(srv->service.account.timed)) cw_account_flush(&srv->service.account);
   /* The end of one request may have made the next one of its connection ready. */
   uv_run(&srv->loop, wait && !srv->gave_request ? UV_RUN_ONCE : UV_RUN_NOWAIT);
-  atomic_store(&srv->posts.waiting, false);
+  atomic_store(&srv->service.posts.waiting, false);
   cw_server_take_posts(srv);
-  if (CW_UNLIKELY(srv->account.timed)) cw_account_flush(&srv->account);
+  if (CW_UNLIKELY(srv->service.account.timed)) cw_account_flush(&srv->service.account);
 }
 
 /* ---- accepting ---------------------------------------------------------- */
@@ -153,7 +158,8 @@ static void poll_acceptors(cw_server_t *srv, bool on);
 
 /* Accepts again, unless there is another reason not to. */
 static void resume_accepting(cw_server_t *srv) {
-  if (!srv->accept_paused && !srv->accept_full && !srv->accept_held && !srv->draining)
+  if (!srv->accept_paused && !srv->accept_full && !srv->accept_held &&
+      !srv->service.draining)
     poll_acceptors(srv, true);
 }
 
@@ -168,11 +174,12 @@ static void retry_accepting(cw_server_t *srv) {
 /* At the limit every end of a request may make room. */
 static void set_full(cw_server_t *srv, bool full) {
   srv->accept_full = full;
-  atomic_store(&srv->posts.eager, full);
+  atomic_store(&srv->service.posts.eager, full);
 }
 
 static bool at_limit(const cw_server_t *srv) {
-  return srv->limits.connections && srv->n_conns >= srv->limits.connections;
+  return srv->service.limits.connections &&
+         srv->n_conns >= srv->service.limits.connections;
 }
 
 void cw_server_made_room(cw_server_t *srv) {
@@ -222,7 +229,7 @@ static bool accept_some(struct cw_acceptor *a, int most) {
       /* Until one is closed or becomes idle, the rest waits in the backlog. */
       set_full(srv, true);
       poll_acceptors(srv, false);
-      if (soon || srv->limits.health) retry_accepting(srv);
+      if (soon || srv->service.limits.health) retry_accepting(srv);
       return false;
     }
     struct sockaddr_storage peer;
@@ -254,7 +261,7 @@ static void on_accept_retry(uv_timer_t *timer) {
   set_full(srv, false);
   /* Whoever still waits would have been taken by a worker that has room. There may be a
    * probe among them. */
-  srv->exceeding = srv->limits.health && !srv->accept_held;
+  srv->exceeding = srv->service.limits.health && !srv->accept_held;
   for (int i = 0; srv->exceeding && i < srv->n_acceptors; i++)
     if (srv->acceptors[i].open) accept_some(&srv->acceptors[i], CW_SPARE);
   srv->exceeding = false;
@@ -317,7 +324,7 @@ int cw_server_listen(cw_server_t *srv, int backlog) {
   bool scraped = false;
   for (int i = 0; i < srv->n_acceptors; i++)
     scraped |= srv->acceptors[i].info->metrics != 0;
-  srv->want_spare = scraped || srv->limits.health ? CW_SPARE : 0;
+  srv->want_spare = scraped || srv->service.limits.health ? CW_SPARE : 0;
   cw_spare_fill(srv);
   poll_acceptors(srv, true);
   return 0;
@@ -355,12 +362,13 @@ cw_server_t *cw_server_new(const cw_listener_t *listeners, int n,
   int rc = UV_ENOMEM;
   cw_server_t *srv = cw_calloc(1, sizeof(*srv));
   if (!srv) goto fail;
-  srv->limits = *limits;
-  if (srv->limits.buffer_memory == 0) srv->limits.buffer_memory = SIZE_MAX;
-  if (srv->limits.head == 0) srv->limits.head = CW_HEAD_USUAL;
-  srv->host = *host;
+  srv->service.limits = *limits;
+  if (srv->service.limits.buffer_memory == 0)
+    srv->service.limits.buffer_memory = SIZE_MAX;
+  if (srv->service.limits.head == 0) srv->service.limits.head = CW_HEAD_USUAL;
+  srv->service.host = *host;
   cw_list_init(&srv->conns);
-  cw_list_init(&srv->pool);
+  cw_list_init(&srv->service.pool);
   const uint64_t durations[CW_TIMER_KINDS] = {
       [CW_TIMER_HEAD] = (uint64_t)limits->header,
       [CW_TIMER_GATHER] = GATHER,
@@ -373,19 +381,20 @@ cw_server_t *cw_server_new(const cw_listener_t *listeners, int n,
   };
   cw_timeqs_init(&srv->timers, durations);
   srv->tick_due = UINT64_MAX;
-  cw_parse_init(srv);
+  cw_parse_init(&srv->parser);
   rc = uv_loop_init(&srv->loop);
   if (rc != 0) goto free_srv;
-  rc = cw_posts_init(&srv->posts, &srv->loop);
+  rc = cw_posts_init(&srv->service.posts, &srv->loop);
   if (rc != 0) goto close_loop;
   cw_private_add(uv_backend_fd(&srv->loop));
   init_handles(srv);
   bool counted = limits->metrics != NULL;
   for (int i = 0; i < n; i++) counted |= listeners[i].metrics != 0;
   srv->own_paths = limits->health || counted;
-  if (cw_account_init(&srv->account, &srv->loop, &srv->limits, counted, why,
-                      sizeof(why)) != 0 ||
-      cw_schemes_parse(&srv->schemes, limits->secure_schemes, why, sizeof(why)) != 0)
+  if (cw_account_init(&srv->service.account, &srv->loop, &srv->service.limits, counted,
+                      why, sizeof(why)) != 0 ||
+      cw_schemes_parse(&srv->service.schemes, limits->secure_schemes, why,
+                       sizeof(why)) != 0)
     goto close_handles;
   for (int i = 0; i < n; i++) {
     struct cw_acceptor *a = &srv->acceptors[i];
@@ -411,7 +420,7 @@ fail:
 }
 
 void cw_server_drain(cw_server_t *srv) {
-  if (atomic_exchange(&srv->draining, true)) return;
+  if (atomic_exchange(&srv->service.draining, true)) return;
   for (int i = 0; i < srv->n_acceptors; i++) {
     struct cw_acceptor *a = &srv->acceptors[i];
     if (!a->open) continue;
@@ -442,22 +451,16 @@ void cw_server_free(cw_server_t *srv) {
     if (srv->acceptors[i].open) uv_close((uv_handle_t *)&srv->acceptors[i].poll, NULL);
   for (int i = 0; i < srv->n_watches; i++)
     if (srv->watches[i].open) uv_close((uv_handle_t *)&srv->watches[i].poll, NULL);
-  cw_posts_close(&srv->posts);
+  cw_posts_close(&srv->service.posts);
   uv_close((uv_handle_t *)&srv->tick, NULL);
   for (int i = 0; i < CW_HOST_TIMERS; i++)
     uv_close((uv_handle_t *)&srv->host_timers[i].timer, NULL);
   uv_close((uv_handle_t *)&srv->accept_retry, NULL);
-  cw_account_close(&srv->account);
+  cw_account_close(&srv->service.account);
   uv_run(&srv->loop, UV_RUN_DEFAULT);
   close_loop(srv);
-  while (!cw_list_empty(&srv->pool)) {
-    cw_req_t *req = CW_CONTAINER(srv->pool.next, cw_req_t, post.node);
-    cw_list_remove(&req->post.node);
-    cw_buf_free(&req->resp.head);
-    pthread_mutex_destroy(&req->lock);
-    free(req);
-  }
-  cw_account_fini(&srv->account);
-  cw_posts_fini(&srv->posts);
+  cw_req_empty_pool(&srv->service);
+  cw_account_fini(&srv->service.account);
+  cw_posts_fini(&srv->service.posts);
   free(srv);
 }

@@ -279,7 +279,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   size_t piece_size = data[0] ? data[0] : size;
   app = data[1];
   client = data[2];
-  srv->limits.buffer_memory = client & HOARDS ? 1024 : SIZE_MAX;
+  srv->service.limits.buffer_memory = client & HOARDS ? 1024 : SIZE_MAX;
   bool open = true;
   for (size_t at = 3; at < size && open; at += piece_size) {
     size_t n = CW_MIN(piece_size, size - at);

@@ -139,13 +139,13 @@ static void what_is_gathered_is_in_the_budget(void **state) {
   int fds[MANY];
   (void)state;
   start();
-  srv->limits.buffer_body = 64 * 1024;
-  srv->limits.buffer_memory = 128 * 1024;
+  srv->service.limits.buffer_body = 64 * 1024;
+  srv->service.limits.buffer_memory = 128 * 1024;
   for (int i = 0; i < MANY; i++) {
     fds[i] = dial(head);
     assert_int_equal(send(fds[i], piece, 32 * 1024, 0), 32 * 1024);
     cw_server_turn(srv, false);
-    assert_true(srv->held <= srv->limits.buffer_memory);
+    assert_true(srv->held <= srv->service.limits.buffer_memory);
   }
   assert_int_equal(n_ready, 0);
   for (int i = 0; i < MANY; i++) close(fds[i]);
