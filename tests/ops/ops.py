@@ -46,6 +46,31 @@ def wait_serving(server, count):
     return served
 
 
+def supervisors(server):
+    found = []
+    for pid in server.members():
+        try:
+            if psutil.Process(pid).cmdline()[0].startswith("cwsgi: supervisor"):
+                found.append(pid)
+        except (psutil.Error, IndexError):
+            pass
+    return sorted(found)
+
+
+def new_cwsgi(server):
+    """The one that USR2 started. It has a child; what is being forked has none."""
+
+    def found():
+        others = set(supervisors(server)) - {server.pid}
+        try:
+            return [pid for pid in others if psutil.Process(pid).children()]
+        except psutil.NoSuchProcess:  # A child of one that was just seen.
+            return []
+
+    (pid,) = wait_for(found, "the new cwsgi")
+    return pid
+
+
 class Load:
     """Clients that ask again and again on kept-alive connections, and count what they get.
 

@@ -10,7 +10,7 @@ import time
 import psutil
 import pytest
 from client import SLOW, request, wait_for, wait_until_steady
-from ops import Load, titled, wait_workers, worker_pids
+from ops import Load, new_cwsgi, titled, wait_workers, worker_pids
 from server import (
     Port,
     UnixPath,
@@ -197,8 +197,8 @@ def test_winch_right_after_hup(serve, tmp_path):
     assert steady(server) == set()  # One less than none is not one.
     server.send_signal(signal.SIGHUP)
     wait_workers(server, 1)
-    (new,) = [p for p in psutil.Process(server.pid).children() if p.children()]
-    new.terminate()
+    new = new_cwsgi(server)
+    os.kill(new, signal.SIGTERM)
     server.wait_log("has ended; this one goes on")
 
 
@@ -211,7 +211,7 @@ def test_upgrade_with_an_address_for_metrics(serve):
     assert "has ended; this one goes on" not in server.log()
     server.send_signal(signal.SIGWINCH)
     wait_workers(server, 0)
-    (new,) = [p for p in psutil.Process(server.pid).children() if p.children()]
+    new = new_cwsgi(server)
     server.send_signal(signal.SIGQUIT)
     server.wait_exit()
     sock = metrics.connect()
@@ -220,7 +220,7 @@ def test_upgrade_with_an_address_for_metrics(serve):
     sock.close()
     assert server.get("/who").status == 200
     assert server.get("/metrics").status == 404  # Not on the public port.
-    new.terminate()
+    os.kill(new, signal.SIGTERM)
     wait_for(lambda: not server.members(), "the new one to end")
     metrics.close()
 
@@ -231,11 +231,11 @@ def test_upgrade_takes_the_file_of_a_unix_socket_over(serve, tmp_path):
     wait_workers(server, 1)
     server.send_signal(signal.SIGUSR2)
     server.wait_marks("imported", 2)
-    (new,) = [p for p in psutil.Process(server.pid).children() if p.children()]
+    new = new_cwsgi(server)
     server.stop(signal.SIGTERM)
     assert server.get("/who").status == 200
     server.wait_log("The cwsgi before this one has ended")
-    new.terminate()
+    os.kill(new, signal.SIGTERM)
     wait_for(lambda: not server.members(), "the new one to end")
     assert not os.path.exists(path.path)
 

@@ -9,7 +9,7 @@ import struct
 import psutil
 import pytest
 from client import wait_for
-from ops import Load, titled, wait_workers, worker_pids
+from ops import Load, new_cwsgi, titled, wait_workers, worker_pids
 from server import APPS
 
 
@@ -168,28 +168,6 @@ def test_killed_workers_lose_only_what_they_ran(serve, preload):
     assert load.refused == 0
     assert len(load.lost) <= kills * clients
     assert set(load.statuses) == {200}
-
-
-def supervisors(server):
-    found = []
-    for pid in server.members():
-        try:
-            if psutil.Process(pid).cmdline()[0].startswith("cwsgi: supervisor"):
-                found.append(pid)
-        except (psutil.Error, IndexError):
-            pass
-    return sorted(found)
-
-
-def new_cwsgi(server):
-    """The one that USR2 started. It has a child; what is being forked has none."""
-
-    def found():
-        others = set(supervisors(server)) - {server.pid}
-        return [pid for pid in others if psutil.Process(pid).children()]
-
-    (pid,) = wait_for(found, "the new cwsgi")
-    return pid
 
 
 def test_binary_upgrade(serve, tmp_path):
