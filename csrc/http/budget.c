@@ -3,6 +3,7 @@
 #include "http/budget.h"
 
 #include "http/exchange.h"
+#include "http/server_internal.h"
 
 enum {
   OUT_OF_STEP = 1000,  /* ms: who takes longer is slow, not one of too many */

@@ -2,11 +2,11 @@
 /* --buffer-memory: what a worker holds of requests that are still coming in, heads and
  * small bodies, all connections together. Requests that run are not part of it: their
  * number is bounded by the connections, what each holds by the marks of
- * http_internal.h. Baton holder only. */
+ * request.h. Baton holder only. */
 #ifndef CW_HTTP_BUDGET_H
 #define CW_HTTP_BUDGET_H
 
-#include "http/http_internal.h"
+#include "http/conn.h"
 
 /* Counts anew what `c` holds. */
 void cw_budget_count(cw_conn_t *c);

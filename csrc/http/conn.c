@@ -19,6 +19,7 @@
 #include "http/conn.h"
 #include "http/evict.h"
 #include "http/exchange.h"
+#include "http/server_internal.h"
 
 static bool wants_read(cw_conn_t *c);
 static void on_event(uv_poll_t *poll, int status, int events);
@@ -436,8 +437,8 @@ void cw_conn_accept(cw_server_t *srv, const cw_listener_t *l, int fd,
   c->state = (uint8_t)first;
   cw_list_push(&srv->conns, &c->all);
   srv->n_conns++;
-  c->spare = srv->on_spare && !l->metrics;
-  srv->on_spare = false;
+  c->spare = srv->acceptors.on_spare && !l->metrics;
+  srv->acceptors.on_spare = false;
   cw_account_connections(&srv->service.account, srv->n_conns);
   if (!l->metrics) cw_account_accepted(&srv->service.account);
   cw_conn_start_timer(c, CW_TIMER_HEAD);

@@ -2,10 +2,8 @@
 /* Room for new connections. */
 #include "http/evict.h"
 
-#include <sys/eventfd.h>
-#include <unistd.h>
-
 #include "http/exchange.h"
+#include "http/server_internal.h"
 
 enum {
   /* ms. Whoever was accepted has sent its request by now, or the network is slow: */
@@ -73,30 +71,11 @@ bool cw_evict_is_full(cw_conn_t *c) {
   cw_server_t *srv = c->srv;
   const unsigned limit = srv->service.limits.connections;
   bool soon;
-  while ((limit && srv->n_conns > limit) || srv->n_spare < srv->want_spare) {
+  while ((limit && srv->n_conns > limit) ||
+         srv->acceptors.n_spare < srv->acceptors.want_spare) {
     cw_conn_t *victim = cw_evict_candidate(srv, &soon);
     if (!victim || victim == c) return true;
     cw_exchange_evict(victim);
   }
   return false;
-}
-
-void cw_spare_fill(cw_server_t *srv) {
-  while (srv->n_spare < srv->want_spare) {
-    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (fd < 0) return;
-    srv->spare[srv->n_spare++] = fd;
-  }
-}
-
-bool cw_spare_take(cw_server_t *srv) {
-  if (srv->n_spare == 0) return false;
-  close(srv->spare[--srv->n_spare]);
-  return true;
-}
-
-void cw_spare_free(cw_server_t *srv) {
-  srv->want_spare = 0;
-  while (cw_spare_take(srv)) {
-  }
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Who goes when there is no place for a new connection, and the places that are kept
- * for probes and scrapes. Baton holder only. */
+/* Who goes when there is no place for a new connection, and who may have one of those
+ * that are kept for probes and scrapes. Baton holder only. */
 #ifndef CW_HTTP_EVICT_H
 #define CW_HTTP_EVICT_H
 
-#include "http/http_internal.h"
+#include "http/conn.h"
 
 /* The connection that may go for another one: one that said goodbye a while ago; or
  * kept alive and idle for longest; or silent for longest since it was accepted; or
@@ -23,12 +23,5 @@ bool cw_evict_may_exceed(const cw_server_t *srv);
 /* Whether `c`, which was accepted into a place that is kept for probes, has no other
  * one by now. Makes room for it where somebody else may go. */
 bool cw_evict_is_full(cw_conn_t *c);
-
-/* Descriptors that are kept for probes and scrapes, where there is something to probe
- * or to scrape. fill() opens what is missing, take() closes one and returns false where
- * none is left, free() closes all. */
-void cw_spare_fill(cw_server_t *srv);
-bool cw_spare_take(cw_server_t *srv);
-void cw_spare_free(cw_server_t *srv);
 
 #endif

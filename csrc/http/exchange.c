@@ -22,6 +22,7 @@
 #include "http/parse.h"
 #include "http/reason.h"
 #include "http/refusals.h"
+#include "http/server_internal.h"
 
 static bool end_response(cw_conn_t *c);
 

@@ -4,7 +4,7 @@
 #ifndef CW_HTTP_EXCHANGE_H
 #define CW_HTTP_EXCHANGE_H
 
-#include "http/http_internal.h"
+#include "http/conn.h"
 
 /* Bytes have arrived, or kept ones can be looked at again (n == 0). */
 void cw_exchange_feed(cw_conn_t *c, const char *p, size_t n);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Health and metrics. */
 #include "http/own.h"
+#include "http/server_internal.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
 #ifndef CW_HTTP_OWN_H
 #define CW_HTTP_OWN_H
 
-#include "http/http_internal.h"
+#include "http/conn.h"
 
 typedef struct cw_own {
   int status; /* 0: out of memory */

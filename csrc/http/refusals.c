@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "http/reason.h"
+#include "http/server_internal.h"
 
 enum { PAUSE = 1000 }; /* ms between two lines */
 

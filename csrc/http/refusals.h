@@ -3,7 +3,7 @@
 #ifndef CW_HTTP_REFUSALS_H
 #define CW_HTTP_REFUSALS_H
 
-#include "http/http_internal.h"
+#include "http/conn.h"
 
 /* Logs that a request is refused with `status`, for `why` (NULL: the status says it
  * all). `head` is what came of a head that cannot be read. At most one line a second

@@ -14,7 +14,7 @@
 
 #include "base/log.h"
 #include "http/exchange.h"
-#include "http/http_internal.h"
+#include "http/server_internal.h"
 
 enum {
   MOST = 64,

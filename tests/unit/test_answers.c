@@ -13,7 +13,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "http/http_internal.h"
+#include "http/server_internal.h"
 
 static cw_server_t *srv;
 static cw_board_t *board;

@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "http/http_internal.h"
+#include "http/server_internal.h"
 
 static cw_server_t *srv;
 static cw_req_t *ready[4];

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/fault.h"
-#include "http/http_internal.h"
+#include "http/server_internal.h"
 
 #define HOST "Host: a\r\n"
 #define TEN(x) x x x x x x x x x x

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "http/http_internal.h"
+#include "http/server_internal.h"
 
 static void (*meanwhile)(void), (*after_send)(void);
 
