@@ -12,6 +12,7 @@ import uuid
 from pathlib import Path
 
 import psutil
+import pytest
 from client import SLOW, Client, request, wait_for
 
 APPS = Path(__file__).resolve().parent / "apps"
@@ -42,6 +43,9 @@ TSAN = SANITIZE == "thread"
 
 # Growth in bytes that is none; a sanitizer's quarantine and shadow are not ours.
 FLAT = (12 << 20) if SANITIZE else 1 << 20
+
+# TSan's runtime has to be there from the start, and is so only for program().
+no_tsan = pytest.mark.skipif(TSAN, reason="a process that is started without TSan's runtime")
 
 LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 from client import wait_for
-from server import Port, run, timed
+from server import Port, no_tsan, run, timed
 
 
 def listening(server):
@@ -117,6 +117,7 @@ def test_the_address_that_cannot_be_had_beside_another_is_named(order):
     assert result.stderr.startswith(f"cwsgi: {second} is in use")
 
 
+@no_tsan
 def test_a_low_port_without_rights(for_nobody, tmp_path):
     import os
 

@@ -9,7 +9,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from server import program
+from server import TSAN, no_tsan, program
 
 APP = """
 import json, os, sys
@@ -39,6 +39,8 @@ def ask(server):
 
 @pytest.mark.parametrize("options", [[], ["--preload"]])
 def test_options_of_the_interpreter(serve, folder, options, door):
+    if TSAN and door == "exec":
+        pytest.skip("that interpreter is started without TSan's runtime")
     flags = ["-X", "dev", "-O", "-Werror", "-Xfrozen_modules=off", "-m", "cwsgi"]
     env = {"CWSGI_DOOR": door}
     command = [sys.executable, *flags]
@@ -108,6 +110,7 @@ def run_tool(module, *words):
     assert done.returncode == 0, done.stderr
 
 
+@no_tsan
 def test_shiv(serve, folder, packages):
     file = folder / "app.pyz"
     run_tool("shiv", "--site-packages", packages, "-e", "cwsgi.__main__:main", "-o", file)
@@ -116,6 +119,7 @@ def test_shiv(serve, folder, packages):
     assert str(folder / "root") in ask(server)["helping"]
 
 
+@no_tsan
 def test_pex(serve, folder, packages):
     file = folder / "app.pex"
     run_tool("pex", "-D", packages, "-e", "cwsgi.__main__:main", "-o", file, "--disable-cache")

@@ -166,7 +166,8 @@ def test_threads_are_made_on_demand(serve):
     with server.connect() as client:
         for _ in range(500):
             client.ask("/quick")
-    assert worker.num_threads() <= 3 + SANITIZERS_OWN
+    # Main thread, keeper, one or, where the machine was busy, two for the app.
+    assert worker.num_threads() <= 4 + SANITIZERS_OWN
     for client in send_all(server, "/barrier", 8):
         client.response()
     assert 8 <= worker.num_threads() <= 10 + SANITIZERS_OWN
