@@ -15,7 +15,6 @@
 #include "base/forked.h"
 #include "base/log.h"
 #include "http/evict.h"
-#include "http/exchange.h"
 #include "http/server_internal.h"
 
 enum {
@@ -88,7 +87,7 @@ static bool find_descriptor(struct cw_acceptor *a) {
   bool soon;
   cw_conn_t *victim = cw_evict_candidate(srv, &soon);
   if (victim) {
-    cw_exchange_evict(victim);
+    cw_conn_evict(victim);
     return true;
   }
   if ((a->info->metrics || srv->acceptors.exceeding) && take_spare(srv))
@@ -124,7 +123,7 @@ static bool accept_some(struct cw_acceptor *a, int most) {
     cw_private_add_locked(fd);
     cw_private_unlock();
     if (fd >= 0) {
-      if (victim) cw_exchange_evict(victim);
+      if (victim) cw_conn_evict(victim);
       srv->acceptors.on_spare |= limited && !victim;
       cw_conn_accept(srv, a->info, fd, &peer);
       continue;

@@ -129,10 +129,8 @@ CW_MUSTCHECK int cw_resp_early_hints(cw_req_t *req, const cw_field_t *fields,
 /* Whether any byte of the response head was handed to the socket. */
 bool cw_resp_sent(const cw_req_t *req);
 
-/* The Content-Length that the app announced, or -1; and one that is known from the
- * body (used where the app gave none). */
+/* The Content-Length that the app announced, or -1. */
 int64_t cw_resp_length(const cw_req_t *req);
-void cw_resp_set_length(cw_req_t *req, int64_t len);
 
 /* Whether all that the announced Content-Length allows has been sent. */
 bool cw_resp_is_whole(const cw_req_t *req);

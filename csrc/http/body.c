@@ -1,28 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Request bodies: the loop fills a buffer, the running thread empties it. */
+#include <stdio.h>
+#include <string.h>
+
 #include "http/checks.h"
 #include "http/request.h"
 
-#include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
-
 /* ---- the thread's half ---------------------------------------------------- */
-
-/* The client waits for this before it sends its body. Small, and nothing else is under
- * way on the socket, so it fits; if not, the client sends after its own time-out. */
-static void send_continue(cw_req_t *req) {
-  static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
-  req->continue_sent = true;
-  if (req->resp.sent) return;
-  /* The lock keeps it in front of a 504 that the loop may be about to send. */
-  pthread_mutex_lock(&req->lock);
-  if (!atomic_load(&req->lost) &&
-      send(req->fd, text, sizeof(text) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) !=
-          (ssize_t)sizeof(text) - 1)
-    atomic_store(&req->lost, true);
-  pthread_mutex_unlock(&req->lock);
-}
 
 ssize_t cw_body_take(cw_req_t *req, char *buf, size_t n, bool line) {
   cw_body_t *b = &req->body;
@@ -57,7 +41,8 @@ ssize_t cw_body_take(cw_req_t *req, char *buf, size_t n, bool line) {
   pthread_mutex_unlock(&req->lock);
   if (resume) cw_post(&req->service->posts, &req->post, CW_POST_RESUME, true);
   if (result == CW_WAIT && req->expect_continue && !req->continue_sent) {
-    send_continue(req);
+    req->continue_sent = true;
+    req->stream->want_body(req);
     if (atomic_load(&req->lost)) return CW_LOST;
   }
   return result;

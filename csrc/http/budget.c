@@ -2,7 +2,6 @@
 /* Memory of requests that come in slowly. */
 #include "http/budget.h"
 
-#include "http/exchange.h"
 #include "http/server_internal.h"
 
 enum {
@@ -19,22 +18,27 @@ size_t cw_conn_most(const cw_limits_t *l) {
          CW_OUT_HIGH + FIELDS;
 }
 
+/* What it holds; *awaited: ms that its request was waited for before this clock. */
+static size_t held_by(cw_conn_t *c, uint32_t *awaited) {
+  *awaited = 0;
+  if (c->phase == CW_PHASE_PREFACE) return c->in.cap;
+  return c->phase == CW_PHASE_OPEN ? c->protocol->held(c, awaited) : 0;
+}
+
 void cw_budget_count(cw_conn_t *c) {
-  size_t now = 0;
-  if (c->state == CW_CONN_HEAD || c->state == CW_CONN_PROXY)
-    now = c->in.cap;
-  else if (c->state == CW_CONN_BODY)
-    now = c->in.cap + c->req->head_len + c->req->body.buf.cap;
+  uint32_t awaited;
+  size_t now = held_by(c, &awaited);
   c->srv->held = c->srv->held - c->held + now;
   c->held = now;
 }
 
 /* How long the request has been coming, ms. */
-static uint64_t age(const cw_conn_t *c) {
+static uint64_t age(cw_conn_t *c) {
   const cw_server_t *srv = c->srv;
   uint64_t began = c->timer.due - srv->timers.duration[c->timer.kind];
-  uint64_t ms = uv_now(&srv->loop) - began;
-  return c->state == CW_CONN_BODY ? ms + c->req->body.awaited : ms;
+  uint32_t awaited;
+  (void)held_by(c, &awaited);
+  return uv_now(&srv->loop) - began + awaited;
 }
 
 /* Of those that hold something and whose timer is of this kind, the one that takes
@@ -52,11 +56,10 @@ static cw_conn_t *slowest(cw_server_t *srv, cw_timer_kind_t kind, cw_conn_t *bes
   return best;
 }
 
-void cw_budget_keep(cw_server_t *srv) {
-  while (srv->held > srv->service.limits.buffer_memory) {
-    cw_conn_t *c = slowest(srv, CW_TIMER_BODY, slowest(srv, CW_TIMER_HEAD, NULL));
-    c = slowest(srv, CW_TIMER_GATHER, c);
-    if (!c) return;
-    cw_exchange_shed(c, age(c) > OUT_OF_STEP ? 408 : 503);
-  }
+cw_conn_t *cw_budget_victim(cw_server_t *srv, int *status) {
+  if (srv->held <= srv->service.limits.buffer_memory) return NULL;
+  cw_conn_t *c = slowest(srv, CW_TIMER_BODY, slowest(srv, CW_TIMER_HEAD, NULL));
+  c = slowest(srv, CW_TIMER_GATHER, c);
+  if (c) *status = age(c) > OUT_OF_STEP ? 408 : 503;
+  return c;
 }

@@ -11,14 +11,14 @@
 /* Counts anew what `c` holds. */
 void cw_budget_count(cw_conn_t *c);
 
-/* The same, after anything that may have changed it; costs nothing where no byte of a
- * request is kept. */
+/* The same, after anything that may have changed it; costs next to nothing where no
+ * byte of a request is kept. */
 static inline void cw_budget_note(cw_conn_t *c) {
-  if (CW_UNLIKELY(c->in.cap || c->held || c->state == CW_CONN_BODY)) cw_budget_count(c);
+  if (CW_UNLIKELY(c->in.cap || c->held || c->collecting)) cw_budget_count(c);
 }
 
-/* Refuses those that take longest until the budget is kept. Not while one of them is
- * being fed. */
-void cw_budget_keep(cw_server_t *srv);
+/* Who is to be refused with *status for the budget to be kept: who takes longest. NULL
+ * where it is kept, or nobody holds anything. Not while one of them is being fed. */
+cw_conn_t *cw_budget_victim(cw_server_t *srv, int *status);
 
 #endif

@@ -1,72 +1,62 @@
 /* SPDX-License-Identifier: MIT */
-/* A connection's life: its socket, states, clocks and end. What is said on it is
- * exchange.c's. Everything here belongs to the baton holder.
+/* A connection's life: its socket, phases, clock and end. Everything here belongs to
+ * the baton holder.
  *
- * Callback names: on_* come from libuv or server.c. A connection may end inside any of
- * them; its memory stays until libuv's close callback, so state is checked after. */
+ * Callback names: on_* come from libuv. A connection may end inside any of them; its
+ * memory stays until libuv's close callback, so the phase is looked at after. */
+#include "http/conn.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/fault.h"
 #include "base/forked.h"
 #include "base/log.h"
-#include "http/account.h"
 #include "http/budget.h"
-#include "http/conn.h"
-#include "http/evict.h"
-#include "http/exchange.h"
 #include "http/server_internal.h"
 
-static bool wants_read(cw_conn_t *c);
 static void on_event(uv_poll_t *poll, int status, int events);
 
-#define TO(state) (1u << CW_CONN_##state)
+#define TO(phase) (1u << CW_PHASE_##phase)
 
-/* Where each state may go. Nothing leads out of CLOSED. */
-static const unsigned moves[CW_CONN_STATES] = {
-    [CW_CONN_PROXY] = TO(HEAD) | TO(CLOSED),
-    [CW_CONN_HEAD] = TO(BODY) | TO(RUN) | TO(FLUSH) | TO(LINGER) | TO(CLOSED),
-    [CW_CONN_IDLE] = TO(HEAD) | TO(CLOSED),
-    [CW_CONN_BODY] = TO(RUN) | TO(LINGER) | TO(CLOSED),
-    [CW_CONN_RUN] = TO(FLUSH),
-    [CW_CONN_FLUSH] = TO(IDLE) | TO(SKIP) | TO(LINGER) | TO(CLOSED),
-    [CW_CONN_SKIP] = TO(IDLE) | TO(LINGER) | TO(CLOSED),
-    [CW_CONN_LINGER] = TO(CLOSED),
+/* Where each phase may go. Nothing leads out of CLOSED. */
+static const unsigned moves[CW_PHASES] = {
+    [CW_PHASE_PREFACE] = TO(OPEN) | TO(CLOSED),
+    [CW_PHASE_OPEN] = TO(LINGER) | TO(CLOSED),
+    [CW_PHASE_LINGER] = TO(CLOSED),
 };
 
-void cw_conn_set_state(cw_conn_t *c, cw_conn_state_t state) {
-  bool legal = moves[c->state] & 1u << state;
+/* The only way from one phase to another. */
+static void set_phase(cw_conn_t *c, cw_phase_t phase) {
+  bool legal = moves[c->phase] & 1u << phase;
   assert(legal);
   (void)legal;
-  c->state = (uint8_t)state;
+  c->phase = (uint8_t)phase;
 }
 
-void cw_conn_check(cw_conn_t *c) {
+static bool wants_read(cw_conn_t *c) {
+  if (c->eof) return false;
+  return c->phase != CW_PHASE_OPEN || c->protocol->wants_read(c);
+}
+
+/* Ends every event: what must hold of a connection then, asserted in debug builds. */
+static void check(cw_conn_t *c) {
 #ifdef NDEBUG
   (void)c;
 #else
-  if (c->state == CW_CONN_CLOSED) {
-    assert(!c->req && !c->want_write && cw_list_empty(&c->timer.node));
+  if (c->phase == CW_PHASE_CLOSED) {
+    assert(!c->want_write && cw_list_empty(&c->timer.node));
     return;
   }
   /* Whoever is polled for writing may not be so for ever. */
   assert(!c->want_write || cw_timer_runs(&c->timer, CW_TIMER_STALL));
   assert(!(c->events & UV_WRITABLE) == !c->want_write);
-  bool running = c->state == CW_CONN_RUN;
-  assert(c->req || !(running || c->state == CW_CONN_FLUSH));
   /* A running thread may be about to post that it has room again. */
-  assert(running || !(c->events & UV_READABLE) == !wants_read(c));
-  if (!c->req) return;
-  /* What is left to send is polled for, or somebody was told. */
-  pthread_mutex_lock(&c->req->lock);
-  bool output = cw_out_pending(c->req) && !atomic_load(&c->req->lost);
-  bool told = cw_post_waits(&c->srv->service.posts, &c->req->post);
-  pthread_mutex_unlock(&c->req->lock);
-  assert(!output || c->want_write || told);
+  assert(c->running || !(c->events & UV_READABLE) == !wants_read(c));
+  if (c->phase == CW_PHASE_OPEN) c->protocol->check(c);
 #endif
 }
 
@@ -75,24 +65,20 @@ void cw_conn_start_timer(cw_conn_t *c, cw_timer_kind_t kind) {
   if (c->timer.due < c->srv->tick_due) cw_server_schedule_tick(c->srv);
 }
 
-/* ---- what is polled for ------------------------------------------------- */
+void cw_conn_start_window(cw_conn_t *c, cw_timer_kind_t kind) {
+  c->moved = 0;
+  cw_conn_start_timer(c, kind);
+}
 
-static bool wants_read(cw_conn_t *c) {
-  if (c->eof) return false;
-  if (c->state == CW_CONN_FLUSH) return false;
-  if (c->state != CW_CONN_RUN) return true;
-  /* Bytes of another protocol are for whoever takes the connection over. */
-  if (c->req->head.upgrade) return false;
-  pthread_mutex_lock(&c->req->lock);
-  bool complete = c->req->body.complete, paused = c->req->body.paused,
-       broken = c->req->body.broken;
-  pthread_mutex_unlock(&c->req->lock);
-  if (broken) return false;
-  return complete ? cw_buf_pending(&c->in) < CW_PIPELINE_HIGH : !paused;
+bool cw_conn_kept_pace(const cw_conn_t *c) {
+  const cw_server_t *srv = c->srv;
+  uint64_t least =
+      (uint64_t)srv->service.limits.rate * srv->timers.duration[CW_TIMER_STALL] / 1000;
+  return c->moved > 0 && c->moved >= least;
 }
 
 void cw_conn_update_poll(cw_conn_t *c) {
-  if (c->state == CW_CONN_CLOSED) return;
+  if (c->phase == CW_PHASE_CLOSED) return;
   int events = (wants_read(c) ? UV_READABLE : 0) | (c->want_write ? UV_WRITABLE : 0);
   if (events == c->events) return;
   c->events = (uint8_t)events;
@@ -134,25 +120,21 @@ static const struct {
     [CW_END_NO_PROXY] = {CW_LOG_WARNING, "not in --proxy-allow-from"},
 };
 
-/* The one way a connection ends, told of once. Never while a thread runs its request.
- * One that lingered ends for the reason it lingered for. */
 void cw_conn_close(cw_conn_t *c, cw_end_t why) {
-  if (c->state == CW_CONN_CLOSED) return;
+  if (c->phase == CW_PHASE_CLOSED) return;
+  assert(!c->running);
   if (c->why != CW_END_NONE) why = (cw_end_t)c->why;
   cw_log(ends[why].level, "%s:%s: closed: %s", c->peer_addr[0] ? c->peer_addr : "unix",
          c->peer_port, ends[why].text);
-  cw_conn_set_state(c, CW_CONN_CLOSED);
+  set_phase(c, CW_PHASE_CLOSED);
+  c->collecting = false;
   cw_budget_note(c);
   cw_timer_stop(&c->timer);
   c->want_write = false;
   cw_list_remove(&c->all);
   c->srv->n_conns--;
   cw_account_connections(&c->srv->service.account, c->srv->n_conns);
-  if (c->req) {
-    cw_account_once(&c->srv->service.account, c->req);
-    cw_req_free(c->req);
-  }
-  c->req = NULL;
+  c->protocol->end(c);
   free(c->proxy);
   c->proxy = NULL;
   uv_close((uv_handle_t *)&c->poll, on_closed);
@@ -163,8 +145,6 @@ void cw_conn_close(cw_conn_t *c, cw_end_t why) {
   cw_server_made_room(c->srv);
 }
 
-/* Ends the connection so that the client sees an error even where the end of the
- * connection would have been the end of the body. */
 void cw_conn_reset(cw_conn_t *c, cw_end_t why) {
   struct linger hard = {.l_onoff = 1, .l_linger = 0};
   c->no_fin = true;
@@ -172,8 +152,6 @@ void cw_conn_reset(cw_conn_t *c, cw_end_t why) {
   cw_conn_close(c, why);
 }
 
-/* Says goodbye after a response: closing at once with unread input would reset the
- * connection under the response (RFC 9112 section 9.6). */
 void cw_conn_linger(cw_conn_t *c, cw_end_t why) {
   char byte;
   /* While draining nobody waits for clients that just keep their side open. */
@@ -183,20 +161,19 @@ void cw_conn_linger(cw_conn_t *c, cw_end_t why) {
     cw_conn_close(c, why);
     return;
   }
+  assert(!c->running);
   c->why = (uint8_t)why;
-  if (c->req) cw_req_free(c->req);
-  c->req = NULL;
+  set_phase(c, CW_PHASE_LINGER);
+  c->protocol->end(c);
   cw_buf_free(&c->in);
-  c->want_write = false;
-  cw_conn_set_state(c, CW_CONN_LINGER);
+  c->want_write = c->collecting = false;
   cw_budget_note(c);
   cw_conn_start_timer(c, CW_TIMER_LINGER);
   cw_conn_update_poll(c);
 }
 
-/* Nothing more can be read or sent. What its thread still does is for nobody. */
 void cw_conn_lose(cw_conn_t *c, cw_end_t why) {
-  if (c->state != CW_CONN_RUN) {
+  if (!c->running) {
     cw_conn_close(c, why);
     return;
   }
@@ -204,94 +181,100 @@ void cw_conn_lose(cw_conn_t *c, cw_end_t why) {
   c->eof = true;
   c->want_write = false;
   cw_timer_stop(&c->timer);
-  cw_req_mark_lost(c->req);
+  c->protocol->lose(c);
   cw_conn_update_poll(c);
 }
 
-/* Starts a window in which body or response bytes have to move. */
-void cw_conn_start_window(cw_conn_t *c, cw_timer_kind_t kind) {
-  c->moved = 0;
-  cw_conn_start_timer(c, kind);
+/* ---- input --------------------------------------------------------------- */
+
+/* Reads the PROXY header in front of everything. Returns the bytes used, 0 where more
+ * are needed. */
+static size_t read_preface(cw_conn_t *c, const char *p, size_t n) {
+  cw_proxy_info_t info;
+  ssize_t len = cw_proxy_header_parse(p, n, c->srv->service.limits.proxy_mode, &info);
+  if (len == CW_PROXY_BAD) {
+    /* Whoever this is, it does not speak what it should: nothing to answer. */
+    cw_conn_close(c, CW_END_BAD_PROXY);
+    return 0;
+  }
+  if (len > 0 && info.family[0]) {
+    c->proxy = cw_malloc(sizeof(info));
+    if (!c->proxy) {
+      cw_conn_close(c, CW_END_NO_MEMORY);
+      return 0;
+    }
+    *c->proxy = info;
+  }
+  if (len != 0) set_phase(c, CW_PHASE_OPEN);
+  return len > 0 ? (size_t)len : 0;
 }
 
-/* Whether the client read enough in the window that just ended. */
-static bool kept_pace(const cw_conn_t *c) {
-  const cw_server_t *srv = c->srv;
-  uint64_t least =
-      (uint64_t)srv->service.limits.rate * srv->timers.duration[CW_TIMER_STALL] / 1000;
-  return c->moved > 0 && c->moved >= least;
+/* Uses as many bytes as can be used now. */
+static size_t consume(cw_conn_t *c, const char *p, size_t n) {
+  size_t used = 0;
+  if (CW_UNLIKELY(c->phase == CW_PHASE_PREFACE) && n) used = read_preface(c, p, n);
+  if (c->phase == CW_PHASE_OPEN && used < n)
+    used += c->protocol->consume(c, p + used, n - used);
+  return used;
 }
 
-/* Kept alive and waiting: the one to go when room is needed. */
-void cw_conn_become_idle(cw_conn_t *c) {
-  cw_conn_set_state(c, CW_CONN_IDLE);
-  /* The answer may have left before the drain began: it promised to keep the
-   * connection, and a client that believed it has its next request under way. */
-  cw_conn_start_timer(c, c->srv->service.draining ? CW_TIMER_DRAIN : CW_TIMER_IDLE);
-  cw_server_made_room(c->srv);
-}
-
-/* ---- events ------------------------------------------------------------- */
-
-void cw_conn_on_eof(cw_conn_t *c) {
-  c->eof = true;
-  if (c->state == CW_CONN_BODY && c->req->head.chunked) {
-    /* Had it run already it would have heard that its body is cut short. */
-    cw_exchange_refuse(c, 400, "the request's body ends early", (cw_span_t){NULL, 0});
+void cw_conn_feed(cw_conn_t *c, const char *p, size_t n) {
+  bool kept = cw_buf_pending(&c->in) > 0;
+  if (kept) {
+    if (cw_buf_append(&c->in, p, n) != 0) {
+      cw_conn_lose(c, CW_END_NO_MEMORY);
+      return;
+    }
+    p = c->in.p + c->in.off;
+    n = cw_buf_pending(&c->in);
+  }
+  size_t used = consume(c, p, n);
+  if (c->phase == CW_PHASE_CLOSED) return;
+  if (c->phase == CW_PHASE_LINGER) {
+    cw_buf_free(&c->in);
+  } else if (kept) {
+    cw_buf_consume(&c->in, used);
+    if (!cw_buf_pending(&c->in)) cw_buf_free(&c->in);
+  } else if (cw_buf_append(&c->in, p + used, n - used) != 0) {
+    cw_conn_lose(c, CW_END_NO_MEMORY);
     return;
   }
-  if (c->state != CW_CONN_RUN && c->state != CW_CONN_FLUSH) {
-    cw_conn_close(c, CW_END_CLIENT);
-    return;
-  }
-  if (c->state == CW_CONN_RUN) {
-    /* A half-closed client still reads its answer, but a body stays incomplete. */
-    if (cw_body_open(c->req)) cw_body_break(c->req, 400, NULL);
-    atomic_store(&c->req->eof_at, cw_now_us());
-    atomic_store(&c->req->post.attention, true);
-  }
+  cw_budget_note(c);
   cw_conn_update_poll(c);
+}
+
+bool cw_conn_has_unread(const cw_conn_t *c) {
+  char byte;
+  return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
 static void on_readable(cw_conn_t *c) {
   cw_server_t *srv = c->srv;
   ssize_t n = recv(c->fd, srv->rbuf, sizeof(srv->rbuf), MSG_DONTWAIT);
   if (n > 0) {
-    cw_exchange_feed(c, srv->rbuf, (size_t)n);
+    cw_conn_feed(c, srv->rbuf, (size_t)n);
   } else if (n == 0) {
-    cw_conn_on_eof(c);
+    c->eof = true;
+    if (c->phase == CW_PHASE_OPEN)
+      c->protocol->on_eof(c);
+    else
+      cw_conn_close(c, CW_END_CLIENT);
   } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
     cw_conn_lose(c, CW_END_SOCKET);
   }
 }
 
-static void on_writable(cw_conn_t *c) {
-  cw_req_t *req = c->req;
-  pthread_mutex_lock(&req->lock);
-  int64_t before = cw_out_pending(req);
-  int rc = cw_out_flush_locked(req);
-  int64_t after = cw_out_pending(req);
-  bool wake = rc == CW_OK && req->waiting;
-  pthread_mutex_unlock(&req->lock);
-  if (rc == CW_LOST) {
-    cw_conn_lose(c, CW_END_SOCKET);
-    return;
-  }
-  c->moved += (uint32_t)(before - after);
-  if (rc == CW_WAIT) return;
-  c->want_write = false;
-  /* The clock of a body that is still coming goes on. */
-  if (c->state == CW_CONN_RUN && cw_body_open(c->req))
-    cw_conn_start_window(c, CW_TIMER_BODY);
-  else
-    cw_timer_stop(&c->timer);
-  if (c->state == CW_CONN_FLUSH) {
-    cw_exchange_end(c);
-    return;
-  }
-  if (wake) cw_event_set(&req->event);
-  cw_conn_update_poll(c);
+/* Refuses those that take longest until the budget is kept. */
+static void keep_budget(cw_server_t *srv) {
+  int status;
+  for (cw_conn_t *c; (c = cw_budget_victim(srv, &status)) != NULL; check(c))
+    if (c->phase == CW_PHASE_OPEN)
+      c->protocol->shed(c, status);
+    else
+      cw_conn_close(c, CW_END_REFUSED);
 }
+
+/* ---- events ------------------------------------------------------------- */
 
 static void on_event(uv_poll_t *poll, int status, int events) {
   cw_conn_t *c = CW_CONTAINER(poll, cw_conn_t, poll);
@@ -302,126 +285,80 @@ static void on_event(uv_poll_t *poll, int status, int events) {
   }
   /* Its thread may have ended the request since: then these bytes are the next one, or
    * this was the last one of the connection. */
-  if (c->state == CW_CONN_RUN) cw_server_take_posts(c->srv);
-  if ((events & UV_WRITABLE) && c->want_write) on_writable(c);
-  if ((events & UV_READABLE) && c->state != CW_CONN_CLOSED && (c->events & UV_READABLE))
+  if (c->running) cw_conn_take_posts(c->srv);
+  if ((events & UV_WRITABLE) && c->want_write) c->protocol->on_writable(c);
+  if ((events & UV_READABLE) && c->phase != CW_PHASE_CLOSED &&
+      (c->events & UV_READABLE))
     on_readable(c);
   if (CW_UNLIKELY(c->srv->held > c->srv->service.limits.buffer_memory))
-    cw_budget_keep(c->srv);
-  cw_conn_check(c);
+    keep_budget(c->srv);
+  check(c);
 }
 
-/* A window of a running request ended. */
-static void on_window_end(cw_conn_t *c) {
-  if (c->want_write) {
-    if (kept_pace(c))
-      cw_conn_start_window(c, CW_TIMER_STALL);
-    else
-      cw_conn_lose(c, CW_END_STALLED);
-  } else if (cw_body_open(c->req)) {
-    pthread_mutex_lock(&c->req->lock);
-    bool ours = c->req->body.paused; /* it is the app that does not read */
-    pthread_mutex_unlock(&c->req->lock);
-    if (!ours) cw_exchange_on_body_window(c);
+void cw_conn_on_timer(cw_conn_t *c) {
+  if (c->phase == CW_PHASE_OPEN)
+    c->protocol->on_timer(c);
+  else
+    cw_conn_close(c, CW_END_SILENT);
+  check(c);
+}
+
+void cw_conn_on_drain(cw_conn_t *c) {
+  if (c->phase == CW_PHASE_OPEN)
+    c->protocol->on_drain(c);
+  else if (c->phase == CW_PHASE_PREFACE && !cw_buf_pending(&c->in))
+    cw_conn_start_timer(c, CW_TIMER_LINGER); /* accepted moments ago */
+  check(c);
+}
+
+void cw_conn_on_deadline(cw_req_t *req) {
+  cw_conn_t *c = req->conn;
+  c->protocol->on_deadline(c, req);
+  check(c);
+}
+
+bool cw_conn_take_posts(cw_server_t *srv) {
+  bool any = false;
+  int what;
+  for (cw_post_t *post; (post = cw_posts_take(&srv->service.posts, &what)) != NULL;
+       any = true) {
+    cw_req_t *req = CW_CONTAINER(post, cw_req_t, post);
+    cw_conn_t *c = req->conn;
+    c->protocol->on_post(c, req, what);
+    check(c);
   }
-  cw_conn_update_poll(c);
+  return any;
+}
+
+void cw_conn_evict(cw_conn_t *c) {
+  if (c->phase == CW_PHASE_OPEN)
+    c->protocol->evict(c);
+  else
+    cw_conn_close(c, CW_END_EVICTED);
+}
+
+void cw_conn_abort(cw_conn_t *c) {
+  if (c->phase == CW_PHASE_OPEN) c->protocol->abort(c);
+  cw_conn_close(c, CW_END_ABORTED);
 }
 
 const char *cw_conn_client(const cw_conn_t *c) {
   return c->proxy ? c->proxy->src_addr : c->peer_addr;
 }
 
-bool cw_conn_has_unread(const cw_conn_t *c) {
-  char byte;
-  return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
-}
-
-void cw_conn_on_timer(cw_conn_t *c) {
-  switch (c->state) {
-    case CW_CONN_HEAD:
-      if (cw_buf_pending(&c->in))
-        cw_exchange_refuse(c, 408,
-                           "the request's head did not come within --header-timeout",
-                           (cw_span_t){c->in.p + c->in.off, cw_buf_pending(&c->in)});
-      else
-        cw_conn_close(c, c->srv->service.draining ? CW_END_DRAIN : CW_END_SILENT);
-      break;
-    case CW_CONN_BODY:
-      /* Its end is not near: the app takes it as it comes. */
-      if (c->timer.kind == CW_TIMER_GATHER)
-        cw_exchange_start(c);
-      else
-        cw_exchange_on_body_window(c);
-      break;
-    case CW_CONN_SKIP: cw_exchange_on_body_window(c); break;
-    case CW_CONN_FLUSH:
-      if (kept_pace(c))
-        cw_conn_start_window(c, CW_TIMER_STALL);
-      else if (cw_exchange_is_framed(c->req))
-        cw_conn_close(c, CW_END_STALLED);
-      else
-        cw_conn_reset(c, CW_END_STALLED);
-      break;
-    case CW_CONN_RUN: on_window_end(c); break;
-    case CW_CONN_IDLE:
-      /* A request that came in this moment is read in this very turn. */
-      if (cw_conn_has_unread(c))
-        cw_conn_start_timer(c, CW_TIMER_DRAIN);
-      else
-        cw_conn_close(c, c->srv->service.draining ? CW_END_DRAIN : CW_END_IDLE);
-      break;
-    default: cw_conn_close(c, CW_END_SILENT); break;
-  }
-  cw_conn_check(c);
-}
-
-/* How long an idle connection has been so, ms. */
-static uint64_t idle_for(const cw_conn_t *c) {
-  const cw_timeqs_t *qs = &c->srv->timers;
-  return uv_now(&c->srv->loop) - (c->timer.due - qs->duration[CW_TIMER_IDLE]);
-}
-
-void cw_conn_on_drain(cw_conn_t *c) {
-  enum { LONG_IDLE = 5000 }; /* ms: who was silent for so long is not about to speak */
-  switch (c->state) {
-    case CW_CONN_IDLE:
-      if (idle_for(c) > LONG_IDLE && !cw_conn_has_unread(c))
-        cw_conn_close(c, CW_END_DRAIN);
-      else
-        cw_conn_start_timer(c, CW_TIMER_DRAIN);
-      break;
-    case CW_CONN_PROXY:
-    case CW_CONN_HEAD:
-      /* Accepted moments ago: its request is on the way. Don't wait long for it. */
-      if (cw_buf_pending(&c->in)) break;
-      if (c->listener->metrics)
-        cw_conn_close(c, CW_END_DRAIN);
-      else
-        cw_conn_start_timer(c, CW_TIMER_LINGER);
-      break;
-    case CW_CONN_RUN: atomic_store(&c->req->post.attention, true); break;
-    default: break;
-  }
-  cw_conn_check(c);
-}
-
-void cw_conn_abort(cw_conn_t *c) {
-  if (c->state == CW_CONN_RUN) cw_conn_set_state(c, CW_CONN_FLUSH);
-  cw_conn_close(c, CW_END_ABORTED);
-}
-
 void cw_conn_accept(cw_server_t *srv, const cw_listener_t *l, int fd,
                     const struct sockaddr_storage *peer) {
-  cw_conn_t *c = cw_calloc(1, sizeof(*c));
+  cw_conn_t *c = cw_calloc(1, sizeof(*c) + srv->protocol->size);
   if (!c || uv_poll_init_socket(&srv->loop, &c->poll, fd) != 0) {
     free(c);
     cw_private_close(fd);
     return;
   }
   c->srv = srv;
+  c->protocol = srv->protocol;
   c->fd = fd;
   c->listener = l;
-  cw_conn_state_t first = CW_CONN_HEAD;
+  cw_phase_t first = CW_PHASE_OPEN;
   bool reject = false; /* it may not speak for others, and nobody may speak directly */
   cw_timer_init(&c->timer);
   cw_list_init(&c->all);
@@ -430,11 +367,11 @@ void cw_conn_accept(cw_server_t *srv, const cw_listener_t *l, int fd,
   c->trusted = cw_networks_have(&srv->service.limits.trusted, known ? &addr : NULL);
   if (srv->service.limits.proxy_mode != CW_PROXY_OFF && !l->metrics) {
     if (cw_networks_have(&srv->service.limits.proxies, known ? &addr : NULL))
-      first = CW_CONN_PROXY;
+      first = CW_PHASE_PREFACE;
     else if (srv->service.limits.proxy_mode != CW_PROXY_AUTO)
       reject = true;
   }
-  c->state = (uint8_t)first;
+  c->phase = (uint8_t)first;
   cw_list_push(&srv->conns, &c->all);
   srv->n_conns++;
   c->spare = srv->acceptors.on_spare && !l->metrics;
@@ -447,5 +384,5 @@ void cw_conn_accept(cw_server_t *srv, const cw_listener_t *l, int fd,
     return;
   }
   cw_conn_update_poll(c);
-  cw_conn_check(c);
+  check(c);
 }

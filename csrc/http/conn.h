@@ -1,28 +1,28 @@
 /* SPDX-License-Identifier: MIT */
-/* A connection: socket, input, clock, end. Baton holder only. Callers of http/ alone;
- * a connection may end in any function that can send, read or close. */
+/* A connection: socket, input, clock, end. What is spoken on it is its protocol's.
+ * Baton holder only; a connection may end in any function that can read or close. */
 #ifndef CW_HTTP_CONN_H
 #define CW_HTTP_CONN_H
 
+#include <stddef.h>
 #include <uv.h>
 
-#include "http/request.h"
+#include "base/buf.h"
+#include "base/heritage.h"
+#include "http/protocol.h"
+#include "http/proxy_header.h"
 #include "http/server.h"
+#include "http/timeq.h"
 
 struct sockaddr_storage;
 
-typedef enum cw_conn_state {
-  CW_CONN_PROXY,  /* waits for a PROXY header */
-  CW_CONN_HEAD,   /* waits for a whole header section */
-  CW_CONN_IDLE,   /* kept alive, no byte of a next request yet */
-  CW_CONN_BODY,   /* collects a small body before its request runs */
-  CW_CONN_RUN,    /* the request is ready or running */
-  CW_CONN_FLUSH,  /* the app is done, the loop still sends */
-  CW_CONN_SKIP,   /* throws the unread rest of a body away */
-  CW_CONN_LINGER, /* said goodbye, waits for the client to close */
-  CW_CONN_CLOSED,
-  CW_CONN_STATES,
-} cw_conn_state_t;
+typedef enum cw_phase {
+  CW_PHASE_PREFACE, /* waits for a PROXY header */
+  CW_PHASE_OPEN,    /* the protocol's */
+  CW_PHASE_LINGER,  /* said goodbye, waits for the client to close */
+  CW_PHASE_CLOSED,
+  CW_PHASES,
+} cw_phase_t;
 
 /* Why a connection ends. conn.c has the words for each. */
 typedef enum cw_end {
@@ -51,28 +51,31 @@ typedef enum cw_end {
 typedef struct cw_conn {
   uv_poll_t poll;
   cw_server_t *srv;
-  cw_req_t *req;
-  cw_buf_t in; /* received, not yet parsed */
-  size_t scanned;
+  const cw_protocol_t *protocol;
+  cw_buf_t in; /* received, not yet used */
   cw_list_t all;
   cw_timer_t timer;
   const cw_listener_t *listener;
   int fd;
-  uint8_t state;   /* cw_conn_state_t; cw_conn_set_state() changes it */
-  uint8_t why;     /* cw_end_t: why it lingers */
-  uint8_t events;  /* polled for */
-  bool eof;        /* the client sent FIN */
-  bool no_fin;     /* it ends by RST, or others go on with it */
-  bool trusted;    /* its proxy headers count */
-  bool spare;      /* accepted into a place that is kept for probes */
-  bool want_write; /* the running thread or the loop waits to send */
-  uint8_t blanks;  /* empty lines before this request */
+  uint8_t phase;    /* cw_phase_t */
+  uint8_t why;      /* cw_end_t: why it lingers */
+  uint8_t events;   /* polled for */
+  bool eof;         /* the client sent FIN */
+  bool no_fin;      /* it ends by RST, or others go on with it */
+  bool trusted;     /* its proxy headers count */
+  bool spare;       /* accepted into a place that is kept for probes */
+  bool want_write;  /* the running thread or the loop waits to send */
+  bool collecting;  /* protocol: it holds more of a request that comes than `in` */
+  uint32_t running; /* protocol: requests that threads have; it may not be closed */
   char peer_addr[46];
   char peer_port[6];
   size_t held;            /* bytes: its part of srv->held */
   uint32_t moved;         /* bytes in this timer window, of what it is for */
   cw_proxy_info_t *proxy; /* owned; NULL without a PROXY header */
+  _Alignas(max_align_t) unsigned char own[]; /* the protocol's */
 } cw_conn_t;
+
+/* ---- for the server and accept.c ------------------------------------------- */
 
 /* Takes a connection that was accepted at `l`: its socket is the connection's. */
 void cw_conn_accept(cw_server_t *srv, const cw_listener_t *l, int fd,
@@ -83,28 +86,34 @@ void cw_conn_on_timer(cw_conn_t *c);
 void cw_conn_on_drain(cw_conn_t *c);
 void cw_conn_abort(cw_conn_t *c);
 
+/* Handles every message of running threads. Returns whether there was one. */
+bool cw_conn_take_posts(cw_server_t *srv);
+
+/* The time of a request is up. */
+void cw_conn_on_deadline(cw_req_t *req);
+
+/* Ends a connection that cw_evict_candidate() chose. */
+void cw_conn_evict(cw_conn_t *c);
+
 /* Whether bytes have come that were not read yet. */
 bool cw_conn_has_unread(const cw_conn_t *c);
 
-/* The only way from one state to another: by a table of legal moves. */
-void cw_conn_set_state(cw_conn_t *c, cw_conn_state_t state);
+/* ---- for protocols ---------------------------------------------------------- */
 
-/* Ends every event: what must hold of a connection then, asserted in debug builds. */
-void cw_conn_check(cw_conn_t *c);
+/* Bytes have arrived, or kept ones can be looked at again (n == 0). */
+void cw_conn_feed(cw_conn_t *c, const char *p, size_t n);
 
-/* Has the socket polled for what the state asks for. After every change of it. */
+/* Has the socket polled for what is wanted. After every change of it. */
 void cw_conn_update_poll(cw_conn_t *c);
 
 /* (Re)starts the connection's one clock; as a window in which bytes have to move it
- * begins to count them anew. */
+ * begins to count them anew. Whether enough moved in the one that has just ended. */
 void cw_conn_start_timer(cw_conn_t *c, cw_timer_kind_t kind);
 void cw_conn_start_window(cw_conn_t *c, cw_timer_kind_t kind);
+bool cw_conn_kept_pace(const cw_conn_t *c);
 
-/* Kept alive and waiting: the one to go when room is needed. */
-void cw_conn_become_idle(cw_conn_t *c);
-
-/* The one way a connection ends, told of once. Never while a thread runs its request.
- * One that lingered ends for the reason it lingered for. */
+/* The one way a connection ends, told of once. Never while a thread runs a request of
+ * it. One that lingered ends for the reason it lingered for. */
 void cw_conn_close(cw_conn_t *c, cw_end_t why);
 
 /* The same so that the client sees an error even where the end of the connection would
@@ -115,13 +124,15 @@ void cw_conn_reset(cw_conn_t *c, cw_end_t why);
  * connection under the response (RFC 9112 section 9.6). */
 void cw_conn_linger(cw_conn_t *c, cw_end_t why);
 
-/* Nothing more can be read or sent. What its thread still does is for nobody. */
+/* Nothing more can be read or sent. What its threads still do is for nobody. */
 void cw_conn_lose(cw_conn_t *c, cw_end_t why);
 
 /* The client's address as its proxy or the socket says; "" on a Unix socket. */
 const char *cw_conn_client(const cw_conn_t *c);
 
-/* The client has sent FIN. */
-void cw_conn_on_eof(cw_conn_t *c);
+/* Whether it has ended, or is about to. */
+static inline bool cw_conn_is_over(const cw_conn_t *c) {
+  return c->phase == CW_PHASE_LINGER || c->phase == CW_PHASE_CLOSED;
+}
 
 #endif

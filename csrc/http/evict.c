@@ -2,7 +2,6 @@
 /* Room for new connections. */
 #include "http/evict.h"
 
-#include "http/exchange.h"
 #include "http/server_internal.h"
 
 enum {
@@ -54,7 +53,7 @@ cw_conn_t *cw_evict_candidate(cw_server_t *srv, bool *soon) {
 cw_conn_t *cw_evict_for_one(cw_server_t *srv, bool *soon) {
   cw_conn_t *victim = cw_evict_candidate(srv, soon);
   while (victim && srv->n_conns > srv->service.limits.connections) {
-    cw_exchange_evict(victim);
+    cw_conn_evict(victim);
     victim = cw_evict_candidate(srv, soon);
   }
   return srv->n_conns > srv->service.limits.connections ? NULL : victim;
@@ -75,7 +74,7 @@ bool cw_evict_is_full(cw_conn_t *c) {
          srv->acceptors.n_spare < srv->acceptors.want_spare) {
     cw_conn_t *victim = cw_evict_candidate(srv, &soon);
     if (!victim || victim == c) return true;
-    cw_exchange_evict(victim);
+    cw_conn_evict(victim);
   }
   return false;
 }

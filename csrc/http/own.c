@@ -30,7 +30,7 @@ static void tell_metrics(cw_server_t *srv, cw_own_t *out) {
    * another connection, which may ask for the metrics as well: once is enough. */
   if (!srv->scraping) {
     srv->scraping = true;
-    cw_server_take_posts(srv);
+    cw_conn_take_posts(srv);
     srv->scraping = false;
   }
   out->status = cw_metrics_text(srv->service.account.board, &out->body) == 0 ? 200 : 0;

@@ -28,9 +28,10 @@ void cw_post(cw_posts_t *posts, cw_post_t *post, int what, bool urgent) {
   if (!post->posted) {
     post->posted = true;
     cw_list_push(&posts->list, &post->node);
+    atomic_store(&posts->any, true);
   }
   /* Read before the lock is given up: afterwards the request may be the loop's. The
-   * loop sets `attention` before it looks at the list, so one of both is seen. */
+   * loop sets these, and `waiting`, before it looks at `any`: one of both is seen. */
   urgent |= atomic_load(&post->attention) || atomic_load(&posts->eager);
   pthread_mutex_unlock(&posts->lock);
   if (urgent && atomic_load(&posts->waiting)) uv_async_send(&posts->wake);
@@ -38,10 +39,12 @@ void cw_post(cw_posts_t *posts, cw_post_t *post, int what, bool urgent) {
 
 cw_post_t *cw_posts_take(cw_posts_t *posts, int *what) {
   cw_post_t *post = NULL;
+  if (!atomic_load(&posts->any)) return NULL;
   pthread_mutex_lock(&posts->lock);
   if (!cw_list_empty(&posts->list)) {
     post = CW_CONTAINER(posts->list.next, cw_post_t, node);
     cw_list_remove(&post->node);
+    if (cw_list_empty(&posts->list)) atomic_store(&posts->any, false);
     *what = post->what;
     post->what = 0;
     post->posted = false;
@@ -62,8 +65,6 @@ void cw_posts_wake(cw_posts_t *posts) {
 }
 
 void cw_posts_nudge(cw_posts_t *posts) {
-  pthread_mutex_lock(&posts->lock);
-  bool any = !cw_list_empty(&posts->list);
-  pthread_mutex_unlock(&posts->lock);
-  if (any && atomic_load(&posts->waiting)) uv_async_send(&posts->wake);
+  if (atomic_load(&posts->any) && atomic_load(&posts->waiting))
+    uv_async_send(&posts->wake);
 }

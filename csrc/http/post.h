@@ -30,6 +30,7 @@ typedef struct cw_post {
 typedef struct cw_posts {
   pthread_mutex_t lock; /* taken after a request's own lock, where both are needed */
   cw_list_t list;       /* under lock */
+  atomic_bool any;      /* changed under lock: the list is not empty */
   atomic_bool waiting;  /* the loop is in a turn, and may wait */
   atomic_bool eager;    /* set by the loop: any end must end its wait */
   uv_async_t wake;

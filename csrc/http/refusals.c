@@ -56,7 +56,8 @@ static void describe(const cw_req_t *req, cw_span_t head, char *out, size_t size
            (int)CW_MIN(path.len, (size_t)150), path.len ? path.p : "");
 }
 
-void cw_refusal_log(cw_conn_t *c, int status, const char *why, cw_span_t head) {
+void cw_refusal_log(const cw_conn_t *c, const cw_req_t *req, int status,
+                    const char *why, cw_span_t head) {
   cw_server_t *srv = c->srv;
   char request[256], others[64] = "";
   uint64_t now = uv_now(&srv->loop);
@@ -64,10 +65,10 @@ void cw_refusal_log(cw_conn_t *c, int status, const char *why, cw_span_t head) {
     srv->refused++;
     return;
   }
-  const char *other = c->req || !head.p ? NULL : other_protocol(head);
+  const char *other = req || !head.p ? NULL : other_protocol(head);
   if (other) why = other;
   if (!why) why = usual_reason(status);
-  describe(c->req, other ? (cw_span_t){NULL, 0} : head, request, sizeof(request));
+  describe(req, other ? (cw_span_t){NULL, 0} : head, request, sizeof(request));
   if (srv->refused)
     snprintf(others, sizeof(others), " (and %u others before)", srv->refused);
   srv->refused = 0;

@@ -2,7 +2,6 @@
 /* A request's memory, and the calls of app.h that are about it as a whole. */
 #include "http/request.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -11,7 +10,7 @@
 
 enum { POOL = 64 }; /* requests kept for reuse */
 
-cw_req_t *cw_req_new(cw_service_t *service, int fd) {
+cw_req_t *cw_req_new(cw_service_t *service, const cw_stream_t *stream, int fd) {
   cw_req_t *req;
   if (!cw_list_empty(&service->pool)) {
     req = CW_CONTAINER(service->pool.next, cw_req_t, post.node);
@@ -29,6 +28,7 @@ cw_req_t *cw_req_new(cw_service_t *service, int fd) {
   }
   req->head = (cw_head_t){.content_length = -1};
   req->service = service;
+  req->stream = stream;
   req->fd = fd;
   req->conn = NULL;
   req->trusted = false;
@@ -131,7 +131,7 @@ bool cw_req_abandoned(const cw_req_t *req) {
 int cw_req_take_over(cw_req_t *req) {
   cw_resp_t *r = &req->resp;
   if (!req->head.upgrade || req->followed || r->sent || !cw_req_claim(req)) return -1;
-  int fd = fcntl(req->fd, F_DUPFD_CLOEXEC, 3);
+  int fd = req->stream->take_over(req);
   if (fd < 0) return -1;
   req->taken_over = true;
   /* As far as we are concerned it is answered. */

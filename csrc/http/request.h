@@ -64,6 +64,23 @@ typedef struct cw_out {
 /* Who sends the first byte of a response; only with a request timeout. */
 enum { CW_CLAIM_NONE, CW_CLAIM_THREAD, CW_CLAIM_LOOP };
 
+/* How the protocol of a request sends its response. All in the thread that runs it,
+ * without blocking; results as those of app.h. The response's head is in resp.head: a
+ * status line and field lines as HTTP/1.1 has them, without an end and without framing.
+ * The end of a request is no operation: it is posted (CW_POST_DONE). */
+typedef struct cw_stream {
+  /* The head, where it was not sent, and body bytes, as cw_resp_write(). */
+  int (*send)(cw_req_t *req, const char *data, size_t n, bool last, size_t *taken);
+  /* The same with a file's range, as cw_resp_write_file(). */
+  int (*send_file)(cw_req_t *req, int fd, int64_t offset, int64_t len, int64_t *taken);
+  /* Early hints; their fields are checked. */
+  int (*send_hints)(cw_req_t *req, const cw_field_t *fields, unsigned n);
+  /* A client that asked to be told may send the body. */
+  void (*want_body)(cw_req_t *req);
+  /* A duplicate of the socket, or -1 with errno. */
+  int (*take_over)(cw_req_t *req);
+} cw_stream_t;
+
 /* What all requests of a server share. */
 typedef struct cw_service {
   cw_limits_t limits;
@@ -79,6 +96,7 @@ typedef struct cw_service {
 struct cw_req {
   cw_head_t head; /* first: cw_req_head() */
   cw_service_t *service;
+  const cw_stream_t *stream;
   struct cw_conn *conn; /* loop only: whose it is */
   int fd;               /* the socket, which lives as long as the request */
   bool trusted;         /* its proxy headers count */
@@ -121,7 +139,8 @@ struct cw_req {
 
 /* A new request of a connection whose socket is `fd`; NULL: no memory. Baton held for
  * these two. */
-CW_MUSTCHECK cw_req_t *cw_req_new(cw_service_t *service, int fd);
+CW_MUSTCHECK cw_req_t *cw_req_new(cw_service_t *service, const cw_stream_t *stream,
+                                  int fd);
 void cw_req_free(cw_req_t *req);
 
 /* Frees those that are kept for reuse. Baton held, no request is left. */

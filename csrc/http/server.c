@@ -10,7 +10,7 @@
 #include "base/forked.h"
 #include "base/log.h"
 #include "http/account.h"
-#include "http/exchange.h"
+#include "http/h1.h"
 #include "http/parse.h"
 #include "http/refusals.h"
 
@@ -46,7 +46,7 @@ static void on_tick(uv_timer_t *timer) {
   cw_timer_kind_t kind;
   while ((t = cw_timeqs_expire(&srv->timers, uv_now(&srv->loop), &kind)) != NULL) {
     if (kind == CW_TIMER_REQUEST)
-      cw_exchange_on_deadline(CW_CONTAINER(t, cw_req_t, deadline)->conn);
+      cw_conn_on_deadline(CW_CONTAINER(t, cw_req_t, deadline));
     else
       cw_conn_on_timer(CW_CONTAINER(t, cw_conn_t, timer));
   }
@@ -106,15 +106,6 @@ void cw_server_unwatch(cw_server_t *srv, int fd) {
 
 /* ---- messages ----------------------------------------------------------- */
 
-bool cw_server_take_posts(cw_server_t *srv) {
-  bool any = false;
-  int what;
-  for (cw_post_t *post; (post = cw_posts_take(&srv->service.posts, &what)) != NULL;
-       any = true)
-    cw_exchange_on_post(CW_CONTAINER(post, cw_req_t, post)->conn, what);
-  return any;
-}
-
 void cw_server_wake(cw_server_t *srv) {
   cw_posts_wake(&srv->service.posts);
 }
@@ -135,12 +126,12 @@ void cw_server_reopen_logs(cw_server_t *srv) {
 void cw_server_turn(cw_server_t *srv, bool wait) {
   atomic_store(&srv->service.posts.waiting, true);
   srv->gave_request = false;
-  cw_server_take_posts(srv);
+  cw_conn_take_posts(srv);
   if (CW_UNLIKELY(srv->service.account.timed)) cw_account_flush(&srv->service.account);
   /* The end of one request may have made the next one of its connection ready. */
   uv_run(&srv->loop, wait && !srv->gave_request ? UV_RUN_ONCE : UV_RUN_NOWAIT);
   atomic_store(&srv->service.posts.waiting, false);
-  cw_server_take_posts(srv);
+  cw_conn_take_posts(srv);
   if (CW_UNLIKELY(srv->service.account.timed)) cw_account_flush(&srv->service.account);
 }
 
@@ -209,6 +200,7 @@ cw_server_t *cw_server_new(const cw_listener_t *listeners, int n,
   cw_timeqs_init(&srv->timers, durations);
   srv->tick_due = UINT64_MAX;
   cw_parse_init(&srv->parser);
+  srv->protocol = &cw_h1;
   rc = uv_loop_init(&srv->loop);
   if (rc != 0) goto free_srv;
   rc = cw_posts_init(&srv->service.posts, &srv->loop);

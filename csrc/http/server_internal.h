@@ -10,10 +10,9 @@
 #include "http/parse.h"
 
 enum {
-  CW_READ_SIZE = 64 * 1024,     /* one recv(2) */
-  CW_PIPELINE_HIGH = 16 * 1024, /* bytes of later requests held while one runs */
-  CW_HEAD_USUAL = 128 * 1024,   /* a whole head, where nobody says how long it may be */
-  CW_WATCHES = 3,               /* descriptors of the host */
+  CW_READ_SIZE = 64 * 1024,   /* one recv(2) */
+  CW_HEAD_USUAL = 128 * 1024, /* a whole head, where nobody says how long it may be */
+  CW_WATCHES = 3,             /* descriptors of the host */
 };
 
 struct cw_server {
@@ -44,12 +43,10 @@ struct cw_server {
   unsigned n_conns;
   cw_list_t conns;
   cw_parser_t parser;
+  const cw_protocol_t *protocol; /* of new connections */
 
   char rbuf[CW_READ_SIZE];
 };
-
-/* Handles every message. Returns whether there was one. */
-bool cw_server_take_posts(cw_server_t *srv);
 
 /* A connection was closed or became idle: there may be room again. */
 void cw_server_made_room(cw_server_t *srv);

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "http/exchange.h"
+#include "http/h1.h"
 #include "http/server_internal.h"
 
 enum {
@@ -223,7 +223,7 @@ static void pass_time(void) {
     t = cw_timeqs_expire(&srv->timers, uv_now(&srv->loop) + 1000 * 1000, &kind);
     if (!t) return;
     if (kind == CW_TIMER_REQUEST)
-      cw_exchange_on_deadline(CW_CONTAINER(t, cw_req_t, deadline)->conn);
+      cw_conn_on_deadline(CW_CONTAINER(t, cw_req_t, deadline));
     else
       cw_conn_on_timer(CW_CONTAINER(t, cw_conn_t, timer));
   }
@@ -233,9 +233,9 @@ static void pass_time(void) {
 static void make_room(void) {
   if (cw_list_empty(&srv->conns)) return;
   cw_conn_t *c = CW_CONTAINER(srv->conns.next, cw_conn_t, all);
-  if (c->state == CW_CONN_PROXY || c->state == CW_CONN_HEAD ||
-      c->state == CW_CONN_IDLE || c->state == CW_CONN_LINGER)
-    cw_exchange_evict(c);
+  bool open = c->phase == CW_PHASE_OPEN;
+  if (!open || cw_h1_of(c)->state == CW_H1_HEAD || cw_h1_of(c)->state == CW_H1_IDLE)
+    cw_conn_evict(c);
 }
 
 /* The loop and the application get on; `whole`: as far as they can. */

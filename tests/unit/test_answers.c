@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "http/h1.h"
 #include "http/server_internal.h"
 
 static cw_server_t *srv;
@@ -406,7 +407,7 @@ static int make_idle(void) {
   assert_int_equal(send(fd, head, strlen(head), 0), (ssize_t)strlen(head));
   run_all();
   assert_true(begins(answer(fd), "HTTP/1.1 200"));
-  assert_int_equal(newest()->state, CW_CONN_IDLE);
+  assert_int_equal(cw_h1_of(newest())->state, CW_H1_IDLE);
   return fd;
 }
 
