@@ -9,7 +9,7 @@ static PyObject *after_response(PyObject *module, PyObject *args, PyObject *kwar
   if (n == 0 || !PyCallable_Check(PyTuple_GET_ITEM(args, 0)))
     return PyErr_Format(PyExc_TypeError, "after_response needs a callable");
   cw_here_t *here = cw_here();
-  if (!here || !here->start_response)
+  if (!here || !here->req)
     return PyErr_Format(PyExc_RuntimeError,
                         "after_response is for the thread that runs a request");
   PyObject *rest = PyTuple_GetSlice(args, 1, n), *entry = NULL;

@@ -6,61 +6,8 @@
 #include "base/log.h"
 #include "wsgi/wsgi_internal.h"
 
-enum {
-  COPY_WITH_GIL = 64 * 1024 /* larger writes let other threads run meanwhile */
-};
-
-/* The interpreter's; what is made by cw_wsgi_init() lives as long as the process. */
-PyObject *cw_client_disconnected;
-
 static PyObject *hooks; /* borrowed of extras.c, which takes it back at the end */
 static bool use_sendfile = true;
-static PyObject *k_close;
-
-/* One attempt to send, with the GIL released where it takes long. */
-static int try_write(cw_req_t *req, const char *p, size_t n, bool last, size_t *taken) {
-  int rc;
-  if (n < COPY_WITH_GIL) return cw_resp_write(req, p, n, last, taken);
-  Py_BEGIN_ALLOW_THREADS rc = cw_resp_write(req, p, n, last, taken);
-  Py_END_ALLOW_THREADS return rc;
-}
-
-static int raise_result(int rc) {
-  if (rc == CW_LOST)
-    PyErr_SetString(cw_client_disconnected,
-                    "the client left before the response was sent");
-  else if (rc == CW_NOMEM)
-    PyErr_NoMemory();
-  else
-    PyErr_SetString(PyExc_AssertionError,
-                    "a body came before start_response was called");
-  return -1;
-}
-
-static int send_bytes(cw_req_t *req, const char *p, size_t n, bool last) {
-  for (;;) {
-    size_t taken;
-    int rc = try_write(req, p, n, last, &taken);
-    if (rc == CW_OK) return 0;
-    if (rc != CW_WAIT) return raise_result(rc);
-    p += taken;
-    n -= taken;
-    Py_BEGIN_ALLOW_THREADS cw_req_wait_nogil(req);
-    Py_END_ALLOW_THREADS
-  }
-}
-
-int cw_send_item(cw_req_t *req, PyObject *item, bool last) {
-  if (!PyBytes_Check(item)) {
-    PyErr_Format(PyExc_TypeError, "a response body must be bytes, not %.100s",
-                 Py_TYPE(item)->tp_name);
-    return -1;
-  }
-  size_t n = (size_t)PyBytes_GET_SIZE(item);
-  /* PEP 3333: the head waits for the first byte of body, or for the end. */
-  if (n == 0 && !last) return cw_req_abandoned(req) ? raise_result(CW_LOST) : 0;
-  return send_bytes(req, PyBytes_AS_STRING(item), n, last);
-}
 
 /* The only item of a list or tuple, or NULL (no error): its length is the body's. */
 static CW_BORROWED PyObject *single_item(PyObject *result) {
@@ -80,7 +27,7 @@ static int send_file(cw_req_t *req, PyObject *wrapper) {
   rc = cw_file_wrapper_file(wrapper, &fd, &offset, &len);
   if (rc <= 0) return rc;
   Py_BEGIN_ALLOW_THREADS rc = cw_resp_write_file(req, fd, offset, len, &taken);
-  Py_END_ALLOW_THREADS return rc == CW_OK ? 1 : raise_result(rc);
+  Py_END_ALLOW_THREADS return rc == CW_OK ? 1 : cw_send_raise(rc);
 }
 
 static int send_all(cw_req_t *req, PyObject *result) {
@@ -111,24 +58,7 @@ static int send_all(cw_req_t *req, PyObject *result) {
   Py_DECREF(it);
   if (CW_UNLIKELY(cw_forked_child)) cw_forks_end();
   if (rc < 0 || PyErr_Occurred()) return -1;
-  return send_bytes(req, NULL, 0, true);
-}
-
-int cw_close(PyObject *obj) {
-  PyObject *r = PyObject_CallMethodNoArgs(obj, k_close);
-  Py_XDECREF(r);
-  if (r) return 0;
-  if (!PyErr_ExceptionMatches(PyExc_AttributeError)) return -1;
-  /* Either there is no close(), or this comes from within it. */
-  PyObject *exc = cw_exc_take(), *close = PyObject_GetAttr(obj, k_close);
-  bool none = !close && PyErr_ExceptionMatches(PyExc_AttributeError);
-  PyErr_Clear();
-  Py_XDECREF(close);
-  if (none)
-    Py_XDECREF(exc);
-  else
-    cw_exc_put(exc);
-  return none ? 0 : -1;
+  return cw_send_bytes(req, NULL, 0, true);
 }
 
 /* PEP 3333: close() runs whatever happened, and an exception in flight survives it. */
@@ -193,9 +123,10 @@ static void call_post_request(PyObject *request, PyObject *env,
 
 /* Calls the app and sends what it returns, which goes to *result. Returns whether the
  * response is complete; an exception may be set either way. */
-static bool call_app(cw_here_t *here, cw_req_t *req, PyObject *app, PyObject *env,
-                     PyObject **result) {
-  PyObject *args[3] = {NULL, env, here->start_response};
+static bool call_app(cw_here_t *here, PyObject *app, PyObject *env,
+                     PyObject *start_response, PyObject **result) {
+  PyObject *args[3] = {NULL, env, start_response};
+  cw_req_t *req = here->req;
   *result =
       PyObject_Vectorcall(app, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
   if (CW_UNLIKELY(cw_forked_child)) cw_forks_end();
@@ -276,10 +207,10 @@ static void run(void *data, cw_req_t *req) {
     cw_start_response_keep(start_response);
     request = call_pre_request(env);
   }
-  here->start_response = start_response;
+  here->req = req;
   here->calls++;
   here->open = true;
-  if (env) complete = call_app(here, req, mount->app, env, &result);
+  if (env) complete = call_app(here, mount->app, env, start_response, &result);
   here->open = false;
   if (CW_UNLIKELY(here->hit)) cw_deadline_clear(here);
   if (CW_UNLIKELY(cw_req_taken_over(req))) {
@@ -296,7 +227,7 @@ static void run(void *data, cw_req_t *req) {
            (int)cw_log_target(target.p, target.len), target.p);
   }
   if (CW_UNLIKELY(cw_body_untouched(req))) warn_untouched(cw_req_head(req));
-  here->start_response = NULL;
+  here->req = NULL;
   if (start_response) cw_start_response_detach(start_response);
   if (input) cw_input_detach(input);
   if (CW_UNLIKELY(upgrade != NULL)) cw_upgrade_detach(upgrade);
@@ -326,14 +257,7 @@ void cw_wsgi_report(const char *what) {
 }
 
 int cw_wsgi_init(PyObject *module) {
-  cw_client_disconnected = PyErr_NewExceptionWithDoc(
-      "cwsgi.ClientDisconnected",
-      "The client left while its request was read or its response "
-      "sent.",
-      PyExc_ConnectionError, NULL);
-  if (!cw_client_disconnected) return -1;
-  if (!(k_close = PyUnicode_InternFromString("close"))) return -1;
-  if (PyModule_AddObjectRef(module, "ClientDisconnected", cw_client_disconnected) < 0 ||
+  if (cw_send_init(module) < 0 || cw_close_init() < 0 ||
       cw_input_type_init(module) < 0 || cw_file_wrapper_init(module) < 0 ||
       cw_upgrade_init(module) < 0 || cw_start_response_init(module) < 0 ||
       cw_after_init(module) < 0 || cw_deadline_init(module) < 0)

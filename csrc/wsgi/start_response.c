@@ -15,9 +15,7 @@ typedef struct start_response {
 /* Made once, for the process's life. */
 static PyTypeObject *start_response_type;
 
-/* The Latin-1 bytes of a native string (PEP 3333, "A Note On String Types"). Borrowed
- * from `s`. Returns 0, or -1 with TypeError or ValueError set. */
-static int native(PyObject *s, const char *what, cw_span_t *out) {
+int cw_native_text(PyObject *s, const char *what, cw_span_t *out) {
   if (!PyUnicode_Check(s)) {
     PyErr_Format(PyExc_TypeError, "%s must be str, not %.100s", what,
                  Py_TYPE(s)->tp_name);
@@ -42,8 +40,8 @@ static int add_field(start_response_t *self, PyObject *pair) {
   }
   PyObject **items = PySequence_Fast_ITEMS(pair);
   cw_span_t name, value;
-  if (native(items[0], "a response header's name", &name) < 0 ||
-      native(items[1], "a response header's value", &value) < 0)
+  if (cw_native_text(items[0], "a response header's name", &name) < 0 ||
+      cw_native_text(items[1], "a response header's value", &value) < 0)
     return -1;
   int rc = cw_resp_field(self->req, name.p, name.len, value.p, value.len);
   if (rc == CW_BAD) {
@@ -89,7 +87,7 @@ static PyObject *start(start_response_t *self, PyObject *status, PyObject *heade
                     "start_response was called a second time without exc_info");
     return NULL;
   }
-  if (native(status, "the response status", &line) < 0) return NULL;
+  if (cw_native_text(status, "the response status", &line) < 0) return NULL;
   int rc = cw_resp_start(self->req, line.p, line.len);
   if (rc == CW_BAD)
     return PyErr_Format(PyExc_ValueError, "invalid response status %.200R", status);
@@ -144,58 +142,6 @@ static PyObject *write_body(PyObject *obj, PyObject *data) {
   }
   if (cw_forks_check() < 0 || cw_send_item(self->req, data, false) < 0) return NULL;
   Py_RETURN_NONE;
-}
-
-/* ---- wsgi.early_hints ----------------------------------------------------- */
-
-enum { MOST_HINTS = 64 };
-
-/* Name and value as str, or as bytes, which gunicorn takes, too. */
-static int hint_text(PyObject *o, cw_span_t *out) {
-  if (!PyBytes_Check(o)) return native(o, "an early hint", out);
-  *out = (cw_span_t){PyBytes_AS_STRING(o), (size_t)PyBytes_GET_SIZE(o)};
-  return 0;
-}
-
-static PyObject *send_hints(PyObject *module, PyObject *headers) {
-  (void)module;
-  /* One function for all requests, which costs them nothing: the thread knows which. */
-  cw_here_t *here = cw_here();
-  start_response_t *self = here ? (start_response_t *)here->start_response : NULL;
-  cw_field_t fields[MOST_HINTS];
-  unsigned n = 0;
-  if (cw_forks_check() < 0) return NULL;
-  PyObject *fast = PySequence_Fast(headers, "early hints must be a list of tuples");
-  if (!fast) return NULL;
-  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(fast); i++) {
-    PyObject *pair = PySequence_Fast_GET_ITEM(fast, i);
-    if (n == MOST_HINTS || !PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2) {
-      PyErr_Format(PyExc_TypeError,
-                   "early hints must be at most %d (name, value) tuples", MOST_HINTS);
-      goto fail;
-    }
-    if (hint_text(PyTuple_GET_ITEM(pair, 0), &fields[n].name) < 0 ||
-        hint_text(PyTuple_GET_ITEM(pair, 1), &fields[n].value) < 0)
-      goto fail;
-    n++;
-  }
-  int rc = self && self->req ? cw_resp_early_hints(self->req, fields, n) : CW_OK;
-  Py_DECREF(fast);
-  if (rc == CW_BAD) return PyErr_Format(PyExc_ValueError, "invalid early hint");
-  if (rc == CW_NOMEM) return PyErr_NoMemory();
-  /* A client that left is told of by the response. */
-  Py_RETURN_NONE;
-fail:
-  Py_DECREF(fast);
-  return NULL;
-}
-
-static PyMethodDef hints_def = {
-    "early_hints", send_hints, METH_O,
-    "early_hints(headers, /)\n--\n\nSends 103 Early Hints (RFC 8297)."};
-
-PyObject *cw_early_hints_new(void) {
-  return PyCFunction_New(&hints_def, NULL);
 }
 
 static PyMethodDef write_def = {"write", write_body, METH_O,

@@ -9,8 +9,8 @@
 #include "http/app.h"
 #include "wsgi/python.h"
 
-/* ClientDisconnected, a ConnectionError; RequestTimeout. */
-extern PyObject *cw_client_disconnected, *cw_request_timeout;
+/* deadline.c: RequestTimeout */
+extern PyObject *cw_request_timeout;
 
 /* mount.c: which application answers */
 typedef struct cw_mount {
@@ -32,11 +32,11 @@ CW_NEW PyObject *cw_environ_new(const cw_head_t *head, PyObject *input,
  * request, because thread-local storage of a shared library costs a call. */
 typedef struct cw_here {
   pthread_t id;
-  bool open, hit;           /* deadline.c: may be interrupted; was */
-  unsigned calls;           /* of apps that it has begun: tells one from the next */
-  PyObject *start_response; /* of the request it runs; borrowed, NULL: none */
-  PyObject *after;          /* after.c: list of what to call then, or NULL; owned */
-  struct cw_here *next;     /* of all threads that ran a request */
+  bool open, hit;       /* deadline.c: may be interrupted; was */
+  unsigned calls;       /* of apps that it has begun: tells one from the next */
+  cw_req_t *req;        /* what it runs; NULL: nothing */
+  PyObject *after;      /* after.c: list of what to call then, or NULL; owned */
+  struct cw_here *next; /* of all threads that ran a request */
 } cw_here_t;
 /* The calling thread's, or NULL where it has run no request: a thread of the app. */
 cw_here_t *cw_here(void);
@@ -97,14 +97,29 @@ void cw_start_response_detach(PyObject *start_response);
 void cw_start_response_keep(PyObject *start_response);
 CW_BORROWED PyObject *cw_start_response_status(PyObject *start_response);
 CW_BORROWED PyObject *cw_start_response_headers(PyObject *start_response);
-/* wsgi.early_hints: for the request that the calling thread runs. */
+/* The Latin-1 bytes of a native string (PEP 3333, "A Note On String Types"), borrowed
+ * from `s`; `what` names it in the TypeError or ValueError. */
+CW_RAISES int cw_native_text(PyObject *s, const char *what, cw_span_t *out);
+
+/* hints.c: wsgi.early_hints, for the request that the calling thread runs. */
 CW_NEW PyObject *cw_early_hints_new(void);
 
-/* response.c: sends bytes-like `item`; `last` says that it ends the body. Waits for a
- * slow client with the GIL released. */
+/* send.c */
+CW_RAISES int cw_send_init(PyObject *module);
+/* ClientDisconnected, a ConnectionError. */
+extern PyObject *cw_client_disconnected;
+/* Sends bytes of the body; `last` says that they end it. Waits for a slow client with
+ * the GIL released. */
+CW_RAISES int cw_send_bytes(cw_req_t *req, const char *p, size_t n, bool last);
+/* The same with an item that the app gave, which must be bytes. */
 CW_RAISES int cw_send_item(cw_req_t *req, PyObject *item, bool last);
-/* response.c: calls obj.close() where there is one. Allocates nothing on the way to
- * an ordinary method, so that it runs when memory is short, too. */
+/* Raises what a negative cw_result_t of a response stands for; returns -1. */
+int cw_send_raise(int rc);
+
+/* close.c */
+CW_RAISES int cw_close_init(void);
+/* Calls obj.close() where there is one. Allocates nothing on the way to an ordinary
+ * method, so that it runs when memory is short, too. */
 CW_RAISES int cw_close(PyObject *obj);
 
 #endif
