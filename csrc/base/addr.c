@@ -3,8 +3,11 @@
 #include "base/addr.h"
 
 #include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/fault.h"
 
@@ -89,4 +92,27 @@ bool cw_networks_have(const cw_networks_t *list, const cw_addr_t *addr) {
     if (rest == 0 || ((net->addr.b[whole] ^ addr->b[whole]) & mask) == 0) return true;
   }
   return false;
+}
+
+bool cw_peer_address(const struct sockaddr_storage *peer, cw_addr_t *addr,
+                     char text[CW_ADDR_TEXT], char port[CW_PORT_TEXT]) {
+  unsigned number;
+  if (peer->ss_family == AF_INET) {
+    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    const struct sockaddr_in *in = (const void *)peer;
+    memcpy(addr->b, mapped, sizeof(mapped));
+    memcpy(addr->b + 12, &in->sin_addr, 4);
+    number = ntohs(in->sin_port);
+  } else if (peer->ss_family == AF_INET6) {
+    const struct sockaddr_in6 *in6 = (const void *)peer;
+    memcpy(addr->b, &in6->sin6_addr, 16);
+    number = ntohs(in6->sin6_port);
+  } else {
+    return false;
+  }
+  /* A v4 client on a dual-stack socket is known by its v4 address. */
+  bool v4 = IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)(const void *)addr->b);
+  inet_ntop(v4 ? AF_INET : AF_INET6, addr->b + (v4 ? 12 : 0), text, CW_ADDR_TEXT);
+  snprintf(port, CW_PORT_TEXT, "%hu", (unsigned short)number);
+  return true;
 }

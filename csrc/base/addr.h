@@ -10,6 +10,10 @@
 
 #include "base/macros.h"
 
+enum { CW_ADDR_TEXT = 46, CW_PORT_TEXT = 6 }; /* bytes, with the final NUL */
+
+struct sockaddr_storage;
+
 /* An address as 16 bytes; IPv4 in its mapped form ::ffff:a.b.c.d. */
 typedef struct cw_addr {
   uint8_t b[16];
@@ -39,5 +43,9 @@ void cw_networks_free(cw_networks_t *list);
 /* Whether `addr` is in one of them. NULL, the peer of a Unix socket, is: who can open
  * the socket's file is on this machine. */
 bool cw_networks_have(const cw_networks_t *list, const cw_addr_t *addr);
+
+/* The address of a socket's peer, as bytes and as text. False for one without. */
+bool cw_peer_address(const struct sockaddr_storage *peer, cw_addr_t *addr,
+                     char text[CW_ADDR_TEXT], char port[CW_PORT_TEXT]);
 
 #endif

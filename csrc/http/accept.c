@@ -2,11 +2,8 @@
 /* Listeners: accepting, pausing, holding, and the places that are kept. */
 #include "http/accept.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -149,29 +146,6 @@ static void on_accept_retry(uv_timer_t *timer) {
   srv->acceptors.exceeding = false;
   resume_accepting(srv);
   uv_stop(timer->loop); /* as every timer does: cw_server_end_turn() */
-}
-
-bool cw_peer_address(const struct sockaddr_storage *peer, cw_addr_t *addr,
-                     char text[46], char port[6]) {
-  unsigned number;
-  if (peer->ss_family == AF_INET) {
-    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-    const struct sockaddr_in *in = (const void *)peer;
-    memcpy(addr->b, mapped, sizeof(mapped));
-    memcpy(addr->b + 12, &in->sin_addr, 4);
-    number = ntohs(in->sin_port);
-  } else if (peer->ss_family == AF_INET6) {
-    const struct sockaddr_in6 *in6 = (const void *)peer;
-    memcpy(addr->b, &in6->sin6_addr, 16);
-    number = ntohs(in6->sin6_port);
-  } else {
-    return false;
-  }
-  /* A v4 client on a dual-stack socket is known by its v4 address. */
-  bool v4 = IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)(const void *)addr->b);
-  inet_ntop(v4 ? AF_INET : AF_INET6, addr->b + (v4 ? 12 : 0), text, 46);
-  snprintf(port, 6, "%hu", (unsigned short)number);
-  return true;
 }
 
 static void on_acceptable(uv_poll_t *poll, int status, int events) {

@@ -5,7 +5,6 @@
 
 #include <uv.h>
 
-#include "base/addr.h"
 #include "base/heritage.h"
 #include "http/server.h"
 
@@ -48,9 +47,5 @@ void cw_accept_hold(cw_server_t *srv, bool hold);
 
 /* There may be room again. */
 void cw_accept_made_room(cw_server_t *srv);
-
-/* The address of a peer, as text and as bytes. False for one without. Any thread. */
-bool cw_peer_address(const struct sockaddr_storage *peer, cw_addr_t *addr,
-                     char text[46], char port[6]);
 
 #endif

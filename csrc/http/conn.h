@@ -67,8 +67,8 @@ typedef struct cw_conn {
   bool want_write;  /* the running thread or the loop waits to send */
   bool collecting;  /* protocol: it holds more of a request that comes than `in` */
   uint32_t running; /* protocol: requests that threads have; it may not be closed */
-  char peer_addr[46];
-  char peer_port[6];
+  char peer_addr[CW_ADDR_TEXT];
+  char peer_port[CW_PORT_TEXT];
   size_t held;            /* bytes: its part of srv->held */
   uint32_t moved;         /* bytes in this timer window, of what it is for */
   cw_proxy_info_t *proxy; /* owned; NULL without a PROXY header */

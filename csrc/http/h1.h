@@ -7,7 +7,6 @@
 #include "http/conn.h"
 #include "http/request.h"
 
-extern const cw_protocol_t cw_h1;
 extern const cw_stream_t cw_h1_stream; /* h1_send.c */
 
 typedef enum cw_h1_state {

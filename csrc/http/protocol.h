@@ -65,4 +65,7 @@ typedef struct cw_protocol {
   void (*check)(struct cw_conn *c);
 } cw_protocol_t;
 
+/* h1.c: HTTP/1.1. */
+extern const cw_protocol_t cw_h1;
+
 #endif

@@ -109,14 +109,6 @@ const cw_head_t *cw_req_head(const cw_req_t *req) {
   return &req->head;
 }
 
-bool cw_req_claim(cw_req_t *req) {
-  int none = CW_CLAIM_NONE;
-  if (CW_LIKELY(req->service->limits.request_timeout == 0) || req->claimed) return true;
-  req->claimed =
-      atomic_compare_exchange_strong(&req->claim, &none, (int)CW_CLAIM_THREAD);
-  return req->claimed;
-}
-
 bool cw_req_expired(const cw_req_t *req) {
   return atomic_load_explicit(&req->claim, memory_order_relaxed) == CW_CLAIM_LOOP;
 }

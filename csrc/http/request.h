@@ -149,7 +149,9 @@ void cw_req_empty_pool(cw_service_t *service);
 /* Nothing more can be read or sent: has its thread learn it. Baton held. */
 void cw_req_mark_lost(cw_req_t *req);
 
-/* Whether the calling thread, which runs it, may send the response's first byte. */
+/* resp.c: whether the calling thread, which runs it, may send the response's first
+ * byte.
+ */
 bool cw_req_claim(cw_req_t *req);
 
 /* ---- body.c; baton held ---------------------------------------------------- */

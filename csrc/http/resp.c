@@ -126,6 +126,14 @@ bool cw_resp_has_body(const cw_req_t *req) {
   return !req->resp.no_body;
 }
 
+bool cw_req_claim(cw_req_t *req) {
+  int none = CW_CLAIM_NONE;
+  if (CW_LIKELY(req->service->limits.request_timeout == 0) || req->claimed) return true;
+  req->claimed =
+      atomic_compare_exchange_strong(&req->claim, &none, (int)CW_CLAIM_THREAD);
+  return req->claimed;
+}
+
 int cw_resp_write(cw_req_t *req, const char *data, size_t n, bool last, size_t *taken) {
   *taken = 0;
   if (!req->resp.started) return *taken = n, req->taken_over ? CW_OK : CW_BAD;

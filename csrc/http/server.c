@@ -10,7 +10,6 @@
 #include "base/forked.h"
 #include "base/log.h"
 #include "http/account.h"
-#include "http/h1.h"
 #include "http/parse.h"
 #include "http/refusals.h"
 
@@ -173,7 +172,8 @@ static uint64_t body_window(const cw_limits_t *l) {
   return CW_MAX(CW_MIN(often, (uint64_t)BODY_WINDOW), (uint64_t)1);
 }
 
-cw_server_t *cw_server_new(const cw_listener_t *listeners, int n,
+cw_server_t *cw_server_new(const cw_protocol_t *protocol,
+                           const cw_listener_t *listeners, int n,
                            const cw_limits_t *limits, const cw_host_t *host,
                            const char **reason) {
   static char why[256]; /* one server is made at a time */
@@ -200,7 +200,7 @@ cw_server_t *cw_server_new(const cw_listener_t *listeners, int n,
   cw_timeqs_init(&srv->timers, durations);
   srv->tick_due = UINT64_MAX;
   cw_parse_init(&srv->parser);
-  srv->protocol = &cw_h1;
+  srv->protocol = protocol;
   rc = uv_loop_init(&srv->loop);
   if (rc != 0) goto free_srv;
   rc = cw_posts_init(&srv->service.posts, &srv->loop);

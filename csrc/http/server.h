@@ -15,6 +15,7 @@
 #include "base/list.h"
 #include "base/macros.h"
 #include "http/limits.h"
+#include "http/protocol.h"
 
 typedef struct cw_server cw_server_t;
 
@@ -22,9 +23,11 @@ typedef struct cw_server cw_server_t;
 cw_list_t *cw_req_link(cw_req_t *req);
 cw_req_t *cw_req_of(cw_list_t *link);
 
-/* Makes a server for already bound `listeners` (borrowed for the server's life).
+/* Makes a server for already bound `listeners` (borrowed for the server's life), on
+ * whose connections `protocol` is spoken.
  * Returns NULL with the reason in `*reason`. */
-CW_MUSTCHECK cw_server_t *cw_server_new(const cw_listener_t *listeners, int n,
+CW_MUSTCHECK cw_server_t *cw_server_new(const cw_protocol_t *protocol,
+                                        const cw_listener_t *listeners, int n,
                                         const cw_limits_t *limits,
                                         const cw_host_t *host, const char **reason);
 

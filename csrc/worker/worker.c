@@ -312,8 +312,8 @@ static int serve(const cw_settings_t *s, const cw_app_t *app) {
   if (!sched || cw_limits_read(s, CW_MAX(heritage->n_workers, 1), &limits) != 0)
     goto done;
   cw_sched_host(sched, &host);
-  srv = cw_server_new(heritage->listeners, heritage->n_listeners, &limits, &host,
-                      &reason);
+  srv = cw_server_new(&cw_h1, heritage->listeners, heritage->n_listeners, &limits,
+                      &host, &reason);
   if (!srv) goto done;
   cw_server_set_board(srv, board, (int)(own - board->slots));
   cw_sched_set_server(sched, srv);

@@ -208,7 +208,7 @@ static void set_up(void) {
                                      .proxies = {.all = true}};
   const cw_host_t host = {.ready = on_ready, .blocking = on_blocking};
   const char *reason;
-  srv = cw_server_new(&listener, 0, &limits, &host, &reason);
+  srv = cw_server_new(&cw_h1, &listener, 0, &limits, &host, &reason);
   file_fd = memfd_create("fuzz", 0);
   signal(SIGPIPE, SIG_IGN); /* as Python has it: sendfile() knows no MSG_NOSIGNAL */
   cw_log_set_level(CW_LOG_CRITICAL); /* every other input is refused */

@@ -59,7 +59,7 @@ static void start(const cw_limits_t *limits) {
   const cw_host_t host = {
       .ready = on_ready, .blocking = on_blocking, .expired = on_expired};
   const char *reason = "?";
-  srv = cw_server_new(&service, 0, limits, &host, &reason);
+  srv = cw_server_new(&cw_h1, &service, 0, limits, &host, &reason);
   if (!srv) fail_msg("%s", reason);
   n_ready = n_expired = 0;
 }
@@ -295,7 +295,7 @@ static void bad_scheme_fields_end_the_start(void **state) {
     cw_limits_t limits = limits_now();
     const char *reason = "";
     limits.secure_schemes = bad[i];
-    if (cw_server_new(&service, 0, &limits, &host, &reason))
+    if (cw_server_new(&cw_h1, &service, 0, &limits, &host, &reason))
       fail_msg("taken: %s", bad[i]);
     assert_non_null(strstr(reason, "secure_scheme_headers"));
   }
@@ -469,7 +469,7 @@ static void scrapes_get_in_when_the_service_is_full(void **state) {
   limits.connections = 1;
   listen_on(&two[0], &addr[0]);
   listen_on(&two[1], &addr[1]);
-  srv = cw_server_new(two, 2, &limits, &host, &reason);
+  srv = cw_server_new(&cw_h1, two, 2, &limits, &host, &reason);
   assert_non_null(srv);
   board = calloc(1, sizeof(*board));
   cw_server_set_board(srv, board, 0);

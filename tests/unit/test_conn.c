@@ -37,7 +37,7 @@ static void start(void) {
                                      .body_pause = 60000};
   const cw_host_t host = {.ready = on_ready, .blocking = on_blocking};
   const char *reason = "?";
-  srv = cw_server_new(&service, 0, &limits, &host, &reason);
+  srv = cw_server_new(&cw_h1, &service, 0, &limits, &host, &reason);
   if (!srv) fail_msg("%s", reason);
   n_ready = 0;
   on_second = NULL;

@@ -72,7 +72,7 @@ static void set_up_server(void) {
                                      .proxies = {.all = true}};
   const cw_host_t host = {.ready = on_ready, .blocking = on_blocking};
   const char *reason;
-  srv = cw_server_new(&listener, 0, &limits, &host, &reason);
+  srv = cw_server_new(&cw_h1, &listener, 0, &limits, &host, &reason);
   assert_non_null(srv);
 }
 

@@ -66,7 +66,7 @@ static void start(void) {
   static const char head[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
   const char *reason = "?";
   int fds[2];
-  srv = cw_server_new(&service, 0, &limits, &host, &reason);
+  srv = cw_server_new(&cw_h1, &service, 0, &limits, &host, &reason);
   if (!srv) fail_msg("%s", reason);
   assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
   cw_conn_accept(srv, &service, fds[0], &peer);

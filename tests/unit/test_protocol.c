@@ -122,9 +122,8 @@ static void start(void) {
   static const cw_limits_t limits = {.keepalive = 60000, .header = 30000};
   const cw_host_t host = {.ready = on_ready};
   const char *reason = "?";
-  srv = cw_server_new(&service, 0, &limits, &host, &reason);
+  srv = cw_server_new(&lines, &service, 0, &limits, &host, &reason);
   if (!srv) fail_msg("%s", reason);
-  srv->protocol = &lines;
   running = NULL;
   ended = 0;
 }

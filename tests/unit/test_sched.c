@@ -143,7 +143,7 @@ static void set_up(fixture_t *f, int threads, void (*run)(void *, cw_req_t *)) {
   f->sched = cw_sched_new(threads, &fake, &f->app);
   assert_non_null(f->sched);
   cw_sched_host(f->sched, &host);
-  f->srv = cw_server_new(&f->listener, 1, &limits, &host, &reason);
+  f->srv = cw_server_new(&cw_h1, &f->listener, 1, &limits, &host, &reason);
   assert_non_null(f->srv);
   cw_sched_set_server(f->sched, f->srv);
   assert_int_equal(cw_server_listen(f->srv, 128), 0);
