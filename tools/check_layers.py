@@ -1,6 +1,11 @@
-"""Checks csrc/: which folder includes what, header guards, headers that compile alone."""
+"""Checks csrc/: which folder includes what, which file calls which, lengths, headers.
+
+A file is a .c file; it calls another one of its folder where it names something that the
+other defines for others to use: such names begin with cw_.
+"""
 
 import functools
+import graphlib
 import re
 import subprocess
 import sys
@@ -25,6 +30,31 @@ LIBRARIES = {
     "llhttp.h": r"llhttp\.h",
 }
 
+# Calls up, from a file to one that calls it, too: each with its reason.
+UPWARD = {
+    ("http", "conn", "server"): "a connection and the server that it is a child of",
+    ("supervisor", "hooks", "workers"): "forking is not one helper yet",
+    ("supervisor", "generation", "zygote"): "its last user ends a generation's zygote",
+    ("supervisor", "reload", "supervisor"): "a new process begins where this one did",
+    ("supervisor", "workers", "supervisor"): "a failed start is acted upon where it is seen",
+    ("supervisor", "workers", "reload"): "so is a wish for a reload",
+    ("supervisor", "zygote", "workers"): "and what a zygote says of its workers",
+}
+
+# Lines. A table of data may be longer.
+LONGEST = {".c": 600, ".h": 150}
+LONGER = {
+    "base/options_foreign.h": "a table",
+    "base/options_table.h": "a table",
+    "supervisor/supervisor_internal.h": "to be split as supervisor/ is",
+    "worker/sched.c": "to be split: deadlines and the main thread are its own matter",
+    "http/app.h": "all that an application's side may call",
+    "http/request.h": "a request, and the contracts of those who work on it",
+}
+
+COMMENT_OR_TEXT = re.compile(r'/\*.*?\*/|"(?:\\.|[^"\\])*"', re.S)
+DEFINED = re.compile(r"^(?!static\b)\w[^;{}()#]*?\b(cw_\w+)\s*(?:\([^;{]*\)\s*\{|=|\[|;)", re.M)
+
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
 
 
@@ -38,8 +68,13 @@ def complaints_about(path):
             name = next(
                 (lib for lib, names in LIBRARIES.items() if re.fullmatch(names, name)), None
             )
+        if name and name.endswith("_internal.h") and not name.startswith(f"{folder}/"):
+            yield f"{name} is another folder's own"
         if name and name not in allowed and name.split("/")[0] + "/" not in allowed:
             yield f"{folder}/ may not include {name}"
+    length, name = text.count("\n"), f"{folder}/{path.name}"
+    if length > LONGEST[path.suffix] and name not in LONGER:
+        yield f"has {length} lines, {LONGEST[path.suffix]} are the most"
     if path.suffix == ".h" and "no guard on purpose" not in text:
         if not re.search(r"^#ifndef (CW_\w+_H)\n#define \1\n", text, re.M):
             yield "has no guard CW_..._H"
@@ -71,6 +106,29 @@ def alone(path):
         yield f"does not compile alone:\n{answer.stderr}"
 
 
+def calls(paths):
+    """Of each file of one folder, the others of it that it calls."""
+    texts = {path.stem: COMMENT_OR_TEXT.sub("", path.read_text()) for path in paths}
+    home = {name: stem for stem, text in texts.items() for name in DEFINED.findall(text)}
+    return {
+        stem: {home[name] for name in re.findall(r"\bcw_\w+", text) if name in home} - {stem}
+        for stem, text in texts.items()
+    }
+
+
+def circles(folder):
+    """Complaints about files that call each other in a circle."""
+    graph = calls(sorted((native.ROOT / "csrc" / folder).glob("*.c")))
+    for up in [up for up in UPWARD if up[0] == folder]:
+        if up[2] not in graph.get(up[1], ()):
+            yield f"{folder}/{up[1]}.c does not call {up[2]}.c any more: see UPWARD"
+        graph[up[1]].discard(up[2])
+    try:
+        tuple(graphlib.TopologicalSorter(graph).static_order())
+    except graphlib.CycleError as error:
+        yield f"{folder}/: calls in a circle: {' < '.join(error.args[1])}"
+
+
 def main():
     paths = sorted((native.ROOT / "csrc").glob("*/*.[ch]"))
     with ThreadPoolExecutor() as pool:
@@ -78,7 +136,10 @@ def main():
     for path, complaints in zip(paths, found, strict=True):
         for complaint in complaints:
             print(f"{path.relative_to(native.ROOT)}: {complaint}")
-    return 1 if any(found) else 0
+    around = [complaint for folder in ALLOWED for complaint in circles(folder)]
+    for complaint in around:
+        print(complaint)
+    return 1 if any(found) or around else 0
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@
 #include "base/heritage.h"
 #include "base/log.h"
 #include "base/ref.h"
-#include "wsgi/wsgi_internal.h"
+#include "wsgi/wsgi.h"
 
 enum { IMPORT_FAILED = 3, APP_UNUSABLE = 4 };
 
@@ -48,7 +48,7 @@ static void report_import(const char *ref, PyObject *name) {
     /* A reason that cannot be encoded, or no memory for it. */
     PyErr_Clear();
     cw_exc_put(Py_NewRef(exc));
-    cw_report_exception("Exception while importing the app", NULL);
+    cw_wsgi_report("Exception while importing the app");
     cw_complain("cannot import '%s' in %s", ref, cwd());
   }
   Py_XDECREF(r);
@@ -83,7 +83,7 @@ static PyObject *follow(PyObject *obj, const char *ref, cw_span_t attr) {
       cw_complain("cannot use '%s' (in %s): '%.*s' has no attribute '%.*s'%s", ref,
                   cwd(), (int)(part.p - ref) - 1, ref, (int)part.len, part.p, hint);
     } else if (!next) {
-      cw_report_exception("Exception while looking for the app", NULL);
+      cw_wsgi_report("Exception while looking for the app");
     }
     Py_XDECREF(name);
     Py_DECREF(obj);
@@ -109,7 +109,7 @@ static PyObject *call_factory(PyObject *module, const char *ref, const char *exp
     if (mistyped)
       PyErr_Clear(); /* a traceback through our own code helps nobody */
     else
-      cw_report_exception("Exception in the app's factory", NULL);
+      cw_wsgi_report("Exception in the app's factory");
     cw_complain("cannot use '%s' (in %s): %s", ref, cwd(), text);
   }
   Py_XDECREF(bad);
@@ -227,8 +227,7 @@ PyObject *cw_appref_load(const char *ref, int *exit_code) {
     *exit_code = code;
     Py_CLEAR(app);
   }
-  if (PyErr_Occurred())
-    cw_report_exception("Exception while looking for the app", NULL);
+  if (PyErr_Occurred()) cw_wsgi_report("Exception while looking for the app");
   Py_DECREF(name);
   return app;
 }
