@@ -24,3 +24,22 @@ def mixed(environ, start_response):
         time.sleep(0.5)
     start_response("200 OK", HEADERS)
     return [BODY]
+
+
+LARGE = b"x" * (1 << 20)
+PIECE = LARGE[: len(LARGE) // 16]
+
+
+def bodies(environ, start_response):
+    """/ takes a body in, /large and /pieces send 1 MiB."""
+    path = environ["PATH_INFO"]
+    if path == "/":
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        answer = [b"%d" % len(body)]
+    else:
+        answer = [LARGE]
+    if path == "/pieces":
+        start_response("200 OK", [("Content-Length", str(len(LARGE)))])
+        return (PIECE for _ in range(16))
+    start_response("200 OK", [("Content-Length", str(len(answer[0])))])
+    return answer

@@ -9,6 +9,8 @@ all alike.
 
     hello         a hello-world app, 64 keep-alive connections
     blocking      a handler that sleeps 1 ms, 16 connections
+    bodies        uploads of 64 KiB, before and behind large responses; 1 MiB in one piece,
+                  and in 16; 16 connections
     mixed         a quick route while 7 clients keep slow handlers (0.5 s) busy
     memory        of all processes, after some load, each server alone
     startup       from exec to the first 200, beside `python -c "import main"`
@@ -38,8 +40,9 @@ VENV = ROOT / "build" / "bench-venv"
 sys.path.insert(0, str(ROOT / "tools"))
 import native  # noqa: E402
 
-TABLES = ("hello", "blocking", "mixed", "memory", "startup")
+TABLES = ("hello", "blocking", "bodies", "mixed", "memory", "startup")
 THREADS = "8"
+MODULES = ("bjoern", "fastwsgi", "fastpysgi", "freastal", "peregrine", "weft")
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -86,6 +89,25 @@ def commands(cwsgi):
             THREADS,
             "--log-level",
             "warning",
+            f"main:{app}",
+        ),
+        "fastpysgi": inline(
+            "import fastpysgi, main; fastpysgi.run(main.{app}, '127.0.0.1', {port}, loglevel=0)"
+        ),
+        "freastal": inline(
+            "import freastal, main; freastal.serve(main.{app}, host='127.0.0.1', port={port})"
+        ),
+        "peregrine": lambda app, port: script(
+            "peregrine", "--protocol", "wsgi", "--port", str(port), f"main:{app}"
+        ),
+        "weft": lambda app, port: script(
+            "weft",
+            "--protocol",
+            "wsgi",
+            "--port",
+            str(port),
+            "--app-dir",
+            str(BENCH),
             f"main:{app}",
         ),
         "gunicorn sync": lambda app, port: script(
@@ -136,8 +158,10 @@ def build_static():
 
 
 def available(name, command):
-    if name in ("bjoern", "fastwsgi"):
-        return bool(list(VENV.glob(f"lib/python*/site-packages/{name}*")))
+    if name in MODULES:
+        # Some install where they cannot be loaded.
+        python, code = VENV / "bin" / "python", f"import {name}"
+        return subprocess.run([python, "-c", code], capture_output=True).returncode == 0
     return shutil.which(command[0]) is not None
 
 
@@ -243,9 +267,11 @@ def free_port():
 UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}
 
 
-def load(server, connections, seconds, path="/"):
+def load(server, connections, seconds, path="/", script=None):
     """One run of wrk against a server: requests/s, CPU µs per request, p50 and p99 in ms."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
+    if script:
+        command += ["-s", str(BENCH / script)]
     before = server.cpu()
     answer = subprocess.run(
         [*command, f"http://127.0.0.1:{server.port}{path}"], capture_output=True, text=True
@@ -304,6 +330,36 @@ def interleaved(options, app, connections, busy=contextlib.nullcontext):
                 if number:
                     rounds[server.name].append(result)
         return {name: medians(results) for name, results in rounds.items()}
+
+
+def bodies(options):
+    """Several loads on the same servers, one after the other: one may spoil the next."""
+    loads = {
+        "Uploads of 64 KiB": ("/", "upload.lua"),
+        "1 MiB in one piece": ("/large", None),
+        "1 MiB in 16 pieces": ("/pieces", None),
+        "Uploads of 64 KiB behind large responses": ("/", "upload.lua"),
+    }
+    tables = {}
+    with contextlib.ExitStack() as stack:
+        servers = [
+            stack.enter_context(Server(name, command, "bodies"))
+            for name, command in options.servers.items()
+            if name != "C only"
+        ]
+        for server in servers:
+            server.wait()
+        for title, (path, script) in loads.items():
+            rounds = {server.name: [] for server in servers}
+            for number in range(options.rounds + 1):
+                for server in servers:
+                    seconds = options.seconds if number else 1
+                    result = load(server, 16, seconds, path, script)
+                    if number:
+                        rounds[server.name].append(result)
+            results = {name: medians(all_rounds) for name, all_rounds in rounds.items()}
+            tables[title] = load_table(f"{title}, 16 connections", results)
+    return tables
 
 
 @contextlib.contextmanager
