@@ -39,12 +39,17 @@ typedef enum cw_atom {
 /* One step: a literal or an atom with what %-formats say about its width. */
 typedef struct cw_access_op {
   cw_atom_t atom;
-  cw_span_t text;   /* of a literal; the name in braces, NUL-ended */
+  cw_span_t text;   /* of a literal; the name in braces, NUL-ended; "*": all fields */
   unsigned index;   /* of a response field or environ variable */
   int width;        /* least bytes; 0: any */
   int precision;    /* most bytes; -1: any */
   bool left, zeros; /* how to fill up to the width */
 } cw_access_op_t;
+
+/* Whether a field's step means all of them. */
+static inline bool cw_access_op_is_all(const cw_access_op_t *op) {
+  return op->text.len == 1 && op->text.p[0] == '*';
+}
 
 typedef struct cw_access_format {
   cw_access_op_t *ops; /* owned, as is the text behind them */

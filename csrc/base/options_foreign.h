@@ -14,8 +14,6 @@ CW_FOREIGN("worker_tmp_dir", "--worker-tmp-dir", true, NULL, false,
 CW_FOREIGN("tmp_upload_dir", "", true, NULL, false, "bodies are never put on disk")
 
 CW_FOREIGN("spew", "--spew", false, NULL, true, "cwsgi does not trace execution")
-CW_FOREIGN("logger_class", "--logger-class", true, "gunicorn.glogging.Logger", true,
-           "cwsgi's own lines are written in C; use --log-config for the app's logging")
 CW_FOREIGN("paste", "--paste --paster", true, NULL, true,
            "name the app as module:factory(\"file\") instead")
 CW_FOREIGN("raw_paste_global_conf", "--paste-global", true, NULL, true,

@@ -204,6 +204,11 @@ CW_OPTION(LOGCONFIG_JSON, "logconfig_json", "--log-config-json", NULL, TEXT, NUL
           "FILE", "Logging", "the same, as a dictConfig in JSON")
 CW_OPTION(LOGCONFIG_DICT, "logconfig_dict", "", NULL, TEXT, NULL, "DICT", "Logging",
           "the same, as a dict in the configuration file")
+CW_OPTION(LOGGER_CLASS, "logger_class", "--logger-class", NULL, TEXT,
+          "gunicorn.glogging.Logger", "MODULE.CLASS", "Logging",
+          "a logger of gunicorn's kind, derived from gunicorn.glogging.Logger or "
+          "cwsgi.glogging.Logger: access lines go through its access(), what hooks and "
+          "failing requests log through its other methods")
 CW_OPTION(SYSLOG, "syslog", "--log-syslog", NULL, BOOL, "0", NULL, "Logging",
           "send both logs to syslog, too")
 CW_OPTION(SYSLOG_ADDR, "syslog_addr", "--log-syslog-to", NULL, TEXT,

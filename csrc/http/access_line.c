@@ -144,6 +144,31 @@ static void put_request_line(cw_sink_t *s, const cw_access_t *a) {
   cw_sink_text(s, protocol(a));
 }
 
+/* `name:value"`; a quote in either would be escaped. */
+static void put_listed(cw_sink_t *s, cw_span_t name, cw_span_t value) {
+  cw_sink_escaped(s, name, SHORT_VALUE);
+  cw_sink_text(s, ":");
+  cw_sink_escaped(s, value, VALUE);
+  cw_sink_text(s, "\"");
+}
+
+/* All fields of the request, for who takes a line apart again. */
+static void put_request_fields(cw_sink_t *s, const cw_access_t *a) {
+  for (unsigned i = 0; a->head && i < a->head->n_fields; i++)
+    put_listed(s, a->head->fields[i].name, a->head->fields[i].value);
+}
+
+/* Those of the response, from the lines of its head. */
+static void put_response_fields(cw_sink_t *s, cw_span_t lines) {
+  const char *p = lines.p, *end = p + lines.len, *lf;
+  for (; p < end && (lf = memchr(p, '\n', (size_t)(end - p))) != NULL; p = lf + 1) {
+    const char *colon = memchr(p, ':', (size_t)(lf - p));
+    if (!colon) continue;
+    put_listed(s, (cw_span_t){p, (size_t)(colon - p)},
+               cw_trim((cw_span_t){colon + 1, (size_t)(lf - colon) - 2}));
+  }
+}
+
 static void put_atom(cw_sink_t *s, const cw_access_op_t *op, const cw_access_t *a) {
   const cw_head_t *h = a->head;
   char user[256];
@@ -176,9 +201,17 @@ static void put_atom(cw_sink_t *s, const cw_access_op_t *op, const cw_access_t *
     case CW_ATOM_MICROS: cw_sink_number(s, a->us); break;
     case CW_ATOM_DECIMAL: put_seconds(s, a->us); break;
     case CW_ATOM_PID: cw_sink_printf(s, "<%d>", a->pid); break;
-    case CW_ATOM_REQUEST_FIELD: put_or_dash(s, field(a, op->text)); break;
+    case CW_ATOM_REQUEST_FIELD:
+      if (cw_access_op_is_all(op))
+        put_request_fields(s, a);
+      else
+        put_or_dash(s, field(a, op->text));
+      break;
     case CW_ATOM_RESPONSE_FIELD:
-      put_or_dash(s, a->fields ? a->fields[op->index] : none);
+      if (!cw_access_op_is_all(op))
+        put_or_dash(s, a->fields ? a->fields[op->index] : none);
+      else if (a->fields && a->fields[op->index].p)
+        put_response_fields(s, a->fields[op->index]);
       break;
     case CW_ATOM_ENVIRON:
       put_or_dash(s, a->environ ? a->environ[op->index] : none);

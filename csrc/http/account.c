@@ -272,6 +272,13 @@ static cw_span_t find_field(const cw_buf_t *head, const char *name) {
   return (cw_span_t){NULL, 0};
 }
 
+/* The lines of a response head below its status line. */
+static cw_span_t all_fields(const cw_buf_t *head) {
+  const char *p = head->p + head->off, *end = head->p + head->len;
+  const char *lf = memchr(p, '\n', (size_t)(end - p));
+  return lf ? (cw_span_t){lf + 1, (size_t)(end - lf) - 1} : (cw_span_t){NULL, 0};
+}
+
 static cw_span_t keep(cw_req_t *req, cw_span_t v) {
   char *p = v.p ? cw_arena_alloc(&req->arena, CW_MAX(v.len, 1u)) : NULL;
   if (!p) return (cw_span_t){NULL, 0};
@@ -292,7 +299,9 @@ void cw_account_note_fields(const cw_account_t *acc, cw_req_t *req) {
   req->log_fields = make_values(req, f->n_fields);
   for (unsigned i = 0; req->log_fields && i < f->n_fields; i++) {
     const char *name = cw_access_format_name(f, CW_ATOM_RESPONSE_FIELD, i);
-    req->log_fields[i] = keep(req, find_field(&req->resp.head, name));
+    req->log_fields[i] =
+        keep(req, strcmp(name, "*") == 0 ? all_fields(&req->resp.head)
+                                         : find_field(&req->resp.head, name));
   }
 }
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,6 +125,11 @@ void cw_hooks_call(state_t *st, const char *name, const char *fmt, ...) {
     if (text[i] == ' ') text[i] = '\0';
   if (send(st->hooks.fd, text, len, MSG_NOSIGNAL) == (ssize_t)len)
     (void)wait_answer(st, name, ANSWER_MS);
+}
+
+void cw_hooks_reopen(const state_t *st) {
+  /* It has answered, and so it does not die of it. */
+  if (st->hooks.fd >= 0) kill(st->hooks.pid, SIGUSR1);
 }
 
 void cw_hooks_end(state_t *st) {

@@ -173,6 +173,7 @@ static void on_signal(state_t *st, int sig) {
     case SIGUSR1:
       cw_reports_reopen(settings_of(st));
       cw_workers_signal(st, SIGUSR1);
+      cw_hooks_reopen(st);
       return;
     default: break;
   }

@@ -208,6 +208,8 @@ int cw_zygotes(state_t *st, generation_t **out, int max);
  * not for ever. Nothing happens where the configuration has no such function. */
 void cw_hooks_start(state_t *st);
 void cw_hooks_call(state_t *st, const char *name, const char *fmt, ...) CW_PRINTF(3, 4);
+/* USR1: log files that hooks have open may have been renamed. */
+void cw_hooks_reopen(const state_t *st);
 void cw_hooks_end(state_t *st);
 /* The helper has died: starts another one, unless that is of no use. */
 void cw_hooks_on_end(state_t *st);

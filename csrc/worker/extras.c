@@ -2,7 +2,10 @@
 /* Calls of the package's Python modules. */
 #include "worker/extras.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "worker/dump.h"
@@ -67,7 +70,26 @@ static CW_RAISES int done(PyObject *r) {
 
 /* ---- before the app ------------------------------------------------------- */
 
+/* --logger-class. 1 where it has set logging up, 0 where there is none of use, -1 with
+ * an exception. */
+static CW_RAISES int set_up_class(const cw_settings_t *s) {
+  if (!cw_opt_given(s, CW_OPT_LOGGER_CLASS)) return 0;
+  PyObject *r =
+      call("cwsgi._logger_class", "install", Py_BuildValue("(N)", entries_of(s)));
+  int used = r ? PyObject_IsTrue(r) : -1;
+  Py_XDECREF(r);
+  if (used != 1) return used;
+  PyObject *module = PyImport_ImportModule("cwsgi._logger_class");
+  PyObject *report = module ? PyObject_GetAttrString(module, "report") : NULL;
+  Py_XDECREF(module);
+  if (!report) return -1;
+  cw_wsgi_set_reporter(report); /* a reference for the process's life */
+  return 1;
+}
+
 static CW_RAISES int set_up_logging(const cw_settings_t *s) {
+  int used = set_up_class(s);
+  if (used != 0) return used < 0 ? -1 : 0;
   if (cw_opt_str(s, CW_OPT_LOGCONFIG) || cw_opt_str(s, CW_OPT_LOGCONFIG_JSON) ||
       cw_opt_str(s, CW_OPT_LOGCONFIG_DICT))
     return done(
@@ -185,21 +207,25 @@ int cw_extras_start(const cw_settings_t *s, PyObject *app) {
 
 /* ---- access lines ---------------------------------------------------------- */
 
-static bool routed;
+static int route_fd = -1; /* the pipe to the thread that logs them; Python's */
 
 int cw_extras_route_access(cw_settings_t *s) {
   CW_ASSERT_GIL();
   static const cw_opt_t files[] = {CW_OPT_LOGCONFIG, CW_OPT_LOGCONFIG_JSON,
                                    CW_OPT_LOGCONFIG_DICT};
   const char *log = cw_opt_str(s, CW_OPT_ACCESSLOG), *path, *format;
-  bool by_file = false;
-  if (!PyDict_GetItemString(PyImport_GetModuleDict(), "logging")) return 0;
+  bool by_file = false,
+       syslog = cw_opt_num(s, CW_OPT_SYSLOG) &&
+                !cw_opt_num(s, CW_OPT_DISABLE_REDIRECT_ACCESS_TO_SYSLOG);
   for (size_t i = 0; i < CW_ARRAY_LEN(files); i++)
     by_file |= cw_opt_str(s, files[i]) != NULL;
-  if (!by_file && !log) return 0;
-  PyObject *r = call(
-      "cwsgi._access", "prepare",
-      Py_BuildValue("(szi)", cw_opt_str(s, CW_OPT_ACCESS_LOG_FORMAT), log, by_file));
+  PyObject *modules = PyImport_GetModuleDict(); /* borrowed */
+  if (!PyDict_GetItemString(modules, "cwsgi._logger_class") &&
+      (!PyDict_GetItemString(modules, "logging") || (!by_file && !log && !syslog)))
+    return 0;
+  PyObject *r = call("cwsgi._access", "prepare",
+                     Py_BuildValue("(sziO)", cw_opt_str(s, CW_OPT_ACCESS_LOG_FORMAT),
+                                   log, by_file, syslog ? Py_True : Py_False));
   int rc = r ? 0 : -1;
   if (r && r != Py_None) {
     if (!PyArg_ParseTuple(r, "ss", &path, &format)) {
@@ -212,15 +238,21 @@ int cw_extras_route_access(cw_settings_t *s) {
     }
     /* A handler of the configuration may send them there. */
     s->v[CW_OPT_DISABLE_REDIRECT_ACCESS_TO_SYSLOG].num = 1;
-    routed = rc == 0;
+    if (rc == 0) route_fd = atoi(strrchr(path, '/') + 1);
   }
   Py_XDECREF(r);
   return rc;
 }
 
+void cw_extras_reopen_access_nogil(void) {
+  if (route_fd >= 0 && write(route_fd, "\5\n", 2) != 2)
+    cw_log(CW_LOG_ERROR, "log files of Python's handlers are not reopened: %s",
+           strerror(errno));
+}
+
 void cw_extras_finish_access(void) {
   CW_ASSERT_GIL();
-  if (routed && done(call("cwsgi._access", "finish", PyTuple_New(0))) < 0)
+  if (route_fd >= 0 && done(call("cwsgi._access", "finish", PyTuple_New(0))) < 0)
     cw_wsgi_report("Access lines may be missing");
 }
 

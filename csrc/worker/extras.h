@@ -36,6 +36,8 @@ CW_RAISES int cw_extras_start(const cw_settings_t *s, PyObject *app);
 /* Has access lines go through Python's logging, by a change of the settings, where the
  * logger gunicorn.access was set up. */
 CW_RAISES int cw_extras_route_access(cw_settings_t *s);
+/* USR1: files that Python's handlers have open may have been renamed. Any thread. */
+void cw_extras_reopen_access_nogil(void);
 /* The server writes no more: waits a moment for the last of them. */
 void cw_extras_finish_access(void);
 

@@ -16,6 +16,8 @@ static PyMethodDef methods[] = {
      "_forked()\n--\n\nGives signals back in a child of the app."},
     {"_log", cw_worker_log, METH_VARARGS,
      "_log(level, text, /)\n--\n\nWrites a line to the error log."},
+    {"_syslog", cw_worker_syslog, METH_VARARGS,
+     "_syslog(source, level, text, /)\n--\n\nSends a line to syslog."},
 #ifdef CW_FAULTS
     {"_fault_arm", cw_faults_arm, METH_O,
      "_fault_arm(n, /)\n--\n\nThe n-th allocation from now on fails."},

@@ -15,6 +15,7 @@
 #include "base/heritage.h"
 #include "base/log.h"
 #include "worker/dump.h"
+#include "worker/extras.h"
 #include "wsgi/wsgi.h"
 
 enum { QUICK_GRACE_MS = 1000 /* INT and QUIT: what can end at once may */ };
@@ -241,7 +242,10 @@ bool cw_signals_interrupted(void) {
 
 static void act(int words) {
   if (words & CW_WORD_LATE) cw_dump_late();
-  if (words & CW_WORD_REOPEN) cw_server_reopen_logs(own.srv);
+  if (words & CW_WORD_REOPEN) {
+    cw_server_reopen_logs(own.srv);
+    cw_extras_reopen_access_nogil();
+  }
   if (words & CW_WORD_QUIT) {
     atomic_store(&own.interrupted, true);
     cw_sched_stop(own.sched, CW_MIN(own.grace_ms, (int64_t)QUICK_GRACE_MS));

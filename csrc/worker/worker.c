@@ -489,3 +489,20 @@ PyObject *cw_worker_log(PyObject *module, PyObject *args) {
   }
   Py_RETURN_NONE;
 }
+
+PyObject *cw_worker_syslog(PyObject *module, PyObject *args) {
+  const char *source, *text;
+  int number;
+  Py_ssize_t n;
+  (void)module;
+  if (!PyArg_ParseTuple(args, "siy#", &source, &number, &text, &n)) return NULL;
+  cw_log_level_t level = number >= 50   ? CW_LOG_CRITICAL
+                         : number >= 40 ? CW_LOG_ERROR
+                         : number >= 30 ? CW_LOG_WARNING
+                         : number >= 20 ? CW_LOG_INFO
+                                        : CW_LOG_DEBUG;
+  if (cw_syslog_on())
+    cw_syslog_send(strcmp(source, "access") == 0 ? CW_SYSLOG_ACCESS : CW_SYSLOG_ERROR,
+                   level, text, (size_t)n);
+  Py_RETURN_NONE;
+}

@@ -14,5 +14,6 @@ CW_NEW PyObject *cw_worker_changed(PyObject *module, PyObject *path);
 
 /* cwsgi._core._log(level, text): a line of the error log. */
 CW_NEW PyObject *cw_worker_log(PyObject *module, PyObject *args);
+CW_NEW PyObject *cw_worker_syslog(PyObject *module, PyObject *args);
 
 #endif

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/fault.h"
+#include "base/forked.h"
 #include "base/log.h"
 #include "wsgi/wsgi_internal.h"
 
@@ -179,8 +180,49 @@ static PyObject *format_current(void) {
   return text;
 }
 
+/* Borrowed, for the process's life. */
+static PyObject *reporter;
+
+void cw_wsgi_set_reporter(PyObject *object) {
+  reporter = object;
+}
+
+/* Method and target as text, escaped where they are no ASCII. */
+static CW_NEW PyObject *request_line(const cw_head_t *head) {
+  Py_ssize_t shown = (Py_ssize_t)cw_log_target(head->target.p, head->target.len);
+  PyObject *method = PyUnicode_DecodeASCII(head->method.p, (Py_ssize_t)head->method.len,
+                                           "backslashreplace");
+  PyObject *target = PyUnicode_DecodeASCII(head->target.p, shown, "backslashreplace");
+  PyObject *text =
+      method && target ? PyUnicode_FromFormat("%U %U", method, target) : NULL;
+  Py_XDECREF(method);
+  Py_XDECREF(target);
+  return text;
+}
+
+/* Has the reporter log the current exception, which stays where that fails. */
+static bool told_reporter(const char *what, const cw_head_t *head) {
+  PyObject *exc = cw_exc_take(), *text, *r = NULL;
+  text = head ? request_line(head) : Py_NewRef(Py_None);
+  if (exc && text) r = PyObject_CallFunction(reporter, "sOO", what, text, exc);
+  bool told = r && PyObject_IsTrue(r) == 1;
+  Py_XDECREF(r);
+  Py_XDECREF(text);
+  if (told) {
+    Py_XDECREF(exc);
+    return true;
+  }
+  PyErr_Clear();
+  cw_exc_put(exc);
+  return false;
+}
+
 void cw_report_exception(const char *what, const cw_head_t *head) {
   CW_ASSERT_GIL();
+  if (CW_UNLIKELY(reporter != NULL) && !cw_forked_child && told_reporter(what, head)) {
+    cw_errors_flush();
+    return;
+  }
   PyObject *text = format_current();
   PyErr_Clear();
   cw_errors_flush();

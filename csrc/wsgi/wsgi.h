@@ -46,6 +46,10 @@ void cw_wsgi_thread_end(void);
  * or in a hook. Does nothing in the worker itself. */
 void cw_wsgi_end_forked(void);
 
+/* What logs exceptions first: called with what they ended (str), the request ("GET /")
+ * or None, and the exception; false where it could not. Borrowed; NULL: none. */
+void cw_wsgi_set_reporter(PyObject *reporter);
+
 /* Logs the current exception, with `what` in front, and clears it. */
 void cw_wsgi_report(const char *what);
 

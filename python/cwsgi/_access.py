@@ -7,40 +7,45 @@ arguments. Imported by a worker only if ``logging`` is.
 
 import logging
 import os
+import re
 import sys
 from threading import Thread
 
 from ._log import Log
+from .glogging import SafeAtoms, SyslogHandler, handler_for, reopen_files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
 NAMES = "hlutrmUqHsBbfaTMDLp"
 NUMBERS = frozenset("BTMD")
-# What formatters read besides what the format names.
-FIELDS = (
-    "host x-forwarded-for x-forwarded-proto x-forwarded-host x-real-ip x-request-id"
-    " x-correlation-id traceparent x-cloud-trace-context x-amzn-trace-id content-type"
-    " content-length"
-)
+VARIABLES = (
+    "SCRIPT_NAME PATH_INFO QUERY_STRING REMOTE_ADDR REMOTE_PORT REMOTE_USER SERVER_NAME"
+    " SERVER_PORT SERVER_PROTOCOL SERVER_SOFTWARE REQUEST_METHOD wsgi.url_scheme"
+).split()
+ALL = ("{*}o", "{*}i")  # every field of the response, of the request: `name:value"` each
+ESCAPE = re.compile(rb"\\(x([0-9A-F]{2})|.)")
+CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f]")
+FIELD = re.compile(r'([^:"]+):((?:[^"\\]|\\.)*)"')
 DEFAULT = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'
-SEPARATOR, END = "\x1f", b"\x04"
+SEPARATOR, REOPEN, END = "\x1f", b"\x05", b"\x04"
 ROOM = 1 << 20  # bytes of the pipe, where the kernel grants them
 PATIENCE = 2.0  # seconds for the last records
 
 
-class Atoms(dict):  # type: ignore[type-arg]
-    """The atoms of a request, as gunicorn's: a header in any case, "-" for what is not there."""
+class Atoms(SafeAtoms):
+    """Atoms that come from the server, which has escaped them."""
 
-    def __getitem__(self, name: str) -> "Any":
-        if name.startswith("{"):
-            name = name.lower()
-        return super().get(name, "-")
+    def __init__(self, *args: "Any") -> None:
+        dict.__init__(self, *args)
 
 
 class Route:
     """The pipe, and the thread that reads it."""
+
+    atoms: "Sequence[str]" = NAMES
 
     def __init__(self, form: str) -> None:
         """Make both.
@@ -50,8 +55,8 @@ class Route:
         """
         self.form = form
         named = [part.partition(")")[0] for part in form.split("%(")[1:]]
-        fields = [f"{{{name}}}i" for name in FIELDS.split()]
-        self.names = list(dict.fromkeys([*NAMES, *(n for n in named if n[:1] == "{"), *fields]))
+        # A line has its limit: what the format names comes first.
+        self.names = list(dict.fromkeys([*self.atoms, *(n for n in named if n[:1] == "{"), *ALL]))
         self.logger = logging.getLogger("gunicorn.access")
         self.log = Log()
         self.failed = False
@@ -72,24 +77,42 @@ class Route:
             for line in lines:
                 if line == END:
                     return
-                self.emit(line)
+                try:
+                    if line == REOPEN:
+                        self.reopen()
+                    else:
+                        self.emit(self.read(line))
+                except Exception:
+                    if not self.failed:
+                        self.log.exception("Access lines cannot be logged")
+                    self.failed = True
 
-    def emit(self, line: bytes) -> None:
+    def read(self, line: bytes) -> "dict[str, str]":
+        """Return what the server has written of a request, by its names on the wire."""
         values = line.decode("utf-8", "replace").split(SEPARATOR)
-        atoms = Atoms(
-            (name.lower() if name[0] == "{" else name, value)
+        return {
+            name: value
             for name, value in zip(self.names, values, strict=False)
             if value != "-" or name[0] != "{"
+        }
+
+    def emit(self, values: "dict[str, str]") -> None:
+        atoms = Atoms(
+            (name.lower() if name[0] == "{" else name, value)
+            for name, value in values.items()
+            if name not in ALL
         )
+        for name in ALL:
+            for field, value in FIELD.findall(values.get(name, "")):
+                atoms[f"{{{field.lower()}}}{name[-1]}"] = value
         for name in NUMBERS & atoms.keys():
             if dict.get(atoms, name, "").isdigit():
                 atoms[name] = int(atoms[name])
-        try:
-            self.logger.info(self.form, atoms)
-        except Exception:
-            if not self.failed:
-                self.log.exception("Access lines cannot be logged")
-            self.failed = True
+        self.logger.info(self.form, atoms)
+
+    def reopen(self) -> None:
+        """The log files may have been renamed."""
+        reopen_files()
 
     def finish(self) -> None:
         """Have what was written so far logged, and end."""
@@ -110,10 +133,93 @@ def _widen(fd: int) -> None:
         pass
 
 
+class Calls(Route):
+    """The same for a logger of --logger-class: its access() is called, with objects."""
+
+    # Variables that apps and middleware change, and those that only the worker knows.
+    atoms = (
+        *"hrmUqsBD",
+        *(f"{{{name}}}e" for name in VARIABLES),
+    )
+
+    def __init__(self, form: str, target: "Any") -> None:
+        self.target = target
+        super().__init__(form)
+
+    def emit(self, values: "dict[str, str]") -> None:
+        from datetime import timedelta
+
+        from ._hooks import Request, Response
+
+        values = {
+            name: _unescaped(value, "utf-8" if name[-1:] == "e" else "latin-1")
+            for name, value in values.items()
+            if name not in ALL
+        } | {name: values.get(name, "") for name in ALL}
+        environ = _environ(values)
+        status = values.get("s", "-")
+        resp = Response(Request(environ), _status(status), _fields(values, "{*}o"))
+        resp.sent = int(values.get("B", 0))
+        took = timedelta(microseconds=int(values.get("D", 0)))
+        self.target.access(resp, resp.req, environ, took)
+
+    def reopen(self) -> None:
+        self.target.reopen_files()
+
+
+def _unescaped(text: str, encoding: str = "latin-1") -> str:
+    """Undo the server's escapes, but for those of control characters: a log is a log."""
+    if "\\" not in text:
+        return text
+    data = ESCAPE.sub(
+        lambda match: bytes.fromhex(match[2].decode()) if match[2] else match[1], text.encode()
+    )
+    return CONTROL.sub(lambda match: f"\\x{ord(match[0]):02X}", data.decode(encoding, "replace"))
+
+
+def _fields(values: "dict[str, str]", name: str) -> "list[tuple[str, str]]":
+    return [(key, _unescaped(value)) for key, value in FIELD.findall(values.get(name, ""))]
+
+
+def _status(code: str) -> str:
+    """Return ``200 OK``; 000 where nothing was answered, as the number that loggers read."""
+    from http import HTTPStatus
+
+    try:
+        return f"{code} {HTTPStatus(int(code)).phrase}"
+    except ValueError:
+        return f"{code} Unknown" if code.isdigit() else "000 Nothing"
+
+
+def _environ(values: "dict[str, str]") -> "dict[str, Any]":
+    """Return a request's variables, as text. One that no app has seen has some of them."""
+    method, _, rest = values.get("r", "-").partition(" ")
+    uri, _, protocol = rest.rpartition(" ")
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": method,
+        "RAW_URI": uri or "-",
+        "REQUEST_URI": uri or "-",
+        "SERVER_PROTOCOL": protocol if protocol.startswith("HTTP/") else "HTTP/1.1",
+        "SCRIPT_NAME": "",
+        "PATH_INFO": values.get("U", "-"),
+        "QUERY_STRING": values.get("q", ""),
+        "REMOTE_ADDR": values.get("h", ""),
+        "wsgi.url_scheme": "http",
+    }
+    for name, value in _fields(values, "{*}i"):
+        key = name.upper().replace("-", "_")
+        key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+        environ[key] = f"{environ[key]},{value}" if key in environ else value
+    environ.update((name[1:-2], value) for name, value in values.items() if name[-2:] == "}e")
+    return environ
+
+
 _route: "Route | None" = None
 
 
-def prepare(form: str, accesslog: "str | None", by_file: bool) -> "tuple[str, str] | None":
+def prepare(
+    form: str, accesslog: "str | None", by_file: bool, syslog: bool = False
+) -> "tuple[str, str] | None":
     """Look at the logger, and route the access log through it where somebody has set it up.
 
     Args:
@@ -121,31 +227,41 @@ def prepare(form: str, accesslog: "str | None", by_file: bool) -> "tuple[str, st
         accesslog: --access-logfile, or None.
         by_file: whether there is a log configuration; without one, lines are written where
             `accesslog` says as well, and none without it, as with gunicorn.
+        syslog: whether they go to syslog, too.
 
     Returns:
         The file and the format for the server to write; None where nothing is to change.
     """
     global _route
-    logger = logging.getLogger("gunicorn.access")
-    plain = getattr(sys.modules.get("cwsgi._loggers"), "access_is_plain", False)
-    set_up = logger.handlers or logger.filters or logger.propagate
-    if not (by_file or accesslog) or plain or logger.disabled or not set_up:
+    target = getattr(sys.modules.get("cwsgi._logger_class"), "current", None)
+    form = form if "%" in form else DEFAULT
+    if target is not None:
+        target.close_on_exec()
+        _route = Calls(form, target)
+        why = "access() of logger_class"
+    elif _is_set_up(by_file, accesslog, syslog):
+        _route = Route(form)
+        why = "the logger gunicorn.access"
+    else:
         return None
-    if accesslog and not by_file:
-        logger.addHandler(_handler(accesslog))
-    _route = Route(form if "%" in form else DEFAULT)
-    Log().info("Access lines go through the logger gunicorn.access: slower than its formats here")
+    Log(own=True).info("Access lines go through %s: slower than --access-logformat alone", why)
     return f"/proc/self/fd/{_route.sink}", _route.wire
 
 
-def _handler(accesslog: str) -> logging.Handler:
-    handler: logging.Handler = logging.StreamHandler(sys.stdout)
-    if accesslog != "-":
-        from logging.handlers import WatchedFileHandler
-
-        handler = WatchedFileHandler(accesslog, delay=True)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    return handler
+def _is_set_up(by_file: bool, accesslog: "str | None", syslog: bool) -> bool:
+    """Return whether somebody has set the logger up, and give it what settings ask for."""
+    logger = logging.getLogger("gunicorn.access")
+    plain = getattr(sys.modules.get("cwsgi._loggers"), "access_is_plain", False)
+    set_up = logger.handlers or logger.filters or logger.propagate
+    if not (by_file or accesslog or syslog) or plain or logger.disabled or not set_up:
+        return False
+    if accesslog and not by_file:
+        handler = handler_for(accesslog, sys.stdout)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)
+    if syslog:
+        logger.addHandler(SyslogHandler("access"))
+    return True
 
 
 def finish() -> None:

@@ -170,7 +170,7 @@ def _setting(name: str, value: "Any") -> "list[str]":
         if not isinstance(value, dict):
             raise TypeError(f"{name}: {_a(value)} cannot be used here")
         return ["logconfig_dict=1"] if value else []
-    if name == "worker_class" and isinstance(value, type):
+    if name in ("worker_class", "logger_class") and isinstance(value, type):
         return [f"{name}={value.__module__}.{value.__qualname__}"]
     if callable(value) and not hasattr(value, "__fspath__"):
         return [f"{name}()="]

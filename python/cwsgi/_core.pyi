@@ -25,3 +25,6 @@ def _log(level: str, text: str, /) -> None:
 
 def _changed(path: str, /) -> None:
     """Reload everything: a file of the app has changed."""
+
+def _syslog(source: str, level: int, text: bytes, /) -> None:
+    """Send a line of the log `source` (access or error) to syslog, where that is on."""

@@ -4,6 +4,7 @@ Imported by a worker only if the configuration file defines a hook.
 """
 
 import os
+import sys
 from itertools import count
 
 from ._config import load
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 class Application:
     """``worker.app`` and ``server.app``."""
 
-    def __init__(self, cfg: Config, log: Log) -> None:
+    def __init__(self, cfg: Config, log: "Any") -> None:
         self.cfg = cfg
         self.logger = log
         self.callable: Any = None  # the app itself, once it is imported
@@ -54,7 +55,9 @@ class Server:
         """
         self._pid = pid
         self.cfg = cfg
-        self.log = Log(cfg.loglevel or "info", cfg.errorlog)
+        module: Any = sys.modules.get("cwsgi._logger_class")
+        logger = getattr(module, "current", None)
+        self.log: Any = logger or Log(cfg.loglevel or "info", cfg.errorlog)
         self.app = Application(cfg, self.log)
         self.num_workers: int = cfg.workers
         self.WORKERS: dict[int, Worker] = {}
@@ -72,8 +75,8 @@ class Server:
         return self.cfg.timeout
 
     @property
-    def proc_name(self) -> "str | None":
-        return self.cfg.proc_name or self.cfg.wsgi_app
+    def proc_name(self) -> str:
+        return self.cfg.proc_name
 
 
 class Worker:
@@ -250,11 +253,21 @@ def _key(name: str) -> str:
 class Response:
     """``resp``: what was answered. Status and headers are None and [] where nothing was."""
 
+    sent = 0  # bytes of the body; known to access() of a logger
+
     def __init__(self, req: Request, status: "str | None", headers: "Headers | None") -> None:
         self.req = req
         self.status = status
         self.headers: Headers = headers or []
         self.headers_sent = status is not None
+
+    @property
+    def response_length(self) -> "int | None":
+        """The Content-Length that was announced."""
+        for name, value in self.headers:
+            if name.lower() == "content-length" and value.isdigit():
+                return int(value)
+        return None
 
     @property
     def status_code(self) -> "int | None":

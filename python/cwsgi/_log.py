@@ -103,15 +103,17 @@ def unquoted(path: str) -> str:
 class Log:
     """``worker.log`` and ``server.log``: the methods of gunicorn's logger that hooks use."""
 
-    def __init__(self, level: str = "debug", path: "str | None" = None) -> None:
+    def __init__(self, level: str = "debug", path: "str | None" = None, own: bool = False) -> None:
         """Write records of at least `level`.
 
         Args:
             level: a level's name. In a worker, --log-level decides as well.
             path: the file, outside of workers; ``-`` or None is standard error.
+            own: write them even where there is a logger of --logger-class.
         """
         self.loglevel = level_of(level)
         self.path = path
+        self.own = own
 
     def debug(self, msg: object, *args: object, **kwargs: object) -> None:
         self._record(10, msg, args, kwargs)
@@ -170,6 +172,8 @@ class Log:
         """Write one record: %-arguments and exc_info as in logging, the rest passed over."""
         if level < self.loglevel:
             return
+        if not self.own and _hand_over(level, msg, args, kwargs):
+            return
         text = str(msg)
         if args:
             # logging takes one dict for %(name)s.
@@ -178,7 +182,7 @@ class Log:
                 text %= values
             except (TypeError, ValueError, KeyError) as error:
                 text = f"{text} {args!r} ({type(error).__name__}: {error})"
-        name = [name for name, least in LEVELS.items() if least <= level or name == "debug"][-1]
+        name = _name_of_level(level)
         failure = _exception(kwargs.get("exc_info"))
         below = "" if failure is None else trace(failure)
         write = getattr(sys.modules.get("cwsgi._core"), "_log", None)
@@ -190,6 +194,26 @@ class Log:
         line = text.partition("\n")[0][:_LONGEST]
         rest = text[len(line) :].strip("\n")
         write(name, _plain("\n".join(part for part in (line, rest, below.rstrip()) if part)))
+
+
+def _name_of_level(level: int) -> str:
+    return [name for name, least in LEVELS.items() if least <= level or name == "debug"][-1]
+
+
+def _hand_over(
+    level: int, msg: object, args: "tuple[Any, ...]", kwargs: "dict[str, object]"
+) -> bool:
+    """Let the logger of --logger-class write a record, where this process has one."""
+    module: Any = sys.modules.get("cwsgi._logger_class")
+    logger = getattr(module, "current", None)
+    if logger is None:
+        return False
+    try:
+        getattr(logger, _name_of_level(level))(msg, *args, **kwargs)
+    except Exception as failure:
+        module.complain(failure)
+        return False
+    return True
 
 
 def _plain(text: str) -> str:

@@ -22,7 +22,8 @@ import sys
 
 from ._config import load, report
 from ._hooks import Server, Worker
-from ._settings import HOOKS, Config
+from ._log import Log
+from ._settings import DEFAULT_LOGGER, HOOKS, Config
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def main(fd: int, spec: str, folder: str = "", log: str = "-") -> int:
     for name in IGNORED:
         # Not SIG_IGN, which programs that a hook starts would inherit.
         signal.signal(getattr(signal, name), lambda *_: None)
+    signal.signal(signal.SIGUSR1, lambda *_: _reopen())
     os.set_inheritable(fd, False)
     master = Master(spec, folder, log)
     while words := _receive(fd):
@@ -80,6 +82,27 @@ def _flush() -> None:
             pass
 
 
+def _reopen() -> None:
+    """Have the logger of --logger-class open its files anew."""
+    logger = getattr(sys.modules.get("cwsgi._logger_class"), "current", None)
+    if logger is not None:
+        try:
+            logger.reopen_files()
+        except Exception:
+            Log().exception("Log files are not reopened")
+
+
+def _make_logger(cfg: Config, file: "dict[str, Any]") -> None:
+    """Make the logger of --logger-class; where there is none, be ready for gunicorn's."""
+    if cfg.logger_class != DEFAULT_LOGGER:
+        from . import _logger_class
+
+        if _logger_class.make(cfg, file) is not None:
+            return
+    elif (module := sys.modules.get("cwsgi._logger_class")) is not None:
+        module.current = None
+
+
 class Master:
     """The hooks and the state that they see."""
 
@@ -107,11 +130,12 @@ class Master:
         try:
             file = load(self.spec, again=True, folder=self.folder)
             cfg = Config(entries, file)
+            _make_logger(cfg, file)
         except BaseException as error:
             report(error, self.spec)
             return False
         server = Server(cfg, os.getppid())
-        if self.log is not None:
+        if self.log is not None and isinstance(server.log, Log):
             server.log.path = self.log
         if self.server is not None:
             # Hooks may keep state on the server: it is one object for the helper's life.

@@ -38,7 +38,8 @@ KINDS = {
             "config listen worker_class python header_map forwarded_allow_ips"
             " secure_scheme_headers forwarder_headers trusted_proxy_headers proxy_protocol"
             " proxy_allow_ips wsgi_app chdir pythonpath health reload_engine loglevel errorlog"
-            " accesslog access_log_format logconfig logconfig_json logconfig_dict syslog_addr"
+            " accesslog access_log_format logconfig logconfig_json logconfig_dict logger_class"
+            " syslog_addr"
             " syslog_prefix syslog_facility metrics statsd_host statsd_prefix dogstatsd_tags"
             " proc_name user group umask pidfile"
         ),
@@ -81,7 +82,6 @@ FOREIGN: "dict[str, Any]" = {
     "worker_tmp_dir": None,
     "tmp_upload_dir": None,
     "spew": False,
-    "logger_class": "gunicorn.glogging.Logger",
     "paste": None,
     "raw_paste_global_conf": [],
     "permit_obsolete_folding": False,
@@ -122,6 +122,8 @@ FOREIGN: "dict[str, Any]" = {
     "enable_backlog_metric": False,
 }
 
+DEFAULT_LOGGER = "gunicorn.glogging.Logger"
+
 # Other spellings of those defaults, of gunicorn's older versions and of its validators.
 SPELLED: "dict[str, tuple[Any, ...]]" = {
     "uwsgi_allow_ips": ("127.0.0.1,::1", "127.0.0.1"),
@@ -138,8 +140,6 @@ def says_nothing(name: str, value: "Any") -> bool:
         return True
     if name == "control_socket":
         return isinstance(value, str) and value.endswith("gunicorn.ctl")
-    if name == "logger_class" and isinstance(value, type):
-        return f"{value.__module__}.{value.__qualname__}" == FOREIGN[name]
     if value in SPELLED.get(name, ()):
         return True
     return (
@@ -265,6 +265,7 @@ class Config:
         values["logconfig_dict"] = dict(file.get("logconfig_dict") or {})
         for name in HOOKS:
             values[name] = file.get(name) or _nothing
+        values["logger_class"] = values["logger_class"] or DEFAULT_LOGGER
         if not values["bind"]:
             values["bind"] = [f"0.0.0.0:{os.environ.get('PORT') or 8080}"]
         object.__setattr__(self, "_values", values)
@@ -290,6 +291,19 @@ class Config:
         return {name: Setting(name, value) for name, value in self._values.items()}
 
     @property
+    def proc_name(self) -> str:
+        return self._values["proc_name"] or self._values["wsgi_app"] or "gunicorn"
+
+    @property
+    def user(self) -> int:
+        """The user's number, as gunicorn has it."""
+        return self.uid
+
+    @property
+    def group(self) -> int:
+        return self.gid
+
+    @property
     def env(self) -> "dict[str, str]":
         """What --env sets, as a dict."""
         return dict(pair.split("=", 1) for pair in self.raw_env if "=" in pair)
@@ -308,7 +322,7 @@ class Config:
 
     @property
     def uid(self) -> int:
-        user = self.user
+        user = self._values["user"]
         if not user:
             return os.geteuid()
         if user.isdigit():
@@ -319,7 +333,7 @@ class Config:
 
     @property
     def gid(self) -> int:
-        group = self.group
+        group = self._values["group"]
         if not group:
             return os.getegid()
         if group.isdigit():

@@ -188,7 +188,7 @@ def test_other_settings_of_gunicorn_are_named_where_they_are_used(config):
         "ssl_version=0",
         "http_protocols=0",
         "ssl_context=1",
-        "logger_class=0",
+        "logger_class=gunicorn.glogging.Logger",
         "suppress_ragged_eofs=0",
     ]
 
