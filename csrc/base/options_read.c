@@ -315,6 +315,8 @@ static bool is_hook(cw_span_t name) {
       "post_request", "post_worker_init", "worker_int", "pre_exec", "pre_request",
       "worker_abort", "worker_exit",      "child_exit", "on_exit",  "nworkers_changed",
   };
+  /* No name in Python: workers have to execute the file. */
+  if (name.len == 6 && memcmp(name.p, "import", 6) == 0) return true;
   for (size_t i = 0; i < CW_ARRAY_LEN(hooks); i++)
     if (strlen(hooks[i]) == name.len && memcmp(hooks[i], name.p, name.len) == 0)
       return true;

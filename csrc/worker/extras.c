@@ -115,6 +115,11 @@ static CW_RAISES int make_hooks(const cw_settings_t *s) {
 
 int cw_extras_begin(const cw_settings_t *s) {
   CW_ASSERT_GIL();
+  /* It may have set up loggers, which comes before what settings say of them. */
+  if (cw_extras_have(s, "import") &&
+      done(call("cwsgi._config", "load",
+                Py_BuildValue("(s)", cw_opt_str(s, CW_OPT_CONFIG)))) < 0)
+    return -1;
   return set_up_logging(s) < 0 || make_hooks(s) < 0 ? -1 : 0;
 }
 

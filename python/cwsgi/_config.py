@@ -27,7 +27,8 @@ def main(fd: int, spec: str) -> int:
 
     Args:
         fd: where NUL-ended entries go: ``name=value``, ``name[=value`` per element of a list,
-            ``name()=`` for a function, ``=`` at the end.
+            ``name()=`` for a function, ``import()=`` where workers have to execute the file
+            for more than its values, ``=`` at the end.
         spec: a path, ``file:PATH`` or ``python:MODULE``.
 
     Returns:
@@ -35,9 +36,11 @@ def main(fd: int, spec: str) -> int:
         where there is one, then one line.
     """
     try:
-        before = dict(os.environ)
-        found = entries(load(spec))
-        data = b"".join(_encode(entry) for entry in (*found, *_variables(before))) + END
+        before, modules = dict(os.environ), set(sys.modules)
+        found = [*entries(load(spec)), *_variables(before)]
+        if _has_effects(spec, modules):
+            found.append("import()=")
+        data = b"".join(map(_encode, found)) + END
         while data:
             data = data[os.write(fd, data) :]
     except BaseException as error:
@@ -152,6 +155,35 @@ def _variables(before: "dict[str, str]") -> "list[str]":
     changed = dict(os.environ.items() - before.items())
     set_now = [f"environ[={name}={value}" for name, value in changed.items()]
     return set_now + [f"environ[={name}" for name in before.keys() - os.environ.keys()]
+
+
+def _has_effects(spec: str, before: "set[str]") -> bool:
+    """Return whether the file may have done something that the app's processes lack.
+
+    What it did to ``logging``, or imported beside the standard library: agents that watch an
+    app, patches. gunicorn's workers are forked from the process that did it.
+
+    Args:
+        spec: the file; of a module's name, that and its packages are not counted.
+        before: the names of the modules that were there before.
+    """
+    logging = sys.modules.get("logging")
+    if logging is not None:
+        loggers = (logging.root, *logging.root.manager.loggerDict.values())
+        if any(getattr(one, "handlers", ()) or getattr(one, "filters", ()) for one in loggers):
+            return True
+    library = os.path.join(os.path.dirname(getattr(os, "__file__", "")), "")
+    ours = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
+    own = f"{spec.removeprefix('python:')}."
+    for name in sys.modules.keys() - before - {_MODULE}:
+        if own.startswith(f"{name}."):
+            continue
+        path = getattr(sys.modules[name], "__file__", None)
+        if not path or path.startswith(ours):
+            continue
+        if not path.startswith(library) or "-packages" + os.sep in path:
+            return True
+    return False
 
 
 def _hook(name: str, value: "Any") -> str:

@@ -36,12 +36,14 @@ def install_lazy(level: str = "info", errorlog: "str | None" = "-") -> None:
 
 
 def install(level: str, errorlog: "str | None") -> None:
-    """Make the loggers. Imports logging."""
+    """Make the loggers, unless that was done. Imports logging."""
     import logging
 
     from ._log import level_of
 
     number = level_of(level)
+    if any(hasattr(one, "_gunicorn") for one in logging.getLogger("gunicorn.error").handlers):
+        return
     handler: logging.Handler = logging.StreamHandler()
     if errorlog and errorlog != "-":
         from logging.handlers import WatchedFileHandler
@@ -49,6 +51,7 @@ def install(level: str, errorlog: "str | None") -> None:
         # It notices by itself that the file was rotated: USR1 cannot wait for the GIL.
         handler = WatchedFileHandler(errorlog, delay=True)
     handler.setFormatter(logging.Formatter(FORMAT, DATE))
+    handler._gunicorn = True  # type: ignore[attr-defined]  # ours, as gunicorn marks its own
     for name in ("gunicorn.error", "cwsgi.error"):
         logger = logging.getLogger(name)
         logger.propagate = False

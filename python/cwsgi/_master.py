@@ -23,6 +23,7 @@ import sys
 from ._config import load, report
 from ._hooks import Server, Worker
 from ._log import Log
+from ._loggers import install_lazy
 from ._settings import DEFAULT_LOGGER, HOOKS, Config
 
 TYPE_CHECKING = False
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 LONGEST = 1 << 18  # bytes of a datagram
+# Those after which workers are started.
+BEFORE_WORKERS = ("on_starting", "on_reload", "when_ready", "pre_fork")
 # The supervisor gets these and says what to do.
 IGNORED = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGWINCH")
 
@@ -82,6 +85,18 @@ def _flush() -> None:
             pass
 
 
+def _set_up() -> "dict[str, list[Any]]":
+    """Return the handlers and filters that somebody has given gunicorn's loggers."""
+    logging = sys.modules.get("logging")
+    there = logging.root.manager.loggerDict if logging is not None else {}
+    found = {}
+    for name in ("gunicorn.access", "gunicorn.error"):
+        logger = there.get(name)
+        handlers = [h for h in getattr(logger, "handlers", ()) if not hasattr(h, "_gunicorn")]
+        found[name] = [*handlers, *getattr(logger, "filters", ())]
+    return found
+
+
 def _reopen() -> None:
     """Have the logger of --logger-class open its files anew."""
     logger = getattr(sys.modules.get("cwsgi._logger_class"), "current", None)
@@ -101,6 +116,8 @@ def _make_logger(cfg: Config, file: "dict[str, Any]") -> None:
             return
     elif (module := sys.modules.get("cwsgi._logger_class")) is not None:
         module.current = None
+    # Standard error is the error log here.
+    install_lazy(cfg.loglevel or "info")
 
 
 class Master:
@@ -110,6 +127,7 @@ class Master:
         self.spec, self.folder, self.log = spec, folder, log
         self.file: dict[str, Any] = {}
         self.server: Server | None = None  # None until the settings have come
+        self.told: set[str] = set()  # hooks that set loggers up, and were told
         self.booting: dict[str, Worker] = {}  # by slot, from pre_fork to forked
 
     def handle(self, kind: str, words: "list[str]") -> bool:
@@ -171,4 +189,19 @@ class Master:
             server.num_workers = int(words[0])
         hook = self.file.get(kind) if kind in HOOKS else None
         if hook is not None:
+            before = _set_up()
             hook(*args)
+            if kind in BEFORE_WORKERS:
+                self._tell(kind, before, server.log)
+
+    def _tell(self, kind: str, before: "dict[str, list[Any]]", log: "Any") -> None:
+        """Say, once for a hook, that what it did to a logger is done in this process alone."""
+        changed = [name for name, now in _set_up().items() if now != before.get(name, [])]
+        if changed and kind not in self.told:
+            self.told.add(kind)
+            log.warning(
+                "what %s did to the logger %s does not reach workers, which are forked from "
+                "another process: do it in post_fork, or outside of functions",
+                kind,
+                " and ".join(changed),
+            )

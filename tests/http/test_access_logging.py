@@ -1,10 +1,11 @@
 """Access lines through Python's logging: filters, formatters and handlers of gunicorn's users."""
 
 import json
+import socket
 import textwrap
 
 import pytest
-from client import wait_for
+from client import SLOW, wait_for
 
 FILTER = """
 import logging
@@ -83,6 +84,71 @@ def test_a_filter_that_a_hook_adds(serve, tmp_path):
     server.get("/status?200")
     server.stop()
     assert server.stdout() == "GET /status?200 HTTP/1.1\n"
+
+
+@pytest.mark.parametrize("options", [[], ["--preload"]])
+def test_a_filter_that_the_file_adds_outside_of_functions(serve, tmp_path, options):
+    top = "logging.getLogger('gunicorn.access').addFilter(NoHealth())"
+    conf = write(tmp_path, FILTER, top)
+    form = ["--access-logfile", "-", "--access-logformat", "%(r)s"]
+    server = serve("observed:app", "-c", conf, *form, *options)
+    server.get("/status?204")
+    server.get("/status?200")
+    server.stop()
+    assert server.stdout() == "GET /status?200 HTTP/1.1\n"
+
+
+@pytest.mark.parametrize("hook", ["on_starting(server)", "when_ready(server)"])
+def test_a_filter_that_a_hook_of_the_master_adds(serve, tmp_path, hook):
+    """It stays in that hook's process, which one line says."""
+    text = f"""
+    def {hook}:
+        for name in ("gunicorn.access", "gunicorn.error"):
+            logging.getLogger(name).addFilter(NoHealth())
+        logging.getLogger("gunicorn.error").info("said by %s", "the hook")
+    """
+    conf = write(tmp_path, FILTER.replace("/status?204", "nothing"), text)
+    server = serve("observed:app", "-c", conf, "--access-logfile", "-")
+    kind = hook.partition("(")[0]
+    said = f"what {kind} did to the logger gunicorn.access and gunicorn.error does not reach"
+    server.wait_log(said)
+    server.get("/status?204")
+    assert "/status?204" in lines(server, 1)[0]
+    assert server.log().count(said) == 1
+    assert server.log().count("[INFO] said by the hook") == 1
+
+
+def test_hooks_that_leave_loggers_alone_are_told_nothing(serve, tmp_path):
+    hook = """
+    import logging
+    def when_ready(server):
+        logging.getLogger("gunicorn.error").warning("ready")
+    """
+    server = serve("observed:app", "-c", write(tmp_path, hook))
+    server.wait_log("[WARNING] ready")
+    assert "does not reach" not in server.log()
+
+
+def test_syslog(serve, tmp_path):
+    """Lines that go through Python go there, too, in the same form."""
+    daemon = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    daemon.bind(str(tmp_path / "sock"))
+    daemon.settimeout(10 * SLOW)
+    hook = "def post_fork(server, worker): server.log.access_log.addFilter(NoHealth())"
+    server = serve(
+        "observed:app",
+        *("-c", write(tmp_path, FILTER, hook), "--access-logformat", "%(r)s"),
+        *("--log-syslog", "--log-syslog-to", f"unix://{tmp_path}/sock#dgram"),
+        *("--log-syslog-facility", "local2"),
+    )
+    server.get("/status?204")
+    server.get("/status?200")
+    with daemon:
+        while "app.access: " not in (line := daemon.recv(4096).decode()):
+            pass
+    pid = server.worker().pid
+    assert line == f"<150>cwsgi.observed.app.access: [{pid}] GET /status?200 HTTP/1.1"
+    assert server.stdout() == ""
 
 
 def test_a_file_and_rotation(serve, tmp_path):

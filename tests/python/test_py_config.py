@@ -193,6 +193,21 @@ def test_other_settings_of_gunicorn_are_named_where_they_are_used(config):
     ]
 
 
+@pytest.mark.parametrize(
+    "text, effects",
+    [
+        ("import json, logging.config, multiprocessing, os, ssl", False),
+        ("import logging\nlogging.getLogger('gunicorn.error').info('hello')", False),
+        ("import logging\nlogging.getLogger('gunicorn.access').addFilter(print)", True),
+        ("import logging\nlogging.basicConfig(level=10)", True),
+        ("import cwsgi.glogging", False),
+        ("import flask", True),
+    ],
+)
+def test_whether_workers_have_to_execute_it(config, text, effects):
+    assert config(text).entries == ["import()="] * effects
+
+
 def test_the_files_own_world(config, tmp_path):
     """Module names, a neighbour's import, annotations, dataclasses and pickling work."""
     (tmp_path / "neighbour.py").write_text("workers = 7\n")
@@ -218,6 +233,7 @@ def test_the_files_own_world(config, tmp_path):
         "proc_name=__config__ About it. gunicorn.conf.py ''",
         f"chdir={tmp_path}",
         "user=1",
+        "import()=",  # of a neighbour, which may have effects
     ]
     assert not (tmp_path / "__pycache__" / "gunicorn.conf.cpython").exists()
 
@@ -230,7 +246,7 @@ def test_forms_of_the_name(tmp_path):
     (folder / "with_import.py").write_text("from beside import workers\n")
     for spec in ("conf/settings.py", "file:conf/settings.py", folder / "settings.py"):
         assert read(spec, tmp_path).entries == ["workers=2"]
-    assert read("conf/with_import.py", tmp_path).entries == ["workers=3"]
+    assert read("conf/with_import.py", tmp_path).entries == ["workers=3", "import()="]
     assert read("python:conf.settings", tmp_path).entries == ["workers=2"]
 
 
