@@ -264,7 +264,7 @@ def test_proxy_header(serve, mode, header):
         # One header stands for the whole connection, and a second one is no request.
         assert client.ask("/").json()["REMOTE_ADDR"][1] == "192.0.2.7"
         client.send(header + request("/"))
-        assert client.response().status in (400, 505)
+        assert client.response().status == 400
         assert client.at_end()
 
 
@@ -302,7 +302,7 @@ def test_proxy_header_from_a_stranger(serve):
     assert environ(server)["REMOTE_ADDR"] == "127.0.0.1"
     with server.connect() as client:
         client.send(V1 + request("/"))
-        assert client.response().status in (400, 505)
+        assert client.response().status == 400
 
 
 @pytest.mark.parametrize(

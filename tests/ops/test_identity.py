@@ -174,7 +174,7 @@ def test_workers_of_another_user_end_with_the_supervisor(serve, for_nobody):
     """A change of user makes the kernel forget the death signal; it is set after."""
     server = serve("ops:app", "-u", "nobody", workers=2, **for_nobody)
     pids = wait_workers(server, 2)
-    server.expected_exit = None
+    server.expected_exit = {-signal.SIGKILL}
     server.send_signal(signal.SIGKILL)
     server.wait_exit()
     wait_for(lambda: not any(map(psutil.pid_exists, pids)), "the workers to end")

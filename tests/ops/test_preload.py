@@ -102,7 +102,7 @@ def test_stop_while_preloading(serve, number):
 def test_no_orphans_after_the_supervisor_is_killed(serve):
     server = serve("ops:app", "--preload", "--graceful-timeout", "1", workers=2)
     family = wait_workers(server, 2) | {process.pid for process in titled(server, "preload")}
-    server.expected_exit = None
+    server.expected_exit = {-signal.SIGKILL}
     server.send_signal(signal.SIGKILL)
     server.wait_exit()
     wait_for(lambda: not any(psutil.pid_exists(pid) for pid in family), "all to end", 10)

@@ -266,7 +266,7 @@ def test_no_orphans_after_the_supervisor_is_killed(serve, busy):
     if busy:
         server.connect().send(request("/block"))
         server.wait_marks("blocking")
-    server.expected_exit = None
+    server.expected_exit = {-signal.SIGKILL}
     server.send_signal(signal.SIGKILL)
     server.wait_exit()
     wait_for(lambda: not any(map(alive, workers)), "the workers to end", 5)
@@ -275,7 +275,7 @@ def test_no_orphans_after_the_supervisor_is_killed(serve, busy):
 
 def test_no_orphans_after_the_supervisor_is_killed_during_import(serve):
     server = serve("slow_import:app", wait=False)
-    server.expected_exit = None
+    server.expected_exit = {-signal.SIGKILL}
     server.wait_marks("importing")
     workers = pids(server)
     server.send_signal(signal.SIGKILL)
