@@ -28,7 +28,7 @@ def main(fd: int, spec: str) -> int:
     Args:
         fd: where NUL-ended entries go: ``name=value``, ``name[=value`` per element of a list,
             ``name()=`` for a function, ``import()=`` where workers have to execute the file
-            for more than its values, ``=`` at the end.
+            for more than its values: to find the app, or for its effects; ``=`` at the end.
         spec: a path, ``file:PATH`` or ``python:MODULE``.
 
     Returns:
@@ -36,9 +36,10 @@ def main(fd: int, spec: str) -> int:
         where there is one, then one line.
     """
     try:
-        before, modules = dict(os.environ), set(sys.modules)
+        before, modules, path = dict(os.environ), set(sys.modules), list(sys.path)
         found = [*entries(load(spec)), *_variables(before)]
-        if _has_effects(spec, modules):
+        path += [os.getcwd(), os.path.dirname(os.path.abspath(spec.removeprefix("file:")))]
+        if not set(sys.path) <= set(path) or _has_effects(spec, modules):
             found.append("import()=")
         data = b"".join(map(_encode, found)) + END
         while data:
@@ -74,7 +75,12 @@ def load(spec: str, again: bool = False, folder: str = "") -> "dict[str, Any]":
             __import__(name)
             _loaded[spec] = vars(sys.modules[name])
         else:
-            _loaded[spec] = _execute(os.path.abspath(spec.removeprefix("file:")))
+            here = os.getcwd()
+            try:
+                _loaded[spec] = _execute(os.path.abspath(spec.removeprefix("file:")))
+            finally:
+                # Where it has gone is its own affair, as with gunicorn.
+                os.chdir(here)
     return _loaded[spec]
 
 
@@ -118,6 +124,8 @@ def report(error: BaseException, spec: str) -> None:
     if isinstance(error, SyntaxError) or text.startswith("Traceback"):
         put(text)
     why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("gunicorn"):
+        why += "; install gunicorn as well, or leave that out: cwsgi.glogging has its Logger"
     complain(f"cannot read the configuration {spec}: {why}")
 
 

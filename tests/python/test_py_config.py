@@ -201,6 +201,8 @@ def test_other_settings_of_gunicorn_are_named_where_they_are_used(config):
         ("import logging\nlogging.getLogger('gunicorn.access').addFilter(print)", True),
         ("import logging\nlogging.basicConfig(level=10)", True),
         ("import cwsgi.glogging", False),
+        ("import os, sys\nsys.path.append(os.getcwd())", False),
+        ("import sys\nsys.path.insert(0, '/srv/lib')", True),
         ("import flask", True),
     ],
 )
@@ -344,3 +346,13 @@ def test_nothing_needless_is_imported(config, tmp_path):
         check=True,
     )
     assert done.stdout.rpartition("\0")[2].strip() == "[]"
+
+
+def test_a_file_that_needs_gunicorn_itself(config, tmp_path):
+    """Where that is not installed, a line says what else there is."""
+    (tmp_path / "gunicorn.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'gunicorn'\", name='gunicorn')\n"
+    )
+    answer = config("from gunicorn import glogging\n", PYTHONPATH=str(tmp_path))
+    assert answer.status == 1
+    assert "No module named 'gunicorn'; install gunicorn as well, or" in answer.log
