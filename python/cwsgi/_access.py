@@ -11,7 +11,7 @@ import re
 import sys
 from threading import Thread
 
-from ._log import Log
+from ._log import Log, unquoted
 from .glogging import SafeAtoms, SyslogHandler, handler_for, reopen_files
 
 TYPE_CHECKING = False
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-NAMES = "hlutrmUqHsBbfaTMDLp"
+# What is short comes first: a record has an end.
+NAMES = "hltmHsBbTMDLpurfaUq"
 NUMBERS = frozenset("BTMD")
 VARIABLES = (
-    "SCRIPT_NAME PATH_INFO QUERY_STRING REMOTE_ADDR REMOTE_PORT REMOTE_USER SERVER_NAME"
-    " SERVER_PORT SERVER_PROTOCOL SERVER_SOFTWARE REQUEST_METHOD wsgi.url_scheme"
+    "REQUEST_METHOD wsgi.url_scheme REMOTE_ADDR REMOTE_PORT SERVER_NAME SERVER_PORT"
+    " SERVER_PROTOCOL SERVER_SOFTWARE REMOTE_USER SCRIPT_NAME PATH_INFO"
 ).split()
 ALL = ("{*}o", "{*}i")  # every field of the response, of the request: `name:value"` each
 ESCAPE = re.compile(rb"\\(x([0-9A-F]{2})|.)")
@@ -138,7 +139,7 @@ class Calls(Route):
 
     # Variables that apps and middleware change, and those that only the worker knows.
     atoms = (
-        *"hrmUqsBD",
+        *"hsBDr",
         *(f"{{{name}}}e" for name in VARIABLES),
     )
 
@@ -195,14 +196,15 @@ def _environ(values: "dict[str, str]") -> "dict[str, Any]":
     """Return a request's variables, as text. One that no app has seen has some of them."""
     method, _, rest = values.get("r", "-").partition(" ")
     uri, _, protocol = rest.rpartition(" ")
+    path, _, query = uri.partition("?")
     environ: dict[str, Any] = {
         "REQUEST_METHOD": method,
         "RAW_URI": uri or "-",
         "REQUEST_URI": uri or "-",
         "SERVER_PROTOCOL": protocol if protocol.startswith("HTTP/") else "HTTP/1.1",
         "SCRIPT_NAME": "",
-        "PATH_INFO": values.get("U", "-"),
-        "QUERY_STRING": values.get("q", ""),
+        "PATH_INFO": unquoted(path) if uri else "-",
+        "QUERY_STRING": query,
         "REMOTE_ADDR": values.get("h", ""),
         "wsgi.url_scheme": "http",
     }

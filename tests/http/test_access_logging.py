@@ -184,6 +184,15 @@ def test_a_configuration_that_leaves_the_logger_alone(serve, tmp_path, text):
     assert NOTICE not in server.log()
 
 
+def test_a_long_request(serve, tmp_path):
+    """What does not fit into a record is the end of what is long, never the status."""
+    server = serve("observed:app", "-c", write(tmp_path, FILTER, JSON, DICT))
+    server.get("/?" + "&" * 3000, [("User-Agent", "a" * 4000), ("Referer", "r" * 4000)])
+    seen = json.loads(lines(server, 1)[0])
+    assert (seen["status"], seen["method"], seen["bytes"]) == (200, "GET", 5)
+    assert 0 < seen["micros"] < 60_000_000
+
+
 def test_an_ini_file(serve, tmp_path):
     (tmp_path / "log.ini").write_text(
         textwrap.dedent(

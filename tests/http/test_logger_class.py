@@ -30,8 +30,8 @@ class Json(Logger):
         line = {{
             "path": a["U"], "query": a["q"], "method": a["m"], "line": a["r"], "ip": a["h"],
             "status": a["s"], "sent": a["B"], "agent": a["a"], "user": a["u"],
-            "id": a["{{x-request-id}}i"],
-            "type": a["{{content-type}}o"], "env": a["{{server_protocol}}e"],
+            "id": a.get("{{x-request-id}}i"),
+            "type": a.get("{{content-type}}o"), "env": a["{{server_protocol}}e"],
             "resp": [resp.status, resp.status_code, resp.sent, resp.response_length],
             "req": [req.method, req.uri, req.path, req.query, list(req.version), req.scheme],
             "headers": sorted(name for name, _ in req.headers),
@@ -228,6 +228,18 @@ def test_requests_that_no_app_has_seen(serve, folder):
     wait_for(lambda: server.stdout().count('"access') >= 2, server.stdout)
     said = [json.loads(line)["event"] for line in server.stdout().splitlines() if '"access' in line]
     assert said == ["/no-host 400 Bad Request", "- 400 Bad Request"]
+
+
+def test_a_long_request(serve, folder):
+    """What does not fit into a record is the end of what is long, never the status."""
+    options = ["--pythonpath", write(folder, JSON), "--logger-class", "mylogs.Json"]
+    limits = ["--limit-request-line", "0", "--limit-request-field-size", "0"]
+    server = serve("observed:app", *options, *limits, "--access-logfile", "-")
+    server.get("/" + "%41" * 3000 + "?" + "q" * 3000, [("X-Long", "v" * 9000)])
+    seen = json.loads(lines(server, 1)[0])
+    assert (seen["method"], seen["status"], seen["sent"]) == ("GET", "404", 9)
+    assert seen["line"].startswith("GET /%41%41") and seen["line"].endswith(" HTTP/1.1")
+    assert seen["path"].startswith("/AAAA")
 
 
 def test_a_path_cannot_forge_a_line(serve, folder):
