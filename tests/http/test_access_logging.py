@@ -126,6 +126,7 @@ def test_hooks_that_leave_loggers_alone_are_told_nothing(serve, tmp_path):
     """
     server = serve("observed:app", "-c", write(tmp_path, hook))
     server.wait_log("[WARNING] ready")
+    server.stop()
     assert "does not reach" not in server.log()
 
 

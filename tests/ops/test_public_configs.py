@@ -137,7 +137,7 @@ def azure_app_service(server):
 )
 def heroku_procfile(server):
     wait_workers(server, 3)
-    assert f"Listening at: http://0.0.0.0:{server.binds[0].number}" in server.log()
+    server.wait_log(f"Listening at: http://0.0.0.0:{server.binds[0].number}")
 
 
 @public(
@@ -608,9 +608,11 @@ def on_exit(server): note("on_exit")
     },
 )
 def hooks_of_every_kind(server):
+    notes = server.folder / "hooks.txt"
+    wait_for(lambda: "when_ready" in notes.read_text(), "the last hook of the start")
     facts(server, "/a?b=c")
     server.stop()
-    assert (server.folder / "hooks.txt").read_text().splitlines() == [
+    assert notes.read_text().splitlines() == [
         "on_starting False",  # A process of its own, see docs/hooks.md.
         "nworkers 1 None",
         "pre_fork 1 [booting]",
@@ -661,6 +663,7 @@ def hooks_of_every_kind(server):
 )
 def the_example_of_hooks(server):
     (pid,) = wait_workers(server, 1)
+    server.wait_log("Server is ready")
     assert server.log().count("[INFO] Server is ready. Spawning workers") == 1
     assert server.log().count(f"[{pid}] [INFO] Worker spawned (pid: {pid})") == 1
     server.stop(signal.SIGINT)
@@ -1153,7 +1156,7 @@ def a_path_that_the_file_adds(server):
 def devices_for_logs(server):
     assert facts(server, "/a")["deep"] == 6
     assert re.fullmatch(r"GET /a \d+", stdout_lines(server, 1)[0])
-    assert f"Listening at: http://0.0.0.0:{server.binds[0].number}" in server.log()
+    server.wait_log(f"Listening at: http://0.0.0.0:{server.binds[0].number}")
 
 
 @public(
@@ -1207,7 +1210,7 @@ def one_scheduler_beside_the_workers(server):
     """Once, however many workers there are, for as long as the server lives."""
     turns = server.folder / "turns.txt"
     wait_for(lambda: turns.exists() and int(turns.read_text() or 0) > 20, "it to go on")
-    assert (server.folder / "app-initialized").exists()
+    wait_for((server.folder / "app-initialized").exists, "the file")
     server.stop()
     assert server.log().count("Starting the scheduler") == 1
     assert server.log().count("Stopped the scheduler") == 1

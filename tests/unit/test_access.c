@@ -89,6 +89,25 @@ static void values_by_index(void **state) {
   assert_string_equal(line_of("%({A}o)s %({V}e)s %({B}o)s", &a), "one \\\"\\x0A -");
 }
 
+/* In a form that can be taken apart again, whatever is in them. */
+static void all_fields(void **state) {
+  (void)state;
+  static const cw_span_t lines[] = {
+      {"A: 1\r\nB:\r\nC: x\"y:z\r\nno field\r\n\r\n", 32}};
+  cw_access_t a = sample();
+  assert_string_equal(line_of("%({*}o)s", &a), "");
+  a.fields = lines;
+  assert_string_equal(line_of("%({*}o)s|", &a), "A:1\"B:\"C:x\\\"y:z\"|");
+  cw_field_t fields[] = {{{"Host", 4}, {"h", 1}}, {{"X-A", 3}, {"\"\\\n", 3}}};
+  cw_head_t some = *a.head;
+  some.fields = fields;
+  some.n_fields = 2;
+  a.head = &some;
+  assert_string_equal(line_of("%({*}i)s|", &a), "Host:h\"X-A:\\\"\\\\\\x0A\"|");
+  a.head = NULL;
+  assert_string_equal(line_of("%({*}i)s|", &a), "|");
+}
+
 /* Nothing that came from outside ends the line or a quoted value. */
 static void no_injection(void **state) {
   (void)state;
@@ -288,6 +307,7 @@ int main(void) {
       cmocka_unit_test(every_atom),
       cmocka_unit_test(widths),
       cmocka_unit_test(values_by_index),
+      cmocka_unit_test(all_fields),
       cmocka_unit_test(no_injection),
       cmocka_unit_test(requests_that_could_not_be_read),
       cmocka_unit_test(json_lines),
