@@ -190,7 +190,6 @@ CW_PEER("--disable-logging", "uWSGI",
         "nothing: the access log is off without --access-logfile")
 CW_PEER("--log-format", "uWSGI", "--access-logformat FORMAT, in gunicorn's atoms")
 CW_PEER("--logto", "uWSGI", "--error-logfile FILE")
-CW_PEER("--error-log", "hypercorn", "--error-logfile FILE")
 CW_PEER("--daemonize", "uWSGI", "--daemon --error-logfile FILE")
 CW_PEER("--no-log", "Granian", "--log-level critical")
 CW_PEER("--debug", "hypercorn", "--log-level debug")
