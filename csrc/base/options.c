@@ -231,3 +231,13 @@ int cw_mode_parse(const char *text) {
   long n = strtol(p, &end, octal ? 8 : 0);
   return *end == '\0' && n >= 0 && n <= 07777 ? (int)n : -1;
 }
+
+bool cw_settings_have_logger(const cw_settings_t *s) {
+  static const char *const own[] = {"", "simple", "gunicorn.glogging.Logger",
+                                    "gunicorn.instrument.statsd.Statsd",
+                                    "cwsgi.glogging.Logger"};
+  const char *name = cw_opt_str(s, CW_OPT_LOGGER_CLASS);
+  for (size_t i = 0; name && i < CW_ARRAY_LEN(own); i++)
+    if (strcmp(name, own[i]) == 0) return false;
+  return name != NULL;
+}

@@ -79,6 +79,10 @@ CW_MUSTCHECK int cw_settings_unpack(cw_settings_t *s, const char *data, size_t l
  * cw_settings_read_file() reads: for Python's eyes. Returns 0 or -1 (out of memory). */
 CW_MUSTCHECK int cw_settings_entries(const cw_settings_t *s, cw_buf_t *out);
 
+/* Whether --logger-class names a logger that is more than what the server does itself.
+ */
+bool cw_settings_have_logger(const cw_settings_t *s);
+
 /* Number of a numeric option: a count, bytes, milliseconds or 0/1. */
 int64_t cw_opt_num(const cw_settings_t *s, cw_opt_t id);
 /* Text of a text option, or NULL where it is not set. Borrowed from `s`. */

@@ -307,7 +307,9 @@ static int check_reports(const cw_settings_t *s) {
     cw_complain("%s", err);
     return -1;
   }
-  if (cw_access_format_check(cw_opt_str(s, CW_OPT_ACCESS_LOG_FORMAT), err,
+  /* A logger may have atoms of its own. */
+  if (!cw_settings_have_logger(s) &&
+      cw_access_format_check(cw_opt_str(s, CW_OPT_ACCESS_LOG_FORMAT), err,
                              sizeof(err)) != 0) {
     cw_complain("%s", err);
     return -1;

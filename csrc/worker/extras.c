@@ -70,15 +70,13 @@ static CW_RAISES int done(PyObject *r) {
 
 /* ---- before the app ------------------------------------------------------- */
 
-/* --logger-class. 1 where it has set logging up, 0 where there is none of use, -1 with
- * an exception. */
+/* --logger-class. 1 where it has set logging up, 0 where there is none, -1 with an
+ * exception. */
 static CW_RAISES int set_up_class(const cw_settings_t *s) {
-  if (!cw_opt_given(s, CW_OPT_LOGGER_CLASS)) return 0;
-  PyObject *r =
-      call("cwsgi._logger_class", "install", Py_BuildValue("(N)", entries_of(s)));
-  int used = r ? PyObject_IsTrue(r) : -1;
-  Py_XDECREF(r);
-  if (used != 1) return used;
+  if (!cw_settings_have_logger(s)) return 0;
+  if (done(call("cwsgi._logger_class", "install",
+                Py_BuildValue("(N)", entries_of(s)))) < 0)
+    return -1;
   PyObject *module = PyImport_ImportModule("cwsgi._logger_class");
   PyObject *report = module ? PyObject_GetAttrString(module, "report") : NULL;
   Py_XDECREF(module);

@@ -27,6 +27,7 @@ VARIABLES = (
     " SERVER_PROTOCOL SERVER_SOFTWARE REMOTE_USER SCRIPT_NAME PATH_INFO"
 ).split()
 ALL = ("{*}o", "{*}i")  # every field of the response, of the request: `name:value"` each
+NAMED = re.compile(r"\{[^{}]+\}[ioe]")
 ESCAPE = re.compile(rb"\\(x([0-9A-F]{2})|.)")
 CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f]")
 FIELD = re.compile(r'([^:"]+):((?:[^"\\]|\\.)*)"')
@@ -56,8 +57,9 @@ class Route:
         """
         self.form = form
         named = [part.partition(")")[0] for part in form.split("%(")[1:]]
+        named = [name for name in named if NAMED.fullmatch(name)]
         # A line has its limit: what the format names comes first.
-        self.names = list(dict.fromkeys([*self.atoms, *(n for n in named if n[:1] == "{"), *ALL]))
+        self.names = list(dict.fromkeys([*self.atoms, *named, *ALL]))
         self.logger = logging.getLogger("gunicorn.access")
         self.log = Log()
         self.failed = False

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 # What the server does itself: gunicorn's own loggers, and what others derive from here.
+# As in csrc/base/options.c.
 OWN = (
     "",
     "simple",
@@ -30,29 +31,23 @@ BASE = "install gunicorn, or derive the class from cwsgi.glogging.Logger"
 current: "Any" = None
 
 
-def install(entries: "list[str]") -> bool:
+def install(entries: "list[str]") -> None:
     """Make the logger of the setting ``logger_class``; the class sets ``logging`` up itself.
 
     Args:
         entries: every setting, as Config takes them; ``config=`` names the file that may have
             the class.
 
-    Returns:
-        Whether there is one: not where the setting is gunicorn's own logger.
-
     Raises:
         ValueError: the class cannot be had or made; the text says which and why.
     """
     cfg = Config(entries)
-    if cfg.logger_class in OWN:
-        return False
     namespace: dict[str, Any] = {}
     if cfg.config:
         from ._config import load
 
         namespace = load(cfg.config)
     make(Config(entries, namespace), namespace)
-    return True
 
 
 def make(cfg: Config, namespace: "dict[str, Any]") -> "Any":

@@ -53,6 +53,45 @@ class WithHandler(glogging.Logger):
         self._set_handler(self.error_log, "-", logging.Formatter("%(levelname)s! %(message)s"))
         self.error_log.addHandler(logging.FileHandler("more.log"))
 """
+ATTRIBUTES = """
+import logging
+from {base}.glogging import Logger
+
+class Attributes(Logger):
+    error_fmt = "%(levelname)s;%(message)s"
+    access_fmt = "access;%(message)s"
+
+    def now(self):
+        return "today"
+
+    def atoms(self, resp, req, environ, request_time):
+        atoms = super().atoms(resp, req, environ, request_time)
+        atoms["level"] = "low" if resp.status_code < 400 else "high"
+        return atoms
+"""
+# Everything goes to a logger of another kind, as to loguru.
+STUBBED = """
+import logging, sys
+from {base}.glogging import Logger
+
+class Intercept(logging.Handler):
+    def emit(self, record):
+        sys.stdout.write(f"{{record.levelname}}|{{record.name}}|{{record.getMessage()}}" + chr(10))
+
+class Stubbed(Logger):
+    def setup(self, cfg):
+        handler = logging.NullHandler()
+        self.error_logger = logging.getLogger("gunicorn.error")
+        self.error_logger.addHandler(handler)
+        self.access_logger = logging.getLogger("gunicorn.access")
+        self.access_logger.addHandler(handler)
+        self.error_logger.setLevel("INFO")
+        self.access_logger.setLevel("INFO")
+
+logging.root.handlers = [Intercept()]
+for name in ("gunicorn", "gunicorn.access", "gunicorn.error"):
+    logging.getLogger(name).handlers = [Intercept()]
+"""
 STRUCTURED = """
 import json, sys, traceback
 
@@ -145,6 +184,38 @@ def test_setup_is_overridden(serve, folder, base):
         assert "ValueError: as asked" in more.read_text()
     finally:
         more.unlink()
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_attributes_and_atoms_of_its_own(serve, folder, base):
+    """Formats may name what atoms() adds."""
+    options = ["--pythonpath", write(folder, ATTRIBUTES, base), "--logger-class"]
+    form = "%(t)s %(level)-5s %(s)s %({x}q)s %({host}i)s %(nothing)s"
+    format_ = ["--access-logfile", "-", "--access-logformat", form]
+    server = serve("observed:app", *options, "mylogs.Attributes", *format_)
+    server.get("/status?200")
+    server.get("/fail")
+    server.wait_log("ValueError: as asked")
+    assert "ERROR;Error handling request GET /fail\nTraceback" in server.log()
+    assert lines(server, 2) == [
+        "access;today low   200 - test -",
+        "access;today high  500 - test -",
+    ]
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_a_stub_that_hands_all_over(serve, folder, base):
+    options = ["--pythonpath", write(folder, STUBBED, base), "--logger-class", "mylogs.Stubbed"]
+    form = ["--access-logfile", "-", "--access-logformat", "%(U)s"]
+    server = serve("observed:app", *options, *form)
+    server.get("/")
+    server.get("/fail")
+    server.stop()
+    assert sorted(server.stdout().splitlines()) == [
+        "ERROR|gunicorn.error|Error handling request GET /fail",
+        "INFO|gunicorn.access|/",
+        "INFO|gunicorn.access|/fail",
+    ]
 
 
 @pytest.mark.parametrize("options", [[], ["--preload"]])

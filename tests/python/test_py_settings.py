@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from cwsgi._logger_class import OWN as OWN_LOGGERS
 from cwsgi._serve import FILE_ONLY, FLAGS
 from cwsgi._settings import FOREIGN, HOOKS, KINDS, OWN, Config, takes
 
@@ -43,6 +44,12 @@ def test_every_hook_is_known():
     text = (BASE / "options_read.c").read_text()
     hooks = re.search(r"hooks\[\] = \{(.*?)\};", text, re.S)[1]
     assert set(HOOKS) == set(re.findall(r'"(\w+)"', hooks))
+
+
+def test_loggers_that_are_the_servers_own():
+    text = (BASE / "options.c").read_text()
+    names = re.search(r"own\[\] = \{(.*?)\};", text, re.S)[1]
+    assert OWN_LOGGERS == tuple(re.findall('"([^"]*)"', names))
 
 
 def test_own_names_are_options():
