@@ -13,12 +13,14 @@ from ._settings import FOREIGN, HOOKS, KINDS, OWN, says_nothing, takes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
 _MODULE = "__config__"
 _loaded: "dict[str, dict[str, Any]]" = {}
 
 
+_ONLY_TREE = 0x400  # compile(): ast.PyCF_ONLY_AST, without its module
 END = b"=\0"  # without it, the file ended this process half-way
 
 
@@ -36,10 +38,11 @@ def main(fd: int, spec: str) -> int:
         where there is one, then one line.
     """
     try:
-        before, modules, path = dict(os.environ), set(sys.modules), list(sys.path)
-        found = [*entries(load(spec)), *_variables(before)]
+        before, path = dict(os.environ), list(sys.path)
+        names = load(spec)
+        found = [*entries(names), *_variables(before)]
         path += [os.getcwd(), os.path.dirname(os.path.abspath(spec.removeprefix("file:")))]
-        if not set(sys.path) <= set(path) or _has_effects(spec, modules):
+        if not set(sys.path) <= set(path) or _has_effects(names):
             found.append("import()=")
         data = b"".join(map(_encode, found)) + END
         while data:
@@ -165,33 +168,79 @@ def _variables(before: "dict[str, str]") -> "list[str]":
     return set_now + [f"environ[={name}" for name in before.keys() - os.environ.keys()]
 
 
-def _has_effects(spec: str, before: "set[str]") -> bool:
+def _has_effects(names: "dict[str, Any]") -> bool:
     """Return whether the file may have done something that the app's processes lack.
 
-    What it did to ``logging``, or imported beside the standard library: agents that watch an
-    app, patches. gunicorn's workers are forked from the process that did it.
+    gunicorn's workers are forked from the process that did it. What counts is what it did to
+    ``logging``, and others' modules that it calls outside of functions, or imports and never
+    names again: agents that watch an app, patches. A module that its hooks use is not enough:
+    such a file may as well empty a folder when it is executed.
 
     Args:
-        spec: the file; of a module's name, that and its packages are not counted.
-        before: the names of the modules that were there before.
+        names: what executing the file has defined.
     """
     logging = sys.modules.get("logging")
     if logging is not None:
         loggers = (logging.root, *logging.root.manager.loggerDict.values())
         if any(getattr(one, "handlers", ()) or getattr(one, "filters", ()) for one in loggers):
             return True
+    try:
+        with open(names["__file__"], "rb") as file:
+            tree = compile(file.read(), "?", "exec", _ONLY_TREE, dont_inherit=True)
+    except (KeyError, OSError, SyntaxError, TypeError, ValueError):
+        return False  # a module without a source
+    used = {node.id for node in _nodes(tree, True) if _kind(node) == "Name"}
+    return any(_acts(node, names, used) for node in _nodes(tree, False))
+
+
+def _kind(node: "Any") -> str:
+    return type(node).__name__
+
+
+def _nodes(node: "Any", functions: bool) -> "Iterator[Any]":
+    """Yield the nodes of a syntax tree; what is in functions only where that is wanted."""
+    yield node
+    if not functions and _kind(node) in ("FunctionDef", "AsyncFunctionDef", "Lambda"):
+        return
+    for name in node._fields:
+        value = getattr(node, name, None)
+        for one in value if isinstance(value, list) else (value,):
+            if hasattr(one, "_fields"):
+                yield from _nodes(one, functions)
+
+
+def _acts(node: "Any", names: "dict[str, Any]", used: "set[str]") -> bool:
+    """Return whether a statement calls another's module, or imports it for that alone."""
+    if _kind(node) in ("Import", "ImportFrom"):
+        bound = [alias.asname or alias.name.partition(".")[0] for alias in node.names]
+        unused = (name for name in bound if name not in used and not _is_setting(name))
+        return any(_is_others(names.get(name)) for name in unused)
+    if _kind(node) != "Expr" or _kind(node.value) != "Call":
+        return False
+    root = node.value.func
+    while _kind(root) in ("Attribute", "Call"):
+        root = root.value if _kind(root) == "Attribute" else root.func
+    return _kind(root) == "Name" and _is_others(names.get(root.id))
+
+
+def _is_setting(name: str) -> bool:
+    return name in KINDS or name in HOOKS or name in FOREIGN
+
+
+def _is_others(value: "Any") -> bool:
+    """Return whether it is, or is of, a module that is neither Python's nor ours."""
+    name = value.__name__ if isinstance(value, type(sys)) else getattr(value, "__module__", None)
+    module = sys.modules.get(name) if isinstance(name, str) else None
+    if module is None or name == _MODULE:
+        return False
     library = os.path.join(os.path.dirname(getattr(os, "__file__", "")), "")
     ours = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
-    own = f"{spec.removeprefix('python:')}."
-    for name in sys.modules.keys() - before - {_MODULE}:
-        if own.startswith(f"{name}."):
-            continue
-        path = getattr(sys.modules[name], "__file__", None)
-        if not path or path.startswith(ours):
-            continue
-        if not path.startswith(library) or "-packages" + os.sep in path:
-            return True
-    return False
+    path = getattr(module, "__file__", None)
+    if path is None:
+        return hasattr(module, "__path__")  # a folder that is a package
+    if path.startswith(ours):
+        return False
+    return not path.startswith(library) or f"-packages{os.sep}" in path
 
 
 def _hook(name: str, value: "Any") -> str:

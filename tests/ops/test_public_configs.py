@@ -521,7 +521,7 @@ def python_m(server):
 
 
 @public(
-    "env PROMETHEUS_MULTIPROC_DIR=. cwsgi -w 2 -b :$PORT main:app",
+    "env PROMETHEUS_MULTIPROC_DIR=metrics cwsgi -w 2 -b :$PORT main:app",
     files={
         "main.py": """
     import os
@@ -538,7 +538,12 @@ def python_m(server):
         return [generate_latest(registry)]
     """,
         "gunicorn.conf.py": """
+    import os, shutil
     from prometheus_client import multiprocess
+
+    folder = os.environ["PROMETHEUS_MULTIPROC_DIR"]
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
 
     def child_exit(server, worker):
         multiprocess.mark_process_dead(worker.pid)

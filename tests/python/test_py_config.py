@@ -204,10 +204,16 @@ def test_other_settings_of_gunicorn_are_named_where_they_are_used(config):
         ("import os, sys\nsys.path.append(os.getcwd())", False),
         ("import sys\nsys.path.insert(0, '/srv/lib')", True),
         ("import flask", True),
+        ("import flask.json", True),
+        ("import flask\nflask.Flask('a').test_client()", True),
+        ("from flask import Flask as F\ntry:\n    F('a')\nfinally: pass", True),
+        ("import flask\ndef post_fork(server, worker): flask.Flask('a')", False),
+        ("import os, flask\nos.getcwd()\ndef child_exit(server, worker): flask.g", False),
+        ("import flask\nthreads = len(flask.__name__)", False),
     ],
 )
 def test_whether_workers_have_to_execute_it(config, text, effects):
-    assert config(text).entries == ["import()="] * effects
+    assert config(text).entries.count("import()=") == bool(effects)
 
 
 def test_the_files_own_world(config, tmp_path):
@@ -235,7 +241,6 @@ def test_the_files_own_world(config, tmp_path):
         "proc_name=__config__ About it. gunicorn.conf.py ''",
         f"chdir={tmp_path}",
         "user=1",
-        "import()=",  # of a neighbour, which may have effects
     ]
     assert not (tmp_path / "__pycache__" / "gunicorn.conf.cpython").exists()
 
@@ -248,7 +253,7 @@ def test_forms_of_the_name(tmp_path):
     (folder / "with_import.py").write_text("from beside import workers\n")
     for spec in ("conf/settings.py", "file:conf/settings.py", folder / "settings.py"):
         assert read(spec, tmp_path).entries == ["workers=2"]
-    assert read("conf/with_import.py", tmp_path).entries == ["workers=3", "import()="]
+    assert read("conf/with_import.py", tmp_path).entries == ["workers=3"]
     assert read("python:conf.settings", tmp_path).entries == ["workers=2"]
 
 
