@@ -397,3 +397,33 @@ def test_syslog(serve, folder, daemon, tmp_path):
         pass
     assert re.fullmatch(r"<14>cwsgi\.observed\.app\.access: \[\d+\] GET / HTTP/1.1 200", line)
     assert server.stdout() == ""
+
+
+def serving(server):
+    titles = {one.pid: " ".join(one.cmdline()) for one in server.workers()}
+    return {pid for pid, title in titles.items() if title.startswith("cwsgi: worker")}
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_a_reload_takes_the_new_class(serve, folder, base):
+    """No handler is there twice, neither in workers nor for hooks of the master."""
+    text = """
+    from {base}.glogging import Logger
+    class Numbered(Logger):
+        access_fmt = "first %(message)s"
+    logger_class = Numbered
+    accesslog, access_log_format = "-", "%(U)s"
+    def on_reload(server):
+        server.log.info("reloaded")
+    """
+    conf = write(folder, text, base, "gunicorn.conf.py") / "gunicorn.conf.py"
+    server = serve("observed:app", "-c", conf)
+    server.get("/")
+    assert lines(server, 1) == ["first /"]
+    (old,) = serving(server)
+    write(folder, text.replace("first", "second"), base, "gunicorn.conf.py")
+    server.send_signal(signal.SIGHUP)
+    wait_for(lambda: len(serving(server) - {old}) == 1 and old not in serving(server), "the new")
+    server.get("/fields")
+    assert lines(server, 2) == ["first /", "second /fields"]
+    assert server.log().count("[INFO] reloaded") == 1
