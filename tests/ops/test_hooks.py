@@ -60,6 +60,7 @@ def test_every_hook_is_called(serve, tmp_path):
     path = conf(tmp_path, EVERY_HOOK.format(apps=str(APPS)))
     server = serve("ops:app", "-c", path)
     (pid,) = wait_workers(server, 1)
+    wait_hook(server, "when_ready")  # Called when the port is open already.
     assert server.get("/who?a=1").status == 200
     wait_hook(server, "post_request /who /who 200 OK")
     assert hooks(server) == [
