@@ -153,6 +153,26 @@ static size_t feed_chunks(cw_req_t *req, const char *p, size_t n, cw_body_use_t 
   return used;
 }
 
+void cw_body_keep_block(cw_req_t *req, char *block, const char *p) {
+  cw_body_t *b = &req->body;
+  size_t off = (size_t)(p - block);
+  b->buf = (cw_buf_t){block, off, off + (size_t)b->left, CW_READ_SIZE};
+  b->block = true;
+  b->received = b->left;
+  b->left = 0;
+  b->complete = true;
+}
+
+void cw_body_free(cw_req_t *req) {
+  cw_body_t *b = &req->body;
+  if (CW_UNLIKELY(b->block)) {
+    cw_block_give(&req->service->blocks, b->buf.p);
+    b->buf = (cw_buf_t){0};
+    b->block = false;
+  }
+  cw_buf_free(&b->buf);
+}
+
 size_t cw_body_feed(cw_req_t *req, const char *p, size_t n, cw_body_use_t use,
                     int *status) {
   cw_body_t *b = &req->body;

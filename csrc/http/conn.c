@@ -250,9 +250,9 @@ bool cw_conn_has_unread(const cw_conn_t *c) {
 
 static void on_readable(cw_conn_t *c) {
   cw_server_t *srv = c->srv;
-  ssize_t n = recv(c->fd, srv->rbuf, sizeof(srv->rbuf), MSG_DONTWAIT);
+  ssize_t n = recv(c->fd, srv->block, CW_READ_SIZE, MSG_DONTWAIT);
   if (n > 0) {
-    cw_conn_feed(c, srv->rbuf, (size_t)n);
+    cw_conn_feed(c, srv->block, (size_t)n);
   } else if (n == 0) {
     c->eof = true;
     if (c->phase == CW_PHASE_OPEN)

@@ -16,6 +16,7 @@
 
 enum {
   PIPELINE_HIGH = 16 * 1024, /* bytes of later requests held while one runs */
+  COPIED = 8 * 1024,         /* bytes: of a shorter body a copy is cheap */
   LONG_IDLE = 5000,          /* ms: who was silent for so long is not about to speak */
 };
 
@@ -168,6 +169,24 @@ static cw_body_use_t body_use(const cw_h1_conn_t *h) {
                                  : CW_BODY_GATHER;
 }
 
+/* Whether the body, which is to be collected, is whole at `p` in the server's block. It
+ * then keeps it, and the server gets another one. */
+static bool keep_block(cw_conn_t *c, const char *p, size_t n) {
+  cw_server_t *srv = c->srv;
+  cw_req_t *req = cw_h1_of(c)->req;
+  const cw_body_t *b = &req->body;
+  if (req->head.chunked || b->received || b->left < COPIED || (size_t)b->left > n)
+    return false;
+  /* Not where it is a part of what was kept from before. */
+  uintptr_t at = (uintptr_t)p, block = (uintptr_t)srv->block;
+  if (at < block || at >= block + CW_READ_SIZE) return false;
+  char *next = cw_block_take(&srv->service.blocks);
+  if (!next) return false;
+  cw_body_keep_block(req, srv->block, p);
+  srv->block = next;
+  return true;
+}
+
 /* Feeds bytes to the open body. Returns how many were used; fewer than `n` only at the
  * body's end, or where the connection cannot go on (then all of them). */
 static size_t feed_body(cw_conn_t *c, const char *p, size_t n) {
@@ -175,6 +194,10 @@ static size_t feed_body(cw_conn_t *c, const char *p, size_t n) {
   cw_body_t *b = &h->req->body;
   int64_t before = b->received;
   int status = 0;
+  if (h->state == CW_H1_BODY && keep_block(c, p, n)) {
+    cw_timer_stop(&c->timer);
+    return (size_t)b->received;
+  }
   size_t used = cw_body_feed(h->req, p, n, body_use(h), &status);
   /* While a response stalls the window is for its bytes alone. */
   if (!c->want_write) c->moved += (uint32_t)(b->received - before);

@@ -60,7 +60,7 @@ bool cw_h1_end_response(cw_conn_t *c) {
       cw_conn_linger(c, CW_END_BAD_BODY);
       return false;
     }
-    cw_buf_free(&req->body.buf);
+    cw_body_free(req);
     cw_h1_set_state(c, CW_H1_SKIP);
     cw_conn_start_window(c, CW_TIMER_BODY);
     cw_conn_update_poll(c);

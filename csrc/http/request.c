@@ -65,7 +65,7 @@ void cw_req_free(cw_req_t *req) {
   cw_service_t *service = req->service;
   if (CW_UNLIKELY(service->limits.request_timeout > 0)) cw_timer_stop(&req->deadline);
   cw_arena_reset(&req->arena);
-  cw_buf_free(&req->body.buf);
+  cw_body_free(req);
   cw_buf_free(&req->out.buf);
   if (req->out.file_fd >= 0) close(req->out.file_fd);
   req->out.file_fd = -1;

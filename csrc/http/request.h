@@ -16,6 +16,7 @@
 #include "base/event.h"
 #include "base/schemes.h"
 #include "http/account.h"
+#include "http/blocks.h"
 #include "http/chunked.h"
 #include "http/limits.h"
 #include "http/post.h"
@@ -31,6 +32,7 @@ enum {
 
 typedef struct cw_body {
   cw_buf_t buf;         /* under lock once running */
+  bool block;           /* its memory is one of service->blocks; loop only */
   int64_t left;         /* Content-Length bytes not yet received; loop only */
   cw_chunked_t chunked; /* loop only */
   bool complete;        /* all received; under lock */
@@ -91,6 +93,7 @@ typedef struct cw_service {
   atomic_bool draining; /* set by the loop, read by threads that end a head */
   cw_list_t pool;       /* baton: requests for reuse */
   unsigned n_pool;
+  cw_blocks_t blocks; /* baton */
 } cw_service_t;
 
 struct cw_req {
@@ -168,6 +171,12 @@ typedef enum cw_body_use {
  * broken (400), it is too long (413), there is no memory for it (503). */
 size_t cw_body_feed(cw_req_t *req, const char *p, size_t n, cw_body_use_t use,
                     int *status);
+
+/* Has the body keep the block that it came in, from `p` to its end. */
+void cw_body_keep_block(cw_req_t *req, char *block, const char *p);
+
+/* Gives the memory of the body back. */
+void cw_body_free(cw_req_t *req);
 
 /* A chunked body is complete before its request runs: from here on it is one with a
  * Content-Length (RFC 9112 section 7.1.3), which frameworks look for. Where memory is

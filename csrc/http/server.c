@@ -3,6 +3,7 @@
 #include "http/server_internal.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -180,6 +181,8 @@ cw_server_t *cw_server_new(const cw_protocol_t *protocol,
   int rc = UV_ENOMEM;
   cw_server_t *srv = cw_calloc(1, sizeof(*srv));
   if (!srv) goto fail;
+  srv->block = cw_block_take(&srv->service.blocks);
+  if (!srv->block) goto free_srv;
   srv->service.limits = *limits;
   if (srv->service.limits.buffer_memory == 0)
     srv->service.limits.buffer_memory = SIZE_MAX;
@@ -226,6 +229,7 @@ close_handles:
 close_loop:
   close_loop(srv);
 free_srv:
+  free(srv->block);
   free(srv);
 fail:
   *reason = uv_strerror(rc);
@@ -261,6 +265,8 @@ void cw_server_free(cw_server_t *srv) {
   uv_run(&srv->loop, UV_RUN_DEFAULT);
   close_loop(srv);
   cw_req_empty_pool(&srv->service);
+  cw_blocks_free(&srv->service.blocks);
+  free(srv->block);
   cw_account_fini(&srv->service.account);
   cw_posts_fini(&srv->service.posts);
   free(srv);

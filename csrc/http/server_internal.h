@@ -10,7 +10,6 @@
 #include "http/parse.h"
 
 enum {
-  CW_READ_SIZE = 64 * 1024,   /* one recv(2) */
   CW_HEAD_USUAL = 128 * 1024, /* a whole head, where nobody says how long it may be */
   CW_WATCHES = 3,             /* descriptors of the host */
 };
@@ -45,7 +44,7 @@ struct cw_server {
   cw_parser_t parser;
   const cw_protocol_t *protocol; /* of new connections */
 
-  char rbuf[CW_READ_SIZE];
+  char *block; /* what is received into: CW_READ_SIZE bytes, owned */
 };
 
 /* A connection was closed or became idle: there may be room again. */

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "http/server_internal.h"
 
 static cw_server_t *srv;
@@ -154,8 +155,86 @@ static void what_is_gathered_is_in_the_budget(void **state) {
   cw_server_free(srv);
 }
 
+enum { UPLOAD = 20000 };
+#define UPLOAD_HEAD "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\n"
+
+/* Sends an upload, and what stands behind it, at once. */
+static void upload(int fd, const char *behind) {
+  static char text[sizeof(UPLOAD_HEAD) + UPLOAD + 200];
+  size_t head = sizeof(UPLOAD_HEAD) - 1, n = head + UPLOAD;
+  memcpy(text, UPLOAD_HEAD, head);
+  for (size_t i = 0; i < UPLOAD; i++) text[head + i] = (char)(i * 7);
+  memcpy(text + n, behind, strlen(behind));
+  n += strlen(behind);
+  assert_int_equal(send(fd, text, n, 0), (ssize_t)n);
+  n_ready = 0;
+  cw_server_turn(srv, false);
+  assert_int_equal(n_ready, 1);
+}
+
+/* The app reads it all, and answers. */
+static void take_upload(int fd) {
+  static char body[UPLOAD + 1];
+  size_t taken;
+  assert_int_equal(cw_body_take(ready[0], body, sizeof(body), false), UPLOAD);
+  for (size_t i = 0; i < UPLOAD; i++)
+    if (body[i] != (char)(i * 7)) fail_msg("byte %zu", i);
+  assert_int_equal(cw_body_take(ready[0], body, sizeof(body), false), 0);
+  assert_int_equal(cw_resp_start(ready[0], "200 OK", 6), CW_OK);
+  assert_int_equal(cw_resp_write(ready[0], "yes", 3, true, &taken), CW_OK);
+  cw_req_finish(ready[0], true);
+  cw_server_turn(srv, false);
+  assert_true(recv(fd, sink, sizeof(sink), 0) > 0);
+}
+
+/* It keeps what it was received into, and the next ones need no memory. */
+static void a_body_that_comes_whole_is_not_copied(void **state) {
+  enum { PLENTY = 1000 };
+  (void)state;
+  start();
+  srv->service.limits.buffer_body = 64 * 1024;
+  int fd = dial("");
+  char *block = srv->block;
+  upload(fd, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  assert_ptr_equal(ready[0]->body.buf.p, block);
+  assert_ptr_not_equal(srv->block, block);
+  take_upload(fd);
+  /* The one behind it is intact, though its bytes came in the same block. */
+  assert_int_equal(n_ready, 2);
+  ready[0] = ready[1];
+  assert_int_equal(cw_body_left(ready[0]), 0);
+  cw_req_finish(ready[0], false);
+  cw_server_turn(srv, false);
+  assert_true(recv(fd, sink, sizeof(sink), 0) > 0);
+  assert_int_equal(srv->service.blocks.n, 1);
+  cw_fault_arm(PLENTY);
+  for (int i = 0; i < 3; i++) {
+    upload(fd, "");
+    take_upload(fd);
+  }
+  assert_int_equal(cw_fault_left(), PLENTY);
+  cw_fault_arm(0);
+  /* Many at once: so many blocks are kept, and no more. */
+  int many[CW_BLOCKS + 2];
+  cw_req_t *all[CW_BLOCKS + 2];
+  for (int i = 0; i < CW_BLOCKS + 2; i++) {
+    many[i] = dial("");
+    upload(many[i], "");
+    all[i] = ready[0];
+  }
+  for (int i = 0; i < CW_BLOCKS + 2; i++) {
+    ready[0] = all[i];
+    take_upload(many[i]);
+    close(many[i]);
+  }
+  assert_int_equal(srv->service.blocks.n, CW_BLOCKS);
+  cw_server_free(srv);
+  close(fd);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_body_that_comes_whole_is_not_copied),
       cmocka_unit_test(a_reset_may_come_before_an_event),
       cmocka_unit_test(the_stall_goes_on_behind_the_body),
       cmocka_unit_test(no_clock_runs_behind_the_body),

@@ -6,12 +6,13 @@ import io
 import json
 import random
 import threading
+from pathlib import Path
 
 import pytest
 from client import chunked, request, wait_for
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from server import rss
+from server import SANITIZE, rss
 
 KI = 1024
 SIZES = [0, 1, 2, 1000, 64 * KI - 1, 64 * KI, 64 * KI + 1, 1024 * KI, 10 * 1024 * KI]
@@ -20,6 +21,11 @@ SIZES = [0, 1, 2, 1000, 64 * KI - 1, 64 * KI, 64 * KI + 1, 1024 * KI, 10 * 1024 
 @pytest.fixture(scope="module")
 def server(serve_all):
     return serve_all("inputs:app")
+
+
+def minor_faults(process):
+    """Pages that the process was given so far, without a read from disk."""
+    return int(Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()[7])
 
 
 def blob(size):
@@ -362,6 +368,30 @@ def test_validator_accepts_input(serve, threads):
     data = b"line\n" * 10
     for body in (data, [data], pieces_of(data)):
         assert server.post("/", body).json() == [50, hashlib.sha256(data).hexdigest()]
+
+
+@pytest.mark.skipif(bool(SANITIZE), reason="sanitizers have memory of their own")
+def test_uploads_fault_no_pages_in(serve):
+    """What eight threads need for bodies stays theirs from one request to the next."""
+    server, body = serve("inputs:app", threads=8), blob(64 * KI)
+    total = 800
+
+    def upload():
+        with server.connect() as client:
+            for _ in range(total // 8):
+                assert client.ask("/digest", "POST", body=body).status == 200
+
+    def turn():
+        threads = [threading.Thread(target=upload) for _ in range(8)]
+        before = minor_faults(server.worker())
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return minor_faults(server.worker()) - before
+
+    turn()
+    assert turn() < total
 
 
 def test_unread_upload_is_bounded(serve):
