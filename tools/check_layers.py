@@ -33,6 +33,7 @@ LIBRARIES = {
 # Calls up, from a file to one that calls it, too: each with its reason.
 UPWARD = {
     ("http", "conn", "server"): "a connection and the server that it is a child of",
+    ("worker", "sched_keeper", "sched"): "the keeper and the threads it stands in for",
     ("supervisor", "hooks", "workers"): "forking is not one helper yet",
     ("supervisor", "generation", "zygote"): "its last user ends a generation's zygote",
     ("supervisor", "reload", "supervisor"): "a new process begins where this one did",
@@ -47,7 +48,6 @@ LONGER = {
     "base/options_foreign.h": "a table",
     "base/options_table.h": "a table",
     "supervisor/supervisor_internal.h": "to be split as supervisor/ is",
-    "worker/sched.c": "to be split: deadlines and the main thread are its own matter",
     "http/app.h": "all that an application's side may call",
     "http/request.h": "a request, and the contracts of those who work on it",
 }

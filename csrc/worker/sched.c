@@ -1,13 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The baton scheduler. `lock` guards every field not marked otherwise; it is held for
- * a few instructions, never across a call of the app, the loop or the GIL. A thread
- * that holds the GIL may take it; one that holds it never waits for the GIL. */
-#include "worker/sched.h"
-
-#include <errno.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
+/* The baton scheduler: app threads, and its life. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -15,142 +7,24 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/event.h"
 #include "base/fault.h"
 #include "base/forked.h"
-#include "base/list.h"
 #include "base/log.h"
+#include "worker/sched_internal.h"
 
 enum {
-  TICK_US = 1000,   /* a call longer than one to two of these loses the loop */
-  RETRY_MS = 5,     /* how long waiting requests see no progress before a thread more */
-  SHARE_MS = 20,    /* how often a full worker looks for one that is not */
   SUSPECT_US = 200, /* a call this long is worth a look at whether it blocked */
   PROBES = 8,       /* calls that are looked at then */
   SCORE_MAX = 32,
   STACK = 1024 * 1024 * 8,
 };
 
-typedef struct thread {
-  cw_sched_t *s;
-  cw_event_t event;
-  struct thread *below; /* on the stack of parked threads */
-  pthread_t id;         /* for who joins it */
-  pthread_t self;       /* the same, as the thread itself says */
-  int probes;
-  unsigned epoch; /* of its call */
-  bool gil;       /* its own: holds the GIL between requests */
-  bool getting;   /* counted in s->getting */
-  cw_req_t *req;  /* what it runs */
-  bool overdue;   /* that is past its deadline, and it was not told yet */
-  int64_t began;  /* watch time; 0: it runs nothing, or nobody watches */
-} thread_t;
-
-struct cw_sched {
-  pthread_mutex_t lock;
-  const cw_runtime_t *rt;
-  const cw_app_t *app;
-  cw_server_t *srv;
-  cw_list_t ready;
-  int n_ready;
-  bool baton; /* somebody holds it */
-  thread_t *threads;
-  int n_threads, max_threads;
-  thread_t *parked; /* last in, first out: the warmest caches */
-  int n_app;        /* threads inside the app */
-  int n_fresh;      /* of these, in calls that are not known to be slow */
-  unsigned epoch;   /* older calls are slow */
-  int getting;      /* threads on their way to the GIL: at most one is sent there */
-  int score;
-  unsigned progress; /* changes whenever a call begins or ends */
-
-  sigset_t mask; /* of signals, of threads that run the app */
-  bool making;   /* a thread is being made, without the lock */
-  bool main_due; /* with one thread: main_run() is to be called */
-
-  pthread_t keeper;
-  bool has_keeper, want_keeper, kick, ticking;
-  int tick_fd;
-  unsigned seen; /* `progress` at the keeper's last look */
-
-  cw_sched_watch_t watch;
-  int64_t n_served;
-  bool busy; /* baton: as watch.busy() was told last */
-
-  pthread_t caller; /* tells threads that their request is overdue */
-  bool has_caller, calling;
-  cw_event_t caller_event;
-
-  atomic_long stop_grace; /* ms; -1: not asked to stop */
-  int64_t deadline;       /* baton: when the grace ends, us */
-  long grace;             /* baton: what drain was begun with, -1 not */
-  bool finished;
-};
-
-static void *keeper_main(void *arg);
 static void *thread_main(void *arg);
 
 /* Voluntary context switches of this thread: did it block? */
 static long blocks(void) {
   struct rusage ru;
   return getrusage(RUSAGE_THREAD, &ru) == 0 ? ru.ru_nvcsw : 0;
-}
-
-/* ---- the keeper's clock -------------------------------------------------- */
-
-static void set_tick(cw_sched_t *s, long first_ns, long interval_ns) {
-  struct itimerspec spec = {.it_value.tv_nsec = first_ns,
-                            .it_interval.tv_nsec = interval_ns};
-  timerfd_settime(s->tick_fd, 0, &spec, NULL);
-}
-
-/* Made at the first wish, by who gives the lock up next. */
-static void want_keeper_locked(cw_sched_t *s) {
-  s->want_keeper = !s->has_keeper;
-}
-
-/* Makes the keeper where one is wanted. Without the lock: neither a thread is made nor
- * a line logged under it. */
-static void make_keeper(cw_sched_t *s) {
-  pthread_mutex_lock(&s->lock);
-  bool make = s->want_keeper;
-  s->want_keeper = false;
-  s->has_keeper |= make;
-  pthread_mutex_unlock(&s->lock);
-  if (!make) return;
-  int rc = pthread_create(&s->keeper, NULL, keeper_main, s);
-  if (rc == 0) return;
-  pthread_mutex_lock(&s->lock);
-  s->has_keeper = s->ticking = s->kick = false;
-  pthread_mutex_unlock(&s->lock);
-  cw_log(CW_LOG_WARNING,
-         "cannot start the keeper thread: %s; slow requests hold others up",
-         strerror(rc));
-}
-
-/* The baton lies free while a thread is in the app: have the keeper look now and then.
- */
-static void start_tick_locked(cw_sched_t *s) {
-  if (s->ticking) return;
-  want_keeper_locked(s);
-  s->ticking = true;
-  s->seen = s->progress;
-  set_tick(s, TICK_US * 1000L, TICK_US * 1000L);
-}
-
-static void stop_tick_locked(cw_sched_t *s) {
-  if (!s->ticking) return;
-  s->ticking = false;
-  set_tick(s, 0, 0);
-}
-
-/* Has the keeper take the baton at once. */
-static void kick_locked(cw_sched_t *s) {
-  if (s->baton || s->kick) return;
-  want_keeper_locked(s);
-  s->kick = true;
-  s->ticking = true;
-  set_tick(s, 1, TICK_US * 1000L);
 }
 
 /* ---- app threads ---------------------------------------------------------- */
@@ -180,7 +54,7 @@ static bool make_thread_unlocking(cw_sched_t *s) {
 
 /* Sends one more thread for the ready requests. Returns false where all are busy. May
  * give the lock up for a moment. */
-static bool wake_one_unlocking(cw_sched_t *s) {
+bool cw_sched_wake_one_unlocking(cw_sched_t *s) {
   thread_t *t = s->parked;
   if (t) {
     s->parked = t->below;
@@ -222,7 +96,7 @@ static void get_gil(thread_t *t, bool others) {
   got_locked(t);
   if (others) add_score_locked(s, waited ? -2 : 1);
   if (s->n_ready && s->getting == 0 && (s->score > 0 || (others && !waited)))
-    wake_one_unlocking(s);
+    cw_sched_wake_one_unlocking(s);
   pthread_mutex_unlock(&s->lock);
 }
 
@@ -284,9 +158,9 @@ static void run_locked(thread_t *t, cw_req_t *req) {
   s->progress++;
   if (!s->baton) {
     if (s->score > 0)
-      kick_locked(s);
+      cw_keeper_kick_locked(s);
     else
-      start_tick_locked(s);
+      cw_keeper_start_tick_locked(s);
   }
   bool measured = s->score > 0 || t->probes > 0;
   if (t->probes > 0) t->probes--;
@@ -299,7 +173,7 @@ static void run_locked(thread_t *t, cw_req_t *req) {
   bool keeper = s->want_keeper;
   pthread_mutex_unlock(&s->lock);
 
-  if (CW_UNLIKELY(keeper)) make_keeper(s);
+  if (CW_UNLIKELY(keeper)) cw_keeper_make(s);
   if (need_gil) get_gil(t, others);
   long before = measured ? blocks() : 0;
   note_running(t, req);
@@ -334,10 +208,6 @@ static void park_locked(thread_t *t) {
 
 /* ---- the loop ------------------------------------------------------------- */
 
-static void on_retry(void *data) {
-  (void)data; /* its work is to end the turn: the keeper then looks at the queue */
-}
-
 /* The grace is over: what still runs will not end. */
 static void on_deadline(void *data) {
   cw_sched_t *s = data;
@@ -360,13 +230,13 @@ static void finish(cw_sched_t *s) {
     s->parked = t->below;
     cw_event_set(&t->event);
   }
-  if (s->has_keeper) set_tick(s, 1, TICK_US * 1000L);
+  if (s->has_keeper) cw_keeper_wake_locked(s);
   pthread_mutex_unlock(&s->lock);
   if (s->max_threads > 1) s->rt->main_rouse();
 }
 
 /* One turn, and the steps of the end. Baton held, lock and GIL not. */
-static void turn(cw_sched_t *s) {
+void cw_sched_turn(cw_sched_t *s) {
   cw_server_turn(s->srv, true);
   long grace = atomic_load(&s->stop_grace);
   if (CW_LIKELY(grace < 0)) return;
@@ -377,45 +247,6 @@ static void turn(cw_sched_t *s) {
     cw_server_drain(s->srv);
   }
   if (cw_server_connections(s->srv) == 0) finish(s);
-}
-
-/* ---- sharing with other workers ------------------------------------------- */
-
-/* New connections are better off with another worker while all threads here are taken.
- * Returns whether that has to be looked at again soon. Baton held. */
-static bool share_work(cw_sched_t *s, bool all) {
-  if (!s->watch.busy || (!all && !s->busy)) return false;
-  s->busy = all;
-  bool hold = s->watch.busy(s->watch.data, all) && all;
-  cw_server_hold_accept(s->srv, hold);
-  return all;
-}
-
-/* ---- signs of life -------------------------------------------------------- */
-
-static void on_beat(void *data) {
-  cw_sched_t *s = data;
-  const cw_sched_watch_t *w = &s->watch;
-  int64_t oldest = 0, now = atomic_load(w->time);
-  int overdue = 0;
-  pthread_mutex_lock(&s->lock);
-  for (int i = 0; i < s->n_threads; i++) {
-    int64_t began = s->threads[i].began;
-    if (began && (!oldest || began < oldest)) oldest = began;
-    /* Any worker can write over this time: the difference must not overflow. */
-    int64_t ran = (int64_t)((uint64_t)now - (uint64_t)began);
-    overdue += began && w->timeout && ran > w->timeout;
-  }
-  bool only_overdue = s->n_app > 0 && s->n_app == overdue && s->n_ready == 0;
-  pthread_mutex_unlock(&s->lock);
-  /* Others may be sending a request, or be sent a response. */
-  if (cw_server_connections(s->srv) > (unsigned)overdue) only_overdue = false;
-  w->beat(w->data, oldest);
-  if (s->grace >= 0 && only_overdue) {
-    cw_log(CW_LOG_WARNING, "%d requests that ran too long cut off", overdue);
-    _exit(0);
-  }
-  cw_server_timer(s->srv, CW_HOST_BEAT, w->beat_ms, on_beat, s);
 }
 
 /* With one thread: what only the main thread may do. */
@@ -462,8 +293,8 @@ static void work(thread_t *t) {
     s->baton = true;
     pthread_mutex_unlock(&s->lock);
     /* This thread has no call to run: not all are taken, whatever the keeper saw. */
-    if (CW_UNLIKELY(s->busy)) share_work(s, false);
-    turn(s);
+    if (CW_UNLIKELY(s->busy)) cw_sched_share(s, false);
+    cw_sched_turn(s);
     pthread_mutex_lock(&s->lock);
     s->baton = false;
   }
@@ -486,133 +317,6 @@ static void *thread_main(void *arg) {
   return NULL;
 }
 
-/* Threads that never run the app leave signals to others, but for those that ask a
- * thread for its stack. */
-static void block_signals(void) {
-  sigset_t set;
-  sigemptyset(&set);
-  for (int sig = 1; sig < SIGRTMIN; sig++) sigaddset(&set, sig);
-  pthread_sigmask(SIG_BLOCK, &set, NULL);
-}
-
-/* ---- the keeper ----------------------------------------------------------- */
-
-/* From now on the calls under way count as slow: no help is expected from them. */
-static void new_epoch_locked(cw_sched_t *s) {
-  s->epoch++;
-  s->n_fresh = 0;
-}
-
-/* Turns the loop until app threads get on without help. */
-static void keep(cw_sched_t *s) {
-  for (;;) {
-    pthread_mutex_lock(&s->lock);
-    bool progressed = s->progress != s->seen, woke = false;
-    s->seen = s->progress;
-    if (!progressed) new_epoch_locked(s);
-    if (s->n_ready && s->getting == 0 && (s->n_fresh == 0 || s->score > 0))
-      woke = wake_one_unlocking(s);
-    /* A thread in a fresh call comes back for what is ready; one that parked does not.
-     */
-    /* One that was made may have run what was ready and have parked by now. */
-    woke &= s->getting > 0 || s->n_fresh > 0;
-    bool give_up = s->score == 0 && (woke || (progressed && s->n_fresh > 0));
-    bool retry = s->n_ready && (s->parked || s->n_threads < s->max_threads);
-    bool all = s->n_app == s->max_threads;
-    if (s->finished || give_up) {
-      s->baton = false;
-      if (!s->finished) start_tick_locked(s);
-      pthread_mutex_unlock(&s->lock);
-      return;
-    }
-    pthread_mutex_unlock(&s->lock);
-    bool again = share_work(s, all);
-    cw_server_timer(s->srv, CW_HOST_RETRY,
-                    retry   ? RETRY_MS
-                    : again ? SHARE_MS
-                            : -1,
-                    on_retry, s);
-    turn(s);
-  }
-}
-
-static void *keeper_main(void *arg) {
-  cw_sched_t *s = arg;
-  uint64_t ticks;
-  block_signals();
-  pthread_setname_np(pthread_self(), "cwsgi-keeper");
-  for (;;) {
-    if (read(s->tick_fd, &ticks, sizeof(ticks)) < 0 && errno != EINTR) {
-      cw_log(CW_LOG_CRITICAL, "the keeper lost its clock: %s", strerror(errno));
-      abort();
-    }
-    pthread_mutex_lock(&s->lock);
-    bool kick = s->kick, moved = s->progress != s->seen;
-    s->kick = false;
-    s->seen = s->progress;
-    if (s->finished) {
-      pthread_mutex_unlock(&s->lock);
-      return NULL;
-    }
-    bool take = !s->baton && (kick || (!moved && s->n_app > 0));
-    if (take) s->baton = true;
-    /* While calls come and go the tick goes on; an idle or looked-after loop needs
-     * none. */
-    if (take || s->baton || !moved) stop_tick_locked(s);
-    pthread_mutex_unlock(&s->lock);
-    if (take) keep(s);
-  }
-}
-
-/* ---- deadlines ------------------------------------------------------------ */
-
-/* One thread that is told to interrupt, with the GIL, what runs too long. */
-static void *caller_main(void *arg) {
-  cw_sched_t *s = arg;
-  block_signals();
-  pthread_setname_np(pthread_self(), "cwsgi-deadline");
-  s->rt->thread_start(0);
-  for (;;) {
-    cw_event_wait(&s->caller_event);
-    s->rt->acquire();
-    pthread_mutex_lock(&s->lock);
-    bool finished = s->finished;
-    /* A thread that is between two calls does not have the GIL to begin the next one:
-     * what is overdue now stays so until the interrupt. */
-    for (int i = 0; i < s->n_threads && !finished; i++) {
-      thread_t *t = &s->threads[i];
-      if (!t->overdue) continue;
-      t->overdue = false;
-      pthread_t id = t->self;
-      pthread_mutex_unlock(&s->lock);
-      s->rt->interrupt(id);
-      pthread_mutex_lock(&s->lock);
-    }
-    pthread_mutex_unlock(&s->lock);
-    s->rt->release();
-    if (finished) break;
-  }
-  s->rt->thread_end();
-  return NULL;
-}
-
-static void on_expired(void *data, cw_req_t *req) {
-  cw_sched_t *s = data;
-  pthread_mutex_lock(&s->lock);
-  for (int i = 0; i < s->n_threads; i++)
-    if (s->threads[i].req == req) s->threads[i].overdue = true;
-  bool make = !s->has_caller && s->rt->interrupt;
-  pthread_mutex_unlock(&s->lock);
-  /* Only the baton's holder makes it. */
-  int rc = make ? pthread_create(&s->caller, NULL, caller_main, s) : 0;
-  if (rc != 0)
-    cw_log(CW_LOG_WARNING, "cannot interrupt a request: no thread: %s", strerror(rc));
-  pthread_mutex_lock(&s->lock);
-  s->has_caller |= make && rc == 0;
-  if (s->has_caller) cw_event_set(&s->caller_event);
-  pthread_mutex_unlock(&s->lock);
-}
-
 /* ---- for the server ------------------------------------------------------- */
 
 static void on_ready(void *data, cw_req_t *req) {
@@ -626,10 +330,10 @@ static void on_ready(void *data, cw_req_t *req) {
 static void on_blocking(void *data) {
   cw_sched_t *s = data;
   pthread_mutex_lock(&s->lock);
-  kick_locked(s);
+  cw_keeper_kick_locked(s);
   bool keeper = s->want_keeper;
   pthread_mutex_unlock(&s->lock);
-  if (CW_UNLIKELY(keeper)) make_keeper(s);
+  if (CW_UNLIKELY(keeper)) cw_keeper_make(s);
 }
 
 /* ---- life ----------------------------------------------------------------- */
@@ -671,8 +375,10 @@ void cw_sched_free(cw_sched_t *s) {
 }
 
 void cw_sched_host(cw_sched_t *s, cw_host_t *host) {
-  *host = (cw_host_t){
-      .data = s, .ready = on_ready, .blocking = on_blocking, .expired = on_expired};
+  *host = (cw_host_t){.data = s,
+                      .ready = on_ready,
+                      .blocking = on_blocking,
+                      .expired = cw_sched_on_expired};
 }
 
 void cw_sched_set_server(cw_sched_t *s, cw_server_t *srv) {
@@ -733,7 +439,7 @@ static void join_all(cw_sched_t *s, int own) {
 void cw_sched_run(cw_sched_t *s) {
   int own = 0;
   pthread_sigmask(SIG_SETMASK, NULL, &s->mask);
-  if (s->watch.beat_ms) cw_server_timer(s->srv, CW_HOST_BEAT, 0, on_beat, s);
+  if (s->watch.beat_ms) cw_server_timer(s->srv, CW_HOST_BEAT, 0, cw_sched_on_beat, s);
   pthread_mutex_lock(&s->lock);
   /* Where no thread can be made this one serves. */
   bool alone = s->max_threads == 1 || !make_thread_unlocking(s);

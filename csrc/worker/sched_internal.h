@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/* Shared by the files of the scheduler: sched.c (app threads), sched_keeper.c and
+ * sched_watch.c. `lock` guards every field not marked otherwise; it is held for a few
+ * instructions, never across a call of the app, the loop or the GIL. A thread that
+ * holds the GIL may take it; one that holds it never waits for the GIL. Functions named
+ * _locked are called with it, those named _unlocking may give it up for a moment. */
+#ifndef CW_WORKER_SCHED_INTERNAL_H
+#define CW_WORKER_SCHED_INTERNAL_H
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+
+#include "base/event.h"
+#include "base/list.h"
+#include "worker/sched.h"
+
+typedef struct thread {
+  cw_sched_t *s;
+  cw_event_t event;
+  struct thread *below; /* on the stack of parked threads */
+  pthread_t id;         /* for who joins it */
+  pthread_t self;       /* the same, as the thread itself says */
+  int probes;
+  unsigned epoch; /* of its call */
+  bool gil;       /* its own: holds the GIL between requests */
+  bool getting;   /* counted in s->getting */
+  cw_req_t *req;  /* what it runs */
+  bool overdue;   /* that is past its deadline, and it was not told yet */
+  int64_t began;  /* watch time; 0: it runs nothing, or nobody watches */
+} thread_t;
+
+struct cw_sched {
+  pthread_mutex_t lock;
+  const cw_runtime_t *rt;
+  const cw_app_t *app;
+  cw_server_t *srv;
+  cw_list_t ready;
+  int n_ready;
+  bool baton; /* somebody holds it */
+  thread_t *threads;
+  int n_threads, max_threads;
+  thread_t *parked; /* last in, first out: the warmest caches */
+  int n_app;        /* threads inside the app */
+  int n_fresh;      /* of these, in calls that are not known to be slow */
+  unsigned epoch;   /* older calls are slow */
+  int getting;      /* threads on their way to the GIL: at most one is sent there */
+  int score;
+  unsigned progress; /* changes whenever a call begins or ends */
+
+  sigset_t mask; /* of signals, of threads that run the app */
+  bool making;   /* a thread is being made, without the lock */
+  bool main_due; /* with one thread: main_run() is to be called */
+
+  pthread_t keeper;
+  bool has_keeper, want_keeper, kick, ticking;
+  int tick_fd;
+  unsigned seen; /* `progress` at the keeper's last look */
+
+  cw_sched_watch_t watch;
+  int64_t n_served;
+  bool busy; /* baton: as watch.busy() was told last */
+
+  pthread_t caller; /* tells threads that their request is overdue */
+  bool has_caller, calling;
+  cw_event_t caller_event;
+
+  atomic_long stop_grace; /* ms; -1: not asked to stop */
+  int64_t deadline;       /* baton: when the grace ends, us */
+  long grace;             /* baton: what drain was begun with, -1 not */
+  bool finished;
+};
+
+/* ---- sched.c ----------------------------------------------------------------- */
+
+/* Sends one more thread for the ready requests. Returns false where all are busy. */
+bool cw_sched_wake_one_unlocking(cw_sched_t *s);
+
+/* One turn of the loop, and the steps of the end. Baton held, lock and GIL not. */
+void cw_sched_turn(cw_sched_t *s);
+
+/* ---- sched_keeper.c ------------------------------------------------------------ */
+
+/* Makes the keeper where one is wanted. Without the lock: neither a thread is made nor
+ * a line logged under it. */
+void cw_keeper_make(cw_sched_t *s);
+
+/* The baton lies free while a thread is in the app: has the keeper look now and then,
+ * or take it at once. */
+void cw_keeper_start_tick_locked(cw_sched_t *s);
+void cw_keeper_kick_locked(cw_sched_t *s);
+
+/* Has it look at what has changed, now. */
+void cw_keeper_wake_locked(cw_sched_t *s);
+
+/* New connections are better off with another worker while all threads here are taken.
+ * Returns whether that has to be looked at again soon. Baton held. */
+bool cw_sched_share(cw_sched_t *s, bool all);
+
+/* ---- sched_watch.c ------------------------------------------------------------- */
+
+/* The loop's timer for signs of life; `data` is the scheduler. Baton held. */
+void cw_sched_on_beat(void *data);
+
+/* As cw_host_t.expired. */
+void cw_sched_on_expired(void *data, cw_req_t *req);
+
+/* Threads that never run the app leave signals to others, but for those that ask a
+ * thread for its stack. */
+void cw_sched_block_signals(void);
+
+#endif

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/* The keeper: a thread that never runs the app, and turns the loop while the app keeps
+ * the threads that do. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "worker/sched_internal.h"
+
+enum {
+  TICK_US = 1000, /* a call longer than one to two of these loses the loop */
+  RETRY_MS = 5,   /* how long waiting requests see no progress before a thread more */
+  SHARE_MS = 20,  /* how often a full worker looks for one that is not */
+};
+
+static void *keeper_main(void *arg);
+
+/* ---- the keeper's clock -------------------------------------------------- */
+
+static void set_tick(cw_sched_t *s, long first_ns, long interval_ns) {
+  struct itimerspec spec = {.it_value.tv_nsec = first_ns,
+                            .it_interval.tv_nsec = interval_ns};
+  timerfd_settime(s->tick_fd, 0, &spec, NULL);
+}
+
+/* Made at the first wish, by who gives the lock up next. */
+static void want_keeper_locked(cw_sched_t *s) {
+  s->want_keeper = !s->has_keeper;
+}
+
+void cw_keeper_make(cw_sched_t *s) {
+  pthread_mutex_lock(&s->lock);
+  bool make = s->want_keeper;
+  s->want_keeper = false;
+  s->has_keeper |= make;
+  pthread_mutex_unlock(&s->lock);
+  if (!make) return;
+  int rc = pthread_create(&s->keeper, NULL, keeper_main, s);
+  if (rc == 0) return;
+  pthread_mutex_lock(&s->lock);
+  s->has_keeper = s->ticking = s->kick = false;
+  pthread_mutex_unlock(&s->lock);
+  cw_log(CW_LOG_WARNING,
+         "cannot start the keeper thread: %s; slow requests hold others up",
+         strerror(rc));
+}
+
+void cw_keeper_start_tick_locked(cw_sched_t *s) {
+  if (s->ticking) return;
+  want_keeper_locked(s);
+  s->ticking = true;
+  s->seen = s->progress;
+  set_tick(s, TICK_US * 1000L, TICK_US * 1000L);
+}
+
+static void stop_tick_locked(cw_sched_t *s) {
+  if (!s->ticking) return;
+  s->ticking = false;
+  set_tick(s, 0, 0);
+}
+
+void cw_keeper_kick_locked(cw_sched_t *s) {
+  if (s->baton || s->kick) return;
+  want_keeper_locked(s);
+  s->kick = true;
+  s->ticking = true;
+  set_tick(s, 1, TICK_US * 1000L);
+}
+
+void cw_keeper_wake_locked(cw_sched_t *s) {
+  set_tick(s, 1, TICK_US * 1000L);
+}
+
+bool cw_sched_share(cw_sched_t *s, bool all) {
+  if (!s->watch.busy || (!all && !s->busy)) return false;
+  s->busy = all;
+  bool hold = s->watch.busy(s->watch.data, all) && all;
+  cw_server_hold_accept(s->srv, hold);
+  return all;
+}
+
+/* ---- the keeper ----------------------------------------------------------- */
+
+/* From now on the calls under way count as slow: no help is expected from them. */
+static void new_epoch_locked(cw_sched_t *s) {
+  s->epoch++;
+  s->n_fresh = 0;
+}
+
+static void on_retry(void *data) {
+  (void)data; /* its work is to end the turn: the keeper then looks at the queue */
+}
+
+/* Turns the loop until app threads get on without help. */
+static void keep(cw_sched_t *s) {
+  for (;;) {
+    pthread_mutex_lock(&s->lock);
+    bool progressed = s->progress != s->seen, woke = false;
+    s->seen = s->progress;
+    if (!progressed) new_epoch_locked(s);
+    if (s->n_ready && s->getting == 0 && (s->n_fresh == 0 || s->score > 0))
+      woke = cw_sched_wake_one_unlocking(s);
+    /* A thread in a fresh call comes back for what is ready; one that parked does not.
+     */
+    /* One that was made may have run what was ready and have parked by now. */
+    woke &= s->getting > 0 || s->n_fresh > 0;
+    bool give_up = s->score == 0 && (woke || (progressed && s->n_fresh > 0));
+    bool retry = s->n_ready && (s->parked || s->n_threads < s->max_threads);
+    bool all = s->n_app == s->max_threads;
+    if (s->finished || give_up) {
+      s->baton = false;
+      if (!s->finished) cw_keeper_start_tick_locked(s);
+      pthread_mutex_unlock(&s->lock);
+      return;
+    }
+    pthread_mutex_unlock(&s->lock);
+    bool again = cw_sched_share(s, all);
+    cw_server_timer(s->srv, CW_HOST_RETRY,
+                    retry   ? RETRY_MS
+                    : again ? SHARE_MS
+                            : -1,
+                    on_retry, s);
+    cw_sched_turn(s);
+  }
+}
+
+static void *keeper_main(void *arg) {
+  cw_sched_t *s = arg;
+  uint64_t ticks;
+  cw_sched_block_signals();
+  pthread_setname_np(pthread_self(), "cwsgi-keeper");
+  for (;;) {
+    if (read(s->tick_fd, &ticks, sizeof(ticks)) < 0 && errno != EINTR) {
+      cw_log(CW_LOG_CRITICAL, "the keeper lost its clock: %s", strerror(errno));
+      abort();
+    }
+    pthread_mutex_lock(&s->lock);
+    bool kick = s->kick, moved = s->progress != s->seen;
+    s->kick = false;
+    s->seen = s->progress;
+    if (s->finished) {
+      pthread_mutex_unlock(&s->lock);
+      return NULL;
+    }
+    bool take = !s->baton && (kick || (!moved && s->n_app > 0));
+    if (take) s->baton = true;
+    /* While calls come and go the tick goes on; an idle or looked-after loop needs
+     * none. */
+    if (take || s->baton || !moved) stop_tick_locked(s);
+    pthread_mutex_unlock(&s->lock);
+    if (take) keep(s);
+  }
+}

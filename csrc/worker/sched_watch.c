@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/* What is told of requests while they run, and to those that run too long. */
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "worker/sched_internal.h"
+
+void cw_sched_on_beat(void *data) {
+  cw_sched_t *s = data;
+  const cw_sched_watch_t *w = &s->watch;
+  int64_t oldest = 0, now = atomic_load(w->time);
+  int overdue = 0;
+  pthread_mutex_lock(&s->lock);
+  for (int i = 0; i < s->n_threads; i++) {
+    int64_t began = s->threads[i].began;
+    if (began && (!oldest || began < oldest)) oldest = began;
+    /* Any worker can write over this time: the difference must not overflow. */
+    int64_t ran = (int64_t)((uint64_t)now - (uint64_t)began);
+    overdue += began && w->timeout && ran > w->timeout;
+  }
+  bool only_overdue = s->n_app > 0 && s->n_app == overdue && s->n_ready == 0;
+  pthread_mutex_unlock(&s->lock);
+  /* Others may be sending a request, or be sent a response. */
+  if (cw_server_connections(s->srv) > (unsigned)overdue) only_overdue = false;
+  w->beat(w->data, oldest);
+  if (s->grace >= 0 && only_overdue) {
+    cw_log(CW_LOG_WARNING, "%d requests that ran too long cut off", overdue);
+    _exit(0);
+  }
+  cw_server_timer(s->srv, CW_HOST_BEAT, w->beat_ms, cw_sched_on_beat, s);
+}
+
+void cw_sched_block_signals(void) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (int sig = 1; sig < SIGRTMIN; sig++) sigaddset(&set, sig);
+  pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+/* ---- deadlines ------------------------------------------------------------ */
+
+/* One thread that is told to interrupt, with the GIL, what runs too long. */
+static void *caller_main(void *arg) {
+  cw_sched_t *s = arg;
+  cw_sched_block_signals();
+  pthread_setname_np(pthread_self(), "cwsgi-deadline");
+  s->rt->thread_start(0);
+  for (;;) {
+    cw_event_wait(&s->caller_event);
+    s->rt->acquire();
+    pthread_mutex_lock(&s->lock);
+    bool finished = s->finished;
+    /* A thread that is between two calls does not have the GIL to begin the next one:
+     * what is overdue now stays so until the interrupt. */
+    for (int i = 0; i < s->n_threads && !finished; i++) {
+      thread_t *t = &s->threads[i];
+      if (!t->overdue) continue;
+      t->overdue = false;
+      pthread_t id = t->self;
+      pthread_mutex_unlock(&s->lock);
+      s->rt->interrupt(id);
+      pthread_mutex_lock(&s->lock);
+    }
+    pthread_mutex_unlock(&s->lock);
+    s->rt->release();
+    if (finished) break;
+  }
+  s->rt->thread_end();
+  return NULL;
+}
+
+void cw_sched_on_expired(void *data, cw_req_t *req) {
+  cw_sched_t *s = data;
+  pthread_mutex_lock(&s->lock);
+  for (int i = 0; i < s->n_threads; i++)
+    if (s->threads[i].req == req) s->threads[i].overdue = true;
+  bool make = !s->has_caller && s->rt->interrupt;
+  pthread_mutex_unlock(&s->lock);
+  /* Only the baton's holder makes it. */
+  int rc = make ? pthread_create(&s->caller, NULL, caller_main, s) : 0;
+  if (rc != 0)
+    cw_log(CW_LOG_WARNING, "cannot interrupt a request: no thread: %s", strerror(rc));
+  pthread_mutex_lock(&s->lock);
+  s->has_caller |= make && rc == 0;
+  if (s->has_caller) cw_event_set(&s->caller_event);
+  pthread_mutex_unlock(&s->lock);
+}
