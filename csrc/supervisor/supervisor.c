@@ -336,13 +336,6 @@ static int start(state_t *st, const cw_launcher_t *launcher, cw_settings_t *sett
   return -1;
 }
 
-void cw_enter_dir(state_t *st, const cw_settings_t *s) {
-  const char *dir = s ? cw_opt_str(s, CW_OPT_CHDIR) : NULL;
-  if (dir ? chdir(dir) != 0 : fchdir(st->launcher->cwd_fd) != 0)
-    cw_complain("cannot enter %s: %s", dir ? dir : "the folder of the start",
-                strerror(errno));
-}
-
 /* --listen early: who connects waits in the backlog until a worker is ready. */
 static int listen_early(state_t *st) {
   const cw_settings_t *s = settings_of(st);
@@ -457,7 +450,7 @@ int cw_supervise_check(const cw_launcher_t *launcher, cw_settings_t *settings) {
   fflush(stdout);
   gen = (generation_t){.settings = *settings, .h_fd = -1, .zygote.fd = -1};
   if (cw_heritage_make(&st, &gen) != 0) return EXIT_CONFIG;
-  pid_t pid = cw_workers_fork(&st, &gen, CW_SLOT_CHECK, -1);
+  pid_t pid = cw_child_fork_worker(&st, &gen, CW_SLOT_CHECK, -1);
   if (pid < 0 || waitpid(pid, &status, 0) != pid) return EXIT_CONFIG;
   int code = WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_CONFIG;
   return code == CW_EXIT_NOT_WSGI ? EXIT_APP : code ? EXIT_CONFIG : 0;

@@ -156,17 +156,33 @@ bool cw_pace_allows(const pace_t *p, int64_t now, int64_t *wait);
 /* Counts one that was looked at. */
 void cw_pace_note(pace_t *p, int64_t now);
 
-/* workers.c */
-/* Starts, tells to go and kills what is due. Returns how long to sleep, us, or -1. */
-int64_t cw_workers_reconcile(state_t *st);
+/* child.c */
 /* Forks a process that keeps nothing of the supervisor and enters Python; a zygote with
  * `own_fd`, what it is spoken to by (cw_heritage_t). Returns its id, or -1 after saying
  * why not.
  */
-pid_t cw_workers_fork(state_t *st, generation_t *gen, int slot, int own_fd);
+pid_t cw_child_fork_worker(state_t *st, generation_t *gen, int slot, int own_fd);
 /* In a child that does not call exec: closes what exec would have closed. A socket that
  * it kept would go on listening when nobody serves it any more. */
 void cw_close_private(void);
+/* In a child: has the kernel send it `sig` when the supervisor, `parent`, ends, however
+ * it does; ends at once where it has. A change of user makes the kernel forget it. */
+void cw_child_tie(pid_t parent, int sig);
+/* Goes to --chdir, or where we were started: paths in settings count from there, as
+ * with gunicorn. */
+void cw_enter_dir(state_t *st, const cw_settings_t *s);
+
+/* words.c */
+/* Makes the pipe in which a worker is spoken to. Returns the worker's end, or -1. */
+int cw_words_open(worker_t *w);
+/* Says TERM, QUIT (or INT) or USR1, by the signal and by a word. */
+void cw_worker_tell(worker_t *w, int sig);
+/* Frees what is kept of a worker that is gone. */
+void cw_worker_forget(worker_t *w);
+
+/* workers.c */
+/* Starts, tells to go and kills what is due. Returns how long to sleep, us, or -1. */
+int64_t cw_workers_reconcile(state_t *st);
 /* Reads the pipe and looks at what workers have put on the board. */
 void cw_workers_on_notify(state_t *st);
 /* Grants a wish to reload that had to wait. Returns us until it may be, or -1. */
@@ -181,10 +197,6 @@ bool cw_workers_alive(const state_t *st);
 int cw_workers_count(const state_t *st);
 /* Tells it to finish what it has and go. */
 void cw_worker_retire(state_t *st, worker_t *w);
-/* Says TERM, QUIT (or INT) or USR1, by the signal and by a word. */
-void cw_worker_tell(worker_t *w, int sig);
-/* Frees what is kept of a worker that is gone. */
-void cw_worker_forget(worker_t *w);
 void cw_workers_kill_all(state_t *st);
 
 /* zygote.c: --preload */
@@ -238,8 +250,5 @@ void cw_say_listening(state_t *st);
 void cw_leave_terminal(state_t *st, int code);
 /* Has the pid file where the settings of `st->gen` want it. */
 void cw_move_pidfile(state_t *st);
-/* Goes to --chdir, or where we were started: paths in settings count from there, as
- * with gunicorn. */
-void cw_enter_dir(state_t *st, const cw_settings_t *s);
 
 #endif

@@ -2,13 +2,10 @@
 /* Worker processes from birth to burial. What is wanted is stated once, in
  * cw_workers_reconcile(): enough workers of the present generation, and of those that
  * have to go as many as are needed until their successors are ready. */
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -29,105 +26,6 @@ enum {
 };
 
 /* ---- start ---------------------------------------------------------------- */
-
-void cw_close_private(void) {
-  DIR *dir = opendir("/proc/self/fd");
-  const struct dirent *entry;
-  while (dir && (entry = readdir(dir)) != NULL) {
-    int fd = atoi(entry->d_name), flags = fcntl(fd, F_GETFD);
-    if (fd > STDERR_FILENO && fd != dirfd(dir) && fd != cw_log_fd() && flags >= 0 &&
-        (flags & FD_CLOEXEC))
-      close(fd);
-  }
-  if (dir) closedir(dir);
-}
-
-/* What comes while Python starts waits for the worker's handlers: it would kill, and
- * look like a failure. */
-static void block_until_handled(const state_t *st, int slot) {
-  sigset_t mask = st->old_mask;
-  for (size_t i = 0; slot != CW_SLOT_CHECK && i < CW_ARRAY_LEN(cw_handled); i++)
-    sigaddset(&mask, cw_handled[i]);
-  sigprocmask(SIG_SETMASK, &mask, NULL);
-}
-
-/* In the new process: leaves nothing of the supervisor behind. */
-static CW_NORETURN void become(state_t *st, generation_t *gen, int slot, int own_fd,
-                               pid_t parent) {
-  const cw_settings_t *s = &gen->settings;
-  const char *dir = cw_opt_str(s, CW_OPT_CHDIR);
-  const cw_value_t *env = &s->v[CW_OPT_RAW_ENV], *file = &s->v[CW_OPT_ENVIRON];
-  for (int i = 0; i < gen->sockets.n; i++) fcntl(gen->sockets.l[i].fd, F_SETFD, 0);
-  fcntl(gen->h_fd, F_SETFD, 0);
-  fcntl(st->board_fd, F_SETFD, 0);
-  fcntl(st->notify[1], F_SETFD, 0);
-  /* The heritage does not change: it names the place of a descriptor of ours that no
-   * child keeps. */
-  if (own_fd >= 0 && dup2(own_fd, gen->h->own_fd) < 0) _exit(EXIT_CONFIG);
-  cw_close_private();
-  cw_reports_capture(s);
-  /* Until Python is there; nobody should take it for a supervisor meanwhile. */
-  cw_title_set(slot < 0 ? "cwsgi: preloading" : "cwsgi: worker %d", slot + 1);
-  if (dir && chdir(dir) != 0) {
-    cw_complain("--chdir: cannot enter %s: %s", dir, strerror(errno));
-    _exit(EXIT_CONFIG);
-  }
-  setenv("SERVER_SOFTWARE", "cwsgi/" CW_VERSION, 1);
-  /* putenv() of a bare name removes it. */
-  for (unsigned i = 0; i < file->n_items; i++) putenv(file->items[i]);
-  /* A name alone changes nothing here. */
-  for (unsigned i = 0; i < env->n_items; i++)
-    if (strchr(env->items[i], '=')) putenv(env->items[i]);
-  if (cw_identity_assume(s) != 0) _exit(EXIT_CONFIG);
-  if (access(st->launcher->python, X_OK) != 0) {
-    const char *user = cw_opt_str(s, CW_OPT_USER);
-    cw_complain("%s%s cannot start %s: %s", user ? "--user " : "the workers",
-                user ? user : "", st->launcher->python, strerror(errno));
-    _exit(EXIT_CONFIG);
-  }
-  /* No orphan may keep the port: end when the supervisor does, however it does. A
-   * change of user forgets this, so it comes after. */
-  prctl(PR_SET_PDEATHSIG, SIGTERM);
-  if (getppid() != parent) _exit(0);
-  block_until_handled(st, slot);
-  st->launcher->enter_worker(st->launcher->data, gen->h_fd, slot);
-  _exit(EXIT_CONFIG);
-}
-
-pid_t cw_workers_fork(state_t *st, generation_t *gen, int slot, int own_fd) {
-  if (cw_heritage_share(gen) != 0) return -1;
-  pid_t parent = getpid(), pid = fork();
-  if (pid == 0) become(st, gen, slot, own_fd, parent);
-  if (pid < 0) cw_log(CW_LOG_ERROR, "cannot fork a worker: %s", strerror(errno));
-  return pid;
-}
-
-/* ---- words ---------------------------------------------------------------- */
-
-/* Makes the pipe in which a worker is spoken to. Returns the worker's end, or -1. */
-static int open_words(worker_t *w) {
-  int fds[2];
-  if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0) return -1;
-  w->words = fds[1];
-  return fds[0];
-}
-
-void cw_worker_forget(worker_t *w) {
-  if (w->words) close(w->words);
-  *w = (worker_t){.pid = 0};
-}
-
-void cw_worker_tell(worker_t *w, int sig) {
-  char word = sig == SIGTERM   ? CW_WORD_STOP
-              : sig == SIGUSR1 ? CW_WORD_REOPEN
-                               : CW_WORD_QUIT;
-  /* The word first: who ends by the signal has no more use for it. */
-  if (w->words && write(w->words, &word, 1) != 1 && errno != EPIPE)
-    cw_log(CW_LOG_WARNING, "worker (pid:%d) hears signals only: %s", (int)w->pid,
-           strerror(errno));
-  if (sig != SIGUSR1) w->sent = sig;
-  kill(w->pid, sig);
-}
 
 static int free_slot(const state_t *st) {
   for (int i = 0; i < CW_MAX_WORKERS; i++)
@@ -150,7 +48,7 @@ static void start_worker(state_t *st) {
                   .watch_started = st->own.watch_ms,
                   .beat = st->own.watch_ms};
   cw_hooks_call(st, "pre_fork", "%d %d", slot, w->age);
-  int theirs = open_words(w);
+  int theirs = cw_words_open(w);
   if (theirs < 0) {
     cw_log(CW_LOG_ERROR, "cannot start a worker: %s", strerror(errno));
     st->next = cw_now_us() + BACKOFF_FIRST_US * 10;
@@ -165,7 +63,7 @@ static void start_worker(state_t *st) {
     }
     w->asked = true;
   } else {
-    pid_t pid = cw_workers_fork(st, gen, slot, theirs);
+    pid_t pid = cw_child_fork_worker(st, gen, slot, theirs);
     close(theirs);
     if (pid < 0) {
       cw_worker_forget(w);
