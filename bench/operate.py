@@ -25,7 +25,7 @@ def report(what, load, began, extra=""):
     seconds = time.monotonic() - began
     print(
         f"{what:34} {load.answered:8,} answered in {seconds:5.1f} s, "
-        f"{len(load.lost)} lost, {load.refused} refused{extra}",
+        f"{len(load.lost)} lost, {load.late} late, {load.refused} refused{extra}",
         flush=True,
     )
 

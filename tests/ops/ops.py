@@ -2,9 +2,14 @@
 
 import json
 import threading
+import time
 
 import psutil
-from client import SLOW, wait_for
+from client import SLOW, Client, request, wait_for
+
+# Seconds in which a worker that stops waits for a request on a connection that it had
+# promised to keep (docs/processes.md).
+DRAIN = 0.5
 
 
 def titled(server, word):
@@ -75,12 +80,14 @@ class Load:
     """Clients that ask again and again on kept-alive connections, and count what they get.
 
     A request is lost if it was sent on a connection that the server had not announced to
-    close, and got no whole answer. Refused connections are counted apart.
+    close, and got no whole answer. Refused connections are counted apart, and so are the
+    requests of clients that a busy machine kept from sending for longer than a worker that
+    stops waits for them: those ask again on a new connection (RFC 9112, section 9.3.1).
     """
 
     def __init__(self, server, clients=8, path="/who", keep_alive=True):
         self.server, self.path, self.keep_alive = server, path, keep_alive
-        self.answered, self.lost, self.refused, self.statuses = 0, [], 0, {}
+        self.answered, self.lost, self.late, self.refused, self.statuses = 0, [], 0, 0, {}
         self.bodies = []
         self.stopping = threading.Event()
         self.lock = threading.Lock()
@@ -101,9 +108,8 @@ class Load:
         wait_for(lambda: self.answered >= goal, lambda: f"{goal} answers: {self.answered}", 30)
 
     def _ask(self):
-        from client import Client, request
-
         while not self.stopping.is_set():
+            began = time.monotonic()
             try:
                 client = Client(self.server.binds[0].connect())
             except OSError:
@@ -114,12 +120,21 @@ class Load:
                 continue
             with client:
                 while not self.stopping.is_set():
+                    # The server cannot have waited for longer: it began later.
+                    sent, before = None, began
+                    began = time.monotonic()
                     try:
                         client.send(request(self.path))
+                        sent = time.monotonic()
                         response = client.response()
                     except (OSError, AssertionError) as error:
+                        pause = (sent or time.monotonic()) - before
+                        unanswered = client.eof or sent is None
                         with self.lock:
-                            self.lost.append(repr(error))
+                            if pause > DRAIN and unanswered and not client.buf:
+                                self.late += 1
+                            else:
+                                self.lost.append(f"{error!r} after {pause:.3f} s")
                         break
                     with self.lock:
                         self.answered += 1
