@@ -7,7 +7,7 @@ for the master's hooks load() the file once more, for its functions.
 
 import os
 import sys
-from importlib.machinery import SourceFileLoader
+from importlib.machinery import ModuleSpec, SourceFileLoader
 
 from ._settings import FOREIGN, HOOKS, KINDS, OWN, says_nothing, takes
 
@@ -112,6 +112,8 @@ def _execute(path: str) -> "dict[str, Any]":
     module = type(sys)(_MODULE)
     module.__file__ = path
     module.__loader__ = SourceFileLoader(_MODULE, path)
+    # Tracebacks find its lines through either, and warn where the two differ.
+    module.__spec__ = ModuleSpec(_MODULE, module.__loader__, origin=path)
     module.__package__ = ""
     # Dataclasses, pickle and others look their module up.
     sys.modules[_MODULE] = module

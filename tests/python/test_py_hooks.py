@@ -5,6 +5,7 @@ import os
 import re
 import sys
 import types
+import warnings
 
 import pytest
 from cwsgi._hooks import Request, WorkerHooks
@@ -135,6 +136,18 @@ def test_failure_later_is_logged(hooks, capfd, name, parameters):
     assert lines[1] == "Traceback (most recent call last):"
     assert f'hooks.py", line 3, in {name}' in lines[2]
     assert lines[-1] == "SystemExit: out"
+
+
+def test_a_failure_is_logged_where_warnings_are_errors(hooks, capfd):
+    made = hooks("def worker_int(worker):\n    raise SystemExit('out')\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made.worker_int()
+    assert logged(capfd).splitlines()[-3:] == [
+        f'  File "{made.server.cfg.worker_int.__code__.co_filename}", line 3, in worker_int',
+        "    raise SystemExit('out')",
+        "SystemExit: out",
+    ]
 
 
 def test_request_attributes(hooks):
