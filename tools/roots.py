@@ -290,7 +290,7 @@ class Images:
 
 def step_pytest(root, options):
     failed = []
-    for python in [options.python, *MORE_PYTHONS.get(root.suite, [])]:
+    for python in dict.fromkeys([options.python, *MORE_PYTHONS.get(root.suite, [])]):
         log = root.path.with_name(f"{root.suite}-{python}.log")
         command = f"make pytest PYTHON={python} VENV=.venv-{python} > /src/pytest.log 2>&1"
         code = root.start(command).wait()
