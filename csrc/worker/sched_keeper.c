@@ -90,6 +90,15 @@ static void new_epoch_locked(cw_sched_t *s) {
   s->n_fresh = 0;
 }
 
+/* Whether every thread is in the app or was sent there: such a one enters it while the
+ * loop waits, and nobody tells. */
+static bool all_taken_locked(const cw_sched_t *s) {
+  int taken = s->n_app;
+  for (int i = 0; s->getting > 0 && i < s->n_threads; i++)
+    taken += s->threads[i].getting && !s->threads[i].req;
+  return taken == s->max_threads;
+}
+
 static void on_retry(void *data) {
   (void)data; /* its work is to end the turn: the keeper then looks at the queue */
 }
@@ -109,7 +118,7 @@ static void keep(cw_sched_t *s) {
     woke &= s->getting > 0 || s->n_fresh > 0;
     bool give_up = s->score == 0 && (woke || (progressed && s->n_fresh > 0));
     bool retry = s->n_ready && (s->parked || s->n_threads < s->max_threads);
-    bool all = s->n_app == s->max_threads;
+    bool all = all_taken_locked(s);
     if (s->finished || give_up) {
       s->baton = false;
       if (!s->finished) cw_keeper_start_tick_locked(s);

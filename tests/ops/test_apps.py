@@ -171,6 +171,22 @@ def test_a_full_worker_leaves_connections_to_others(serve):
     wait_for(both, "the first to take connections again")
 
 
+def test_a_worker_that_becomes_full_leaves_connections_to_others(serve):
+    """From the very beginning of the request, also where another thread turns the loop."""
+    server = serve("ops:app", threads=1, workers=2)
+    wait_serving(server, 2)
+    for turn in range(10):
+        busy = server.connect()
+        # Calls that block have the loop turned by another thread from then on.
+        for _ in range(4):
+            busy.ask("/sleep?s=0.01")
+        busy.send(request(f"/wait?gate={turn}"))
+        stuck = server.wait_marks("waiting", turn + 1)[turn]
+        assert str(who(server, "/who")["pid"]) != stuck
+        server.open_gate(str(turn))
+        assert busy.response().body == b"waited"
+
+
 def test_with_all_workers_full_connections_are_taken(serve):
     """Health checks do not need a thread."""
     server = serve("ops:app", "--health", "/healthz", threads=1, workers=2)
