@@ -1,9 +1,11 @@
-"""Checks csrc/: which folder includes what, which file calls which, lengths, headers.
+"""Checks csrc/: which folder includes what, which file calls which, lengths, headers; and that
+docs/architecture.md has a line for each file.
 
 A file is a .c file; it calls another one of its folder where it names something that the
 other defines for others to use: such names begin with cw_.
 """
 
+import collections
 import functools
 import graphlib
 import re
@@ -49,6 +51,10 @@ LONGER = {
     "http/app.h": "all that an application's side may call",
     "http/request.h": "a request, and the contracts of those who work on it",
 }
+
+# Where the source map is, and whose files it lists.
+MAP = "docs/architecture.md"
+MAPPED = ("csrc/*/*.[ch]", "python/cwsgi/*.py*", "python/cwsgi/py.typed", "tools/*.*")
 
 COMMENT_OR_TEXT = re.compile(r'/\*.*?\*/|"(?:\\.|[^"\\])*"', re.S)
 DEFINED = re.compile(r"^(?!static\b)\w[^;{}()#]*?\b(cw_\w+)\s*(?:\([^;{]*\)\s*\{|=|\[|;)", re.M)
@@ -127,6 +133,33 @@ def circles(folder):
         yield f"{folder}/: calls in a circle: {' < '.join(error.args[1])}"
 
 
+def listed(text):
+    """Files that a page's source map names, each as often as it does."""
+    folder, files = "", []
+    for line in text.partition("\n## Source map\n")[2].splitlines():
+        if line.startswith("### "):
+            folder = line.removeprefix("### ")
+        elif found := re.match(r"- `([^`]+)` \S", line):
+            files.append(folder + found[1])
+    return files
+
+
+def unmapped(files, text):
+    """Complaints about a source map that does not list each of these files once."""
+    times = collections.Counter(listed(text))
+    for file in sorted({*files, *times}):
+        if file not in files:
+            yield f"{MAP}: {file} is not there"
+        elif times[file] != 1:
+            yield f"{MAP}: {file} has {times[file] or 'no'} line{'s' * (times[file] > 1)}"
+
+
+def mapped_files():
+    """What has to be in the source map."""
+    found = [path for pattern in MAPPED for path in native.ROOT.glob(pattern)]
+    return {str(path.relative_to(native.ROOT)) for path in found}
+
+
 def main():
     paths = sorted((native.ROOT / "csrc").glob("*/*.[ch]"))
     with ThreadPoolExecutor() as pool:
@@ -135,6 +168,7 @@ def main():
         for complaint in complaints:
             print(f"{path.relative_to(native.ROOT)}: {complaint}")
     around = [complaint for folder in ALLOWED for complaint in circles(folder)]
+    around += unmapped(mapped_files(), (native.ROOT / MAP).read_text())
     for complaint in around:
         print(complaint)
     return 1 if any(found) or around else 0
