@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Watching workers: --timeout and --max-memory. Time is counted in ticks of this
  * process: where a container's CPU was taken away, no tick came, and no worker is
- * blamed for what it could not do (DESIGN section 8). */
+ * blamed for what it could not do (docs/processes.md, "Time"). */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>

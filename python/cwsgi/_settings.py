@@ -1,7 +1,7 @@
 """The settings by name and kind, and ``cfg``, the object through which hooks read them.
 
 csrc/base/options_table.h and options_foreign.h are the one table; this is what Python needs
-to know of it, held equal by tests/python/test_settings.py. Imported only where there is a
+to know of it, held equal by tests/python/test_py_settings.py. Imported only where there is a
 configuration file.
 """
 
