@@ -327,10 +327,12 @@ static int serve(const cw_settings_t *s, const cw_app_t *app) {
   leave_terminal(s);
   atomic_store(&own->state, CW_WORKER_READY);
   notify();
-  Py_BEGIN_ALLOW_THREADS saved_state = _save;
+  Py_BEGIN_ALLOW_THREADS
+  saved_state = _save;
   cw_sched_run(sched);
   _save = saved_state;
-  Py_END_ALLOW_THREADS atomic_store(&own->state, CW_WORKER_DRAINING);
+  Py_END_ALLOW_THREADS
+  atomic_store(&own->state, CW_WORKER_DRAINING);
   exit_code = 0;
 done:
   if (exit_code != 0) cw_log(CW_LOG_CRITICAL, "worker cannot serve: %s", reason);

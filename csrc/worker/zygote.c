@@ -113,8 +113,10 @@ int cw_zygote_serve(const cw_heritage_t *h, int *word_fd) {
     ssize_t n;
     if (send(h->own_fd, &m, sizeof(m), MSG_NOSIGNAL) != (ssize_t)sizeof(m))
       return CW_SLOT_ZYGOTE;
-    Py_BEGIN_ALLOW_THREADS n = receive_nogil(h->own_fd, &m, word_fd);
-    Py_END_ALLOW_THREADS if (n != (ssize_t)sizeof(m)) return CW_SLOT_ZYGOTE;
+    Py_BEGIN_ALLOW_THREADS
+    n = receive_nogil(h->own_fd, &m, word_fd);
+    Py_END_ALLOW_THREADS
+    if (n != (ssize_t)sizeof(m)) return CW_SLOT_ZYGOTE;
     pid_t pid = fork_worker(h);
     if (pid == 0) return call("after_fork") < 0 ? -2 : m.slot;
     if (*word_fd >= 0) close(*word_fd);

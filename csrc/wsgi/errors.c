@@ -41,7 +41,8 @@ void cw_errors_flush(void) {
   if (!line || line->len == 0) return;
   size_t n = line->len;
   line->len = 0;
-  Py_BEGIN_ALLOW_THREADS write_all(line->text, n);
+  Py_BEGIN_ALLOW_THREADS
+  write_all(line->text, n);
   Py_END_ALLOW_THREADS
 }
 
@@ -86,11 +87,14 @@ static int put(const char *p, size_t n) {
       memcpy(joined + line->len, p, whole);
       size_t total = line->len + whole;
       line->len = 0;
-      Py_BEGIN_ALLOW_THREADS write_all(joined, total);
-      Py_END_ALLOW_THREADS free(joined);
+      Py_BEGIN_ALLOW_THREADS
+      write_all(joined, total);
+      Py_END_ALLOW_THREADS
+      free(joined);
     } else {
       cw_errors_flush();
-      Py_BEGIN_ALLOW_THREADS write_all(p, whole);
+      Py_BEGIN_ALLOW_THREADS
+      write_all(p, whole);
       Py_END_ALLOW_THREADS
     }
   }

@@ -35,7 +35,8 @@ static Py_ssize_t take(PyObject *self, char *buf, Py_ssize_t n, bool line) {
                         "the client left before its request body was complete");
       return -1;
     }
-    Py_BEGIN_ALLOW_THREADS cw_req_wait_nogil(req);
+    Py_BEGIN_ALLOW_THREADS
+    cw_req_wait_nogil(req);
     Py_END_ALLOW_THREADS
   }
 }

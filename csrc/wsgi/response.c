@@ -26,8 +26,10 @@ static int send_file(cw_req_t *req, PyObject *wrapper) {
   if (!use_sendfile || (cw_resp_sent(req) && cw_resp_length(req) < 0)) return 0;
   rc = cw_file_wrapper_file(wrapper, &fd, &offset, &len);
   if (rc <= 0) return rc;
-  Py_BEGIN_ALLOW_THREADS rc = cw_resp_write_file(req, fd, offset, len, &taken);
-  Py_END_ALLOW_THREADS return rc == CW_OK ? 1 : cw_send_raise(rc);
+  Py_BEGIN_ALLOW_THREADS
+  rc = cw_resp_write_file(req, fd, offset, len, &taken);
+  Py_END_ALLOW_THREADS
+  return rc == CW_OK ? 1 : cw_send_raise(rc);
 }
 
 static int send_all(cw_req_t *req, PyObject *result) {

@@ -13,8 +13,10 @@ PyObject *cw_client_disconnected;
 static int try_write(cw_req_t *req, const char *p, size_t n, bool last, size_t *taken) {
   int rc;
   if (n < COPY_WITH_GIL) return cw_resp_write(req, p, n, last, taken);
-  Py_BEGIN_ALLOW_THREADS rc = cw_resp_write(req, p, n, last, taken);
-  Py_END_ALLOW_THREADS return rc;
+  Py_BEGIN_ALLOW_THREADS
+  rc = cw_resp_write(req, p, n, last, taken);
+  Py_END_ALLOW_THREADS
+  return rc;
 }
 
 int cw_send_raise(int rc) {
@@ -37,7 +39,8 @@ int cw_send_bytes(cw_req_t *req, const char *p, size_t n, bool last) {
     if (rc != CW_WAIT) return cw_send_raise(rc);
     p += taken;
     n -= taken;
-    Py_BEGIN_ALLOW_THREADS cw_req_wait_nogil(req);
+    Py_BEGIN_ALLOW_THREADS
+    cw_req_wait_nogil(req);
     Py_END_ALLOW_THREADS
   }
 }
