@@ -27,7 +27,6 @@ static bool takes_file(const cw_option_row_t *o) {
 /* ---- bash ----------------------------------------------------------------- */
 
 static void put_word(FILE *out, const cw_option_row_t *o, const char *flag, int len) {
-  (void)o;
   fprintf(out, " %.*s", len, flag);
 }
 

@@ -149,8 +149,6 @@ static void on_accept_retry(uv_timer_t *timer) {
 }
 
 static void on_acceptable(uv_poll_t *poll, int status, int events) {
-  (void)status;
-  (void)events;
   accept_some(CW_CONTAINER(poll, struct cw_acceptor, poll), BATCH);
 }
 

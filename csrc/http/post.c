@@ -3,7 +3,7 @@
 #include "http/post.h"
 
 static void on_wake(uv_async_t *wake) {
-  (void)wake; /* its work is to end the wait */
+  /* Its work is to end the wait. */
 }
 
 int cw_posts_init(cw_posts_t *posts, uv_loop_t *loop) {

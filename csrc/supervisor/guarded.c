@@ -193,7 +193,6 @@ int cw_guarded_log(const cw_identity_t *who, const char *path) {
 }
 
 static int remove_file(const char *path, void *data) {
-  (void)data;
   return unlink(path);
 }
 

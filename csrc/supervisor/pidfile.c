@@ -55,7 +55,6 @@ static bool is_cwsgi(pid_t pid) {
 static int write_pid(const char *path, void *data) {
   char text[32], other[PATH_MAX];
   int fd = -1, n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
-  (void)data;
   for (int i = 0; fd < 0 && i < 8; i++) {
     snprintf(other, sizeof(other), "%s.%ld.%llx", path, (long)getpid(),
              (unsigned long long)cw_now_us());

@@ -51,7 +51,6 @@ static void on_thread(int sig) {
   void *frames[FRAMES];
   char name[16] = "", head[64];
   int saved = errno;
-  (void)sig;
   prctl(PR_GET_NAME, name);
   int n = backtrace(frames, FRAMES);
   snprintf(head, sizeof(head), "C stack of thread %ld (%.15s):\n",
@@ -92,9 +91,7 @@ static void dump_c(void) {
   if (dir >= 0) close(dir);
 }
 #else
-static void on_thread(int sig) {
-  (void)sig;
-}
+static void on_thread(int sig) {}
 static void dump_c(void) {}
 #endif
 
@@ -106,7 +103,6 @@ static void dump(void) {
 
 static void on_dump(int sig) {
   int saved = errno;
-  (void)sig;
   dump();
   errno = saved;
 }
@@ -122,7 +118,6 @@ static void call_hook(void) {
 /* Waits for SIGABRT: in its handler nothing may wait for the GIL. The hook is called
  * once, whatever comes first. */
 static void *abort_main(void *arg) {
-  (void)arg;
   cw_event_wait(&aborting);
   call_hook();
   while (!atomic_load(&ending)) cw_event_wait(&aborting);

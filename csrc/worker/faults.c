@@ -38,7 +38,6 @@ void cw_faults_install(void) {
 }
 
 PyObject *cw_faults_arm(PyObject *module, PyObject *n) {
-  (void)module;
   long count = PyLong_AsLong(n);
   if (count == -1 && PyErr_Occurred()) return NULL;
   cw_fault_arm(count);
@@ -46,8 +45,6 @@ PyObject *cw_faults_arm(PyObject *module, PyObject *n) {
 }
 
 PyObject *cw_faults_left(PyObject *module, PyObject *unused) {
-  (void)module;
-  (void)unused;
   return PyLong_FromLong(cw_fault_left());
 }
 #else

@@ -100,7 +100,7 @@ static bool all_taken_locked(const cw_sched_t *s) {
 }
 
 static void on_retry(void *data) {
-  (void)data; /* its work is to end the turn: the keeper then looks at the queue */
+  /* Its work is to end the turn: the keeper then looks at the queue. */
 }
 
 /* Turns the loop until app threads get on without help. */

@@ -85,7 +85,6 @@ static void on_child(void) {
 PyObject *cw_signals_signalled(PyObject *module, PyObject *args) {
   int sig;
   PyObject *frame;
-  (void)module;
   if (!PyArg_ParseTuple(args, "iO", &sig, &frame)) return NULL;
   if (cw_forked_child) {
     /* Kept by the app, and called in a process that is not the worker any more. */
@@ -118,8 +117,6 @@ static int set_wakeup_fd(int fd) {
 }
 
 PyObject *cw_signals_forked(PyObject *module, PyObject *unused) {
-  (void)module;
-  (void)unused;
   if (!cw_forked_child) Py_RETURN_NONE;
   PyObject *signals = PyImport_ImportModule("_signal");
   for (size_t i = 0; signals && i < CW_ARRAY_LEN(cw_handled); i++) {
@@ -256,7 +253,6 @@ static void act(int words) {
 
 static void on_event(void *data) {
   uint64_t n;
-  (void)data;
   if (read(own.event_fd, &n, sizeof(n)) < 0 && errno != EAGAIN && errno != EINTR)
     cw_log(CW_LOG_ERROR, "cannot read signals: %s", strerror(errno));
   act(atomic_exchange(&own.asked, 0));
@@ -265,7 +261,6 @@ static void on_event(void *data) {
 static void on_word(void *data) {
   char words[64];
   int all = 0;
-  (void)data;
   ssize_t n = read(own.word_fd, words, sizeof(words));
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
   for (ssize_t i = 0; i < n; i++) all |= words[i];
@@ -284,7 +279,6 @@ static void drain_wakeup(void) {
 }
 
 static void on_wakeup(void *data) {
-  (void)data;
   drain_wakeup();
   cw_sched_call_main(own.sched);
 }

@@ -238,13 +238,11 @@ static void wish(cw_wish_t what) {
 }
 
 static void on_served(void *data) {
-  (void)data;
   wish(CW_WISH_MAX_REQUESTS);
 }
 
 /* Whether another worker accepts and has a thread to spare. */
 static bool on_busy(void *data, bool all) {
-  (void)data;
   atomic_store(&own->busy, all);
   int used = cw_board_used(board);
   for (int i = 0; all && i < used; i++) {
@@ -257,7 +255,6 @@ static bool on_busy(void *data, bool all) {
 }
 
 static void on_beat(void *data, int64_t oldest) {
-  (void)data;
   atomic_store(&own->beat, atomic_load(&board->watch_ms));
   atomic_store(&own->oldest, oldest);
 }
@@ -454,7 +451,6 @@ static int run(int slot) {
 
 PyObject *cw_worker_main(PyObject *module, PyObject *args) {
   int fd, slot;
-  (void)module;
   if (!PyArg_ParseTuple(args, "ii", &fd, &slot)) return NULL;
   if (map_all(fd) < 0) return NULL;
   int code = run(slot);
@@ -462,7 +458,6 @@ PyObject *cw_worker_main(PyObject *module, PyObject *args) {
 }
 
 PyObject *cw_worker_changed(PyObject *module, PyObject *path) {
-  (void)module;
   const char *text = PyUnicode_Check(path) ? PyUnicode_AsUTF8(path) : NULL;
   if (!text) PyErr_Clear();
   cw_log(CW_LOG_INFO, "%s has changed: reloading", text ? text : "A file");
@@ -472,7 +467,6 @@ PyObject *cw_worker_changed(PyObject *module, PyObject *path) {
 
 PyObject *cw_worker_log(PyObject *module, PyObject *args) {
   const char *level, *text;
-  (void)module;
   if (!PyArg_ParseTuple(args, "ss", &level, &text)) return NULL;
   int number = cw_log_level_parse(level);
   if (number < 0) return PyErr_Format(PyExc_ValueError, "no level '%s'", level);
@@ -496,7 +490,6 @@ PyObject *cw_worker_syslog(PyObject *module, PyObject *args) {
   const char *source, *text;
   int number;
   Py_ssize_t n;
-  (void)module;
   if (!PyArg_ParseTuple(args, "siy#", &source, &number, &text, &n)) return NULL;
   cw_log_level_t level = number >= 50   ? CW_LOG_CRITICAL
                          : number >= 40 ? CW_LOG_ERROR

@@ -4,7 +4,6 @@
 #include "wsgi/wsgi_internal.h"
 
 static PyObject *after_response(PyObject *module, PyObject *args, PyObject *kwargs) {
-  (void)module;
   Py_ssize_t n = PyTuple_GET_SIZE(args);
   if (n == 0 || !PyCallable_Check(PyTuple_GET_ITEM(args, 0)))
     return PyErr_Format(PyExc_TypeError, "after_response needs a callable");

@@ -104,7 +104,6 @@ static int put(const char *p, size_t n) {
 }
 
 static PyObject *errors_write(PyObject *self, PyObject *text) {
-  (void)self;
   if (!PyUnicode_Check(text))
     return PyErr_Format(PyExc_TypeError, "wsgi.errors takes str, not %.100s",
                         Py_TYPE(text)->tp_name);
@@ -130,8 +129,6 @@ static PyObject *errors_writelines(PyObject *self, PyObject *lines) {
 }
 
 static PyObject *errors_flush(PyObject *self, PyObject *unused) {
-  (void)self;
-  (void)unused;
   cw_errors_flush();
   Py_RETURN_NONE;
 }

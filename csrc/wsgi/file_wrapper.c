@@ -42,7 +42,6 @@ static PyObject *next(PyObject *obj) {
 }
 
 static PyObject *close_method(PyObject *obj, PyObject *unused) {
-  (void)unused;
   file_wrapper_t *self = (file_wrapper_t *)obj;
   if (self->filelike && cw_close(self->filelike) < 0) return NULL;
   Py_RETURN_NONE;

@@ -12,7 +12,6 @@ static int hint_text(PyObject *o, cw_span_t *out) {
 }
 
 static PyObject *send_hints(PyObject *module, PyObject *headers) {
-  (void)module;
   /* One function for all requests, which costs them nothing: the thread knows which. */
   cw_here_t *here = cw_here();
   cw_req_t *req = here ? here->req : NULL;

@@ -182,7 +182,6 @@ static void warn_untouched(const cw_head_t *h) {
 }
 
 static void run(void *data, cw_req_t *req) {
-  (void)data;
   CW_ASSERT_GIL();
   /* Its deadline passed while it waited for a thread: the client has its answer. */
   if (cw_req_expired(req)) {

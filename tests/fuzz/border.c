@@ -37,7 +37,6 @@ static bool is_child(pid_t pid) {
 
 /* In the place of libc's. */
 int kill(pid_t pid, int sig) {
-  (void)sig;
   assert(is_child(pid));
   return 0;
 }
@@ -51,8 +50,6 @@ int waitid(idtype_t type, id_t id, siginfo_t *info, int options) {
 }
 
 static int read_settings(void *data, cw_settings_t *out) {
-  (void)data;
-  (void)out;
   reloads++;
   return -1;
 }

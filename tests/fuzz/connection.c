@@ -60,13 +60,11 @@ static char piece[LONG];
 static cw_listener_t listener = {.fd = -1, .is_unix = 1, .host = "fuzz"};
 
 static void on_ready(void *data, cw_req_t *req) {
-  (void)data;
   assert(n_runs < MOST);
   runs[n_runs++] = (run_t){.req = req};
 }
 
 static void on_blocking(void *data) {
-  (void)data;
   stood_by = true;
 }
 

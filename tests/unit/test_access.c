@@ -60,7 +60,6 @@ static void is(const char *format, const char *wanted) {
 }
 
 static void every_atom(void **state) {
-  (void)state;
   is("%(h)s %(l)s %(u)s", "192.0.2.7 - alice");
   is("%(t)s", "[09/Sep/2001:01:46:40 +0000]");
   is("%(r)s", "GET /a%20b?c=d HTTP/1.1");
@@ -75,13 +74,11 @@ static void every_atom(void **state) {
 }
 
 static void widths(void **state) {
-  (void)state;
   is("[%(s)5s][%(s)-5s][%(D)010d]", "[  200][200  ][0001234567]");
   is("[%(h).3s][%(h)5.3s]", "[192][  192]");
 }
 
 static void values_by_index(void **state) {
-  (void)state;
   static const cw_span_t o[] = {{"one", 3}, {NULL, 0}}, e[] = {{"\"\n", 2}};
   cw_access_t a = sample();
   a.fields = o;
@@ -91,7 +88,6 @@ static void values_by_index(void **state) {
 
 /* In a form that can be taken apart again, whatever is in them. */
 static void all_fields(void **state) {
-  (void)state;
   static const cw_span_t lines[] = {
       {"A: 1\r\nB:\r\nC: x\"y:z\r\nno field\r\n\r\n", 32}};
   cw_access_t a = sample();
@@ -110,7 +106,6 @@ static void all_fields(void **state) {
 
 /* Nothing that came from outside ends the line or a quoted value. */
 static void no_injection(void **state) {
-  (void)state;
   static const char evil[] = "a\" b\\ \r\n[01/Jan] \x1b[31m \xe2\x82\xac \x7f\0end";
   cw_field_t f = {{"User-Agent", 10}, {evil, sizeof(evil) - 1}};
   cw_head_t h = head;
@@ -134,7 +129,6 @@ static void no_injection(void **state) {
 }
 
 static void requests_that_could_not_be_read(void **state) {
-  (void)state;
   cw_access_t a = {.peer_addr = "", .status = 400, .line = {"\x16\x03 x", 4}};
   assert_string_equal(line_of("%(h)s \"%(r)s\" %(m)s %(U)s %(H)s %(u)s %(s)s", &a),
                       "- \"\\x16\\x03 x\" - - - - 400");
@@ -146,7 +140,6 @@ static void requests_that_could_not_be_read(void **state) {
 }
 
 static void json_lines(void **state) {
-  (void)state;
   is("json",
      "{\"time\":\"2001-09-09T01:46:40.123456Z\",\"remote_addr\":\"192.0.2.7\","
      "\"status\":200,\"bytes\":14,\"duration\":1.234567,\"method\":\"GET\","
@@ -156,7 +149,6 @@ static void json_lines(void **state) {
 }
 
 static void google_cloud_lines(void **state) {
-  (void)state;
   cw_access_t a = sample();
   a.project = "p-1";
   a.status = 503;
@@ -175,7 +167,6 @@ static void google_cloud_lines(void **state) {
 }
 
 static void trace_headers(void **state) {
-  (void)state;
   static const struct {
     const char *name, *value, *wanted;
   } all[] = {
@@ -211,7 +202,6 @@ static void trace_headers(void **state) {
 
 /* However long everything is, a line is one piece and JSON stays JSON. */
 static void long_lines_are_cut(void **state) {
-  (void)state;
   static char big[20000];
   static const char *const formats[] = {"combined", "json", "gcp",
                                         "%(r)s%(r)s%(r)s%(r)s"};
@@ -241,7 +231,6 @@ static void long_lines_are_cut(void **state) {
 }
 
 static void users(void **state) {
-  (void)state;
   static const struct {
     const char *value, *wanted;
   } all[] = {{"Basic YWxpY2U6c2VjcmV0", "alice"},
@@ -264,7 +253,6 @@ static void users(void **state) {
 }
 
 static void bad_formats_name_the_atom(void **state) {
-  (void)state;
   static const struct {
     const char *format, *named;
   } all[] = {{"%(x)s", "%(x)"}, {"%(h)s %(hh)s", "%(hh)"}, {"%h", "%h"},
@@ -287,7 +275,6 @@ static void bad_formats_name_the_atom(void **state) {
 }
 
 static void names_are_told(void **state) {
-  (void)state;
   cw_access_format_t f;
   char err[100];
   assert_int_equal(

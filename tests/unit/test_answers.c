@@ -25,17 +25,13 @@ static cw_listener_t scraped = {.fd = -1, .is_unix = 1, .host = "m", .metrics = 
 static char script_name[64], path[64], scheme[8];
 
 static void on_ready(void *data, cw_req_t *req) {
-  (void)data;
   assert_true(n_ready < 16);
   ready[n_ready++] = req;
 }
 static void on_blocking(void *data) {
-  (void)data;
   fail();
 }
 static void on_expired(void *data, cw_req_t *req) {
-  (void)data;
-  (void)req;
   n_expired++;
 }
 
@@ -134,7 +130,6 @@ static bool begins(const char *text, const char *with) {
 #define GET(path, fields) "GET " path " HTTP/1.1\r\nHost: a\r\n" fields "\r\n"
 
 static void listeners_of_metrics_serve_nothing_else(void **state) {
-  (void)state;
   cw_limits_t limits = limits_now();
   limits.health = "/health";
   cw_server_t *plain;
@@ -165,7 +160,6 @@ static void listeners_of_metrics_serve_nothing_else(void **state) {
 }
 
 static void health_knows_of_the_drain_delay(void **state) {
-  (void)state;
   cw_limits_t limits = limits_now();
   limits.health = "/health";
   start(&limits);
@@ -194,7 +188,6 @@ static void turn_until_expired(void) {
 }
 
 static void expired_in_the_queue(void **state) {
-  (void)state;
   cw_limits_t limits = limits_now();
   limits.request_timeout = 10;
   start(&limits);
@@ -217,7 +210,6 @@ static void expired_in_the_queue(void **state) {
 
 /* The first byte has left: the loop keeps out of it. */
 static void expired_while_it_sends(void **state) {
-  (void)state;
   cw_limits_t limits = limits_now();
   size_t taken;
   limits.request_timeout = 10;
@@ -249,7 +241,6 @@ static const char *scheme_of(const char *head) {
 }
 
 static void usual_scheme_fields(void **state) {
-  (void)state;
   cw_limits_t limits = limits_now();
   start(&limits);
   assert_string_equal(scheme_of(GET("/", "")), "http");
@@ -267,7 +258,6 @@ static void usual_scheme_fields(void **state) {
 }
 
 static void chosen_scheme_fields(void **state) {
-  (void)state;
   cw_limits_t limits = limits_now();
   limits.secure_schemes = "Front-End-Https = On , X-Scheme=tls";
   start(&limits);
@@ -287,7 +277,6 @@ static void chosen_scheme_fields(void **state) {
 }
 
 static void bad_scheme_fields_end_the_start(void **state) {
-  (void)state;
   static const char *const bad[] = {"X", "X=", "=on", "X=a,,Y=b",
                                     "a=1,b=1,c=1,d=1,e=1,f=1,g=1,h=1,i=1"};
   const cw_host_t host = {.ready = on_ready};
@@ -302,7 +291,6 @@ static void bad_scheme_fields_end_the_start(void **state) {
 }
 
 static void script_names(void **state) {
-  (void)state;
   cw_limits_t limits = limits_now();
   start(&limits);
   assert_true(begins(ask(&service, GET("/shop/cart", "SCRIPT_NAME: /shop\r\n")),
@@ -338,7 +326,6 @@ static void script_names(void **state) {
 }
 
 static void forwarder_names(void **state) {
-  (void)state;
   cw_limits_t limits = limits_now();
   limits.underscores = CW_UNDERSCORE_REFUSE;
   limits.forwarder_headers = " X_One ,X_Two";
@@ -368,7 +355,6 @@ static void file_is(const char *name, const char *wanted) {
 }
 
 static void logs_are_reopened(void **state) {
-  (void)state;
   char dir[] = "/tmp/cwsgi-unit-XXXXXX", name[64], moved[64], errors[64], err[100];
   cw_limits_t limits = limits_now();
   assert_non_null(mkdtemp(dir));
@@ -412,7 +398,6 @@ static int make_idle(void) {
 }
 
 static void idle_connections_at_drain(void **state) {
-  (void)state;
   cw_limits_t limits = limits_now();
   const char *head = GET("/", "");
   start(&limits);
@@ -460,7 +445,6 @@ static int call(const struct sockaddr_in *addr) {
 }
 
 static void scrapes_get_in_when_the_service_is_full(void **state) {
-  (void)state;
   cw_listener_t two[2] = {{.host = "127.0.0.1"}, {.host = "127.0.0.1", .metrics = 1}};
   struct sockaddr_in addr[2];
   const cw_host_t host = {.ready = on_ready, .blocking = on_blocking};
@@ -501,7 +485,6 @@ static void count(void *n) {
 
 /* What a timer changed is to be looked at, even where it was due before the wait. */
 static void a_timer_ends_the_turn(void **state) {
-  (void)state;
   int due = 0, late = 0;
   cw_limits_t limits = limits_now();
   start(&limits);

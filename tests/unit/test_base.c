@@ -15,7 +15,6 @@
 #include "base/signal_name.h"
 
 static void buf_keeps_order_over_consumption(void **state) {
-  (void)state;
   cw_buf_t b = {0};
   unsigned char in = 0, out = 0;
   for (int round = 0; round < 2000; round++) {
@@ -32,7 +31,6 @@ static void buf_keeps_order_over_consumption(void **state) {
 }
 
 static void buf_is_unchanged_when_out_of_memory(void **state) {
-  (void)state;
   cw_buf_t b = {0};
   assert_int_equal(cw_buf_append(&b, "abc", 3), 0);
   static char big[4096];
@@ -44,7 +42,6 @@ static void buf_is_unchanged_when_out_of_memory(void **state) {
 }
 
 static void arena_grows_and_starts_over(void **state) {
-  (void)state;
   _Alignas(16) static char mem[256];
   cw_arena_t a;
   cw_arena_init(&a, mem, sizeof(mem));
@@ -62,7 +59,6 @@ static void arena_grows_and_starts_over(void **state) {
 }
 
 static void list_is_first_in_first_out(void **state) {
-  (void)state;
   cw_list_t head, a, b;
   cw_list_init(&head);
   assert_true(cw_list_empty(&head));
@@ -82,7 +78,6 @@ static void *set_later(void *event) {
 }
 
 static void event_is_remembered_and_wakes(void **state) {
-  (void)state;
   cw_event_t e;
   cw_event_init(&e);
   cw_event_set(&e);
@@ -95,7 +90,6 @@ static void event_is_remembered_and_wakes(void **state) {
 }
 
 static void date_has_the_fixed_form(void **state) {
-  (void)state;
   const char *d = cw_http_date();
   assert_int_equal(strlen(d), CW_DATE_LEN);
   assert_memory_equal(d + 3, ", ", 2);
@@ -104,7 +98,6 @@ static void date_has_the_fixed_form(void **state) {
 
 /* All of Linux's, as libc has them where it tells. */
 static void signals_have_their_names(void **state) {
-  (void)state;
   static const struct {
     int sig;
     const char *name;

@@ -5,7 +5,6 @@
 #include "http/checks.h"
 
 static void hosts(void **state) {
-  (void)state;
   static const char *const good[] = {"a",          "a.b-c_d", "1.2.3.4:80", "[::1]",
                                      "[::1]:8080", "a%2Db",   "a:",         "A:65535"};
   static const char *const bad[] = {
@@ -23,12 +22,10 @@ static void hosts(void **state) {
 }
 
 static void host_with_nul(void **state) {
-  (void)state;
   assert_false(cw_check_host((cw_span_t){"[::1\0/]", 7}, true));
 }
 
 static void lengths(void **state) {
-  (void)state;
   static const char *const bad[] = {"",
                                     "-1",
                                     "+1",
@@ -48,7 +45,6 @@ static void lengths(void **state) {
 }
 
 static void transfer_encodings(void **state) {
-  (void)state;
   static const struct {
     const char *value;
     int status;
@@ -67,7 +63,6 @@ static void transfer_encodings(void **state) {
 }
 
 static void request_lines(void **state) {
-  (void)state;
   static const struct {
     const char *line;
     int status;
@@ -98,7 +93,6 @@ static void request_lines(void **state) {
 }
 
 static void targets(void **state) {
-  (void)state;
   cw_target_t t;
   assert_int_equal(cw_check_target(SPAN("GET"), SPAN("/a?b?c"), &t), 0);
   assert_memory_equal(t.path.p, "/a", t.path.len);
@@ -118,7 +112,6 @@ static void targets(void **state) {
 }
 
 static void percent(void **state) {
-  (void)state;
   char out[16];
   assert_int_equal(cw_percent_decode(SPAN("/a%20%C3%a9"), out), 5);
   assert_memory_equal(out, "/a \xc3\xa9", 5);
@@ -141,7 +134,6 @@ static ptrdiff_t scan(const char *text) {
 }
 
 static void head_ends(void **state) {
-  (void)state;
   assert_int_equal(scan("G / H\r\nA: b\r\n\r\n"), 15);
   assert_int_equal(scan("G / H\r\n\r\n"), 9);
   assert_int_equal(scan("G / H\r\nA: b\r\n"), 0);
@@ -155,7 +147,6 @@ static void head_ends(void **state) {
 }
 
 static void lists(void **state) {
-  (void)state;
   assert_true(cw_list_has(SPAN("keep-alive, Close"), "close"));
   assert_true(cw_list_has(SPAN(" close\t"), "close"));
   assert_false(cw_list_has(SPAN("closed"), "close"));

@@ -40,7 +40,6 @@ static void check(const char *text, ssize_t want, const char *body) {
 }
 
 static void good(void **state) {
-  (void)state;
   check("5\r\nhello\r\n0\r\n\r\nrest", 15, "hello");
   check("A\r\n0123456789\r\n1;x=y\r\nz\r\n0\r\n\r\n", 30, "0123456789z");
   check("000\r\nTrailer: x\r\nB: \r\n\r\n", 24, "");
@@ -53,7 +52,6 @@ static void good(void **state) {
 }
 
 static void broken(void **state) {
-  (void)state;
   static const char *const cases[] = {"\r\n",
                                       "g\r\n",
                                       " 5\r\nhello\r\n",
@@ -98,7 +96,6 @@ static void broken(void **state) {
 }
 
 static void overhead_is_bounded(void **state) {
-  (void)state;
   static char text[20000], out[16];
   size_t n;
   memset(text, '0', sizeof(text));

@@ -16,13 +16,11 @@ static cw_listener_t service = {.fd = -1, .is_unix = 1, .host = "unit"};
 static char piece[300 * 1024], sink[1024 * 1024];
 
 static void on_ready(void *data, cw_req_t *req) {
-  (void)data;
   assert_true(n_ready < 4);
   ready[n_ready++] = req;
   if (n_ready == 2 && on_second) on_second();
 }
 static void on_blocking(void *data) {
-  (void)data;
   fail();
 }
 
@@ -69,7 +67,6 @@ static void fail_first(void) {
 /* One batch of events: another connection's request comes, the first one's thread fails
  * meanwhile, and the first one's socket can be written. */
 static void a_reset_may_come_before_an_event(void **state) {
-  (void)state;
   start();
   int a = dial("GET / HTTP/1.0\r\n\r\n");
   cw_server_turn(srv, false);
@@ -92,7 +89,6 @@ static void a_reset_may_come_before_an_event(void **state) {
 
 /* The end of a body says nothing about who does not read the response. */
 static void the_stall_goes_on_behind_the_body(void **state) {
-  (void)state;
   start();
   int fd = dial(LONG_POST);
   cw_server_turn(srv, false);
@@ -114,7 +110,6 @@ static void the_stall_goes_on_behind_the_body(void **state) {
 /* The app makes room in a body that has ended: nothing more is waited for. */
 static void no_clock_runs_behind_the_body(void **state) {
   static char body[200 * 1024];
-  (void)state;
   start();
   int fd = dial("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 204800\r\n\r\n");
   size_t at = 0;
@@ -138,7 +133,6 @@ static void what_is_gathered_is_in_the_budget(void **state) {
   static const char head[] =
       "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n";
   int fds[MANY];
-  (void)state;
   start();
   srv->service.limits.buffer_body = 64 * 1024;
   srv->service.limits.buffer_memory = 128 * 1024;

@@ -44,7 +44,6 @@ static void nothing(int fd) {
 }
 
 static void hosts_and_ports(void **state) {
-  (void)state;
   static const struct {
     const char *text, *host, *port;
   } good[] = {{"a.example:514", "a.example", "514"},
@@ -65,7 +64,6 @@ static void hosts_and_ports(void **state) {
 }
 
 static void syslog_lines(void **state) {
-  (void)state;
   char buf[100];
   size_t n =
       cw_syslog_format(buf, sizeof(buf), cw_syslog_facility("local3"), "gunicorn.x",
@@ -86,7 +84,6 @@ static void syslog_lines(void **state) {
 }
 
 static void syslog_addresses(void **state) {
-  (void)state;
   static const char *const good[] = {"udp://localhost:514",   "tcp://[::1]:6514",
                                      "unix:///dev/log#dgram", "unix:///dev/log#stream",
                                      "unix:///dev/log",       "udp://h"};
@@ -101,7 +98,6 @@ static void syslog_addresses(void **state) {
 }
 
 static void syslog_survives_its_daemon(void **state) {
-  (void)state;
   char to[200], wanted[100];
   int fd = daemon_at("log", SOCK_DGRAM, to, sizeof(to));
   assert_int_equal(cw_syslog_open(to, "user", "app", err, sizeof(err)), 0);
@@ -138,7 +134,6 @@ static void syslog_survives_its_daemon(void **state) {
 }
 
 static void syslog_over_a_stream(void **state) {
-  (void)state;
   char to[200], wanted[100];
   int fd = daemon_at("stream", SOCK_STREAM, to, sizeof(to));
   /* Without "#stream": found out by trying. */
@@ -163,7 +158,6 @@ static void syslog_over_a_stream(void **state) {
 }
 
 static void statsd_lines(void **state) {
-  (void)state;
   static cw_statsd_t s;
   char to[200];
   int fd = daemon_at("statsd", SOCK_DGRAM, to, sizeof(to));
@@ -186,7 +180,6 @@ static void statsd_lines(void **state) {
 }
 
 static void statsd_datagrams_are_small(void **state) {
-  (void)state;
   static cw_statsd_t s;
   char to[200], buf[4096];
   int fd = daemon_at("statsd", SOCK_DGRAM, to, sizeof(to)), seen = 0;
@@ -213,7 +206,6 @@ static void statsd_datagrams_are_small(void **state) {
 }
 
 static void statsd_over_udp(void **state) {
-  (void)state;
   static cw_statsd_t s;
   struct sockaddr_in in = {.sin_family = AF_INET,
                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -235,7 +227,6 @@ static void statsd_over_udp(void **state) {
 
 /* cw_log() to a file that is rotated. */
 static void error_log_files(void **state) {
-  (void)state;
   char path[100], moved[100], text[400];
   (void)cw_log_take_count(CW_LOG_ERROR); /* of other tests */
   snprintf(path, sizeof(path), "%s/error.log", dir);

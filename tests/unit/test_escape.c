@@ -9,7 +9,6 @@
 #include "base/macros.h"
 
 static void escapes(void **state) {
-  (void)state;
   static const struct {
     const char *in, *line, *text;
   } all[] = {
@@ -50,7 +49,6 @@ static void escapes(void **state) {
 
 /* Where there is no room for a whole one, it ends before. */
 static void nothing_is_cut(void **state) {
-  (void)state;
   static const char in[] =
       "a\xc3\xa9\x1b"
       "b";
@@ -61,7 +59,6 @@ static void nothing_is_cut(void **state) {
 }
 
 static void targets(void **state) {
-  (void)state;
   assert_int_equal(cw_log_target("/a?token=b", 10), 2);
   assert_int_equal(cw_log_target("/a", 2), 2);
   cw_log_set_query(true);

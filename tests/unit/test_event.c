@@ -13,7 +13,6 @@ static cw_event_t ping, pong;
 static int value; /* passed on with each event */
 
 static void *answer(void *arg) {
-  (void)arg;
   for (int i = 0; i < ROUNDS; i++) {
     cw_event_wait(&ping);
     value++;
@@ -24,7 +23,6 @@ static void *answer(void *arg) {
 
 static void each_wake_up_arrives_once(void **state) {
   pthread_t thread;
-  (void)state;
   cw_event_init(&ping);
   cw_event_init(&pong);
   assert_int_equal(pthread_create(&thread, NULL, answer, NULL), 0);
@@ -38,7 +36,6 @@ static void each_wake_up_arrives_once(void **state) {
 }
 
 static void what_was_set_before_is_not_waited_for(void **state) {
-  (void)state;
   cw_event_init(&ping);
   cw_event_set(&ping);
   cw_event_set(&ping); /* one event, however often it is set */

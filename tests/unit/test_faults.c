@@ -41,14 +41,12 @@ static int file = -1;
 static cw_listener_t listener = {.fd = -1, .is_unix = 1, .host = "unit"};
 
 static void on_ready(void *data, cw_req_t *req) {
-  (void)data;
   assert_true(queued < 64);
   queue[queued++] = req;
 }
 
 /* One thread does everything here: nothing may wait. */
 static void on_blocking(void *data) {
-  (void)data;
   fail();
 }
 
@@ -240,7 +238,6 @@ static const talk_t talks[] = {
 };
 
 static void every_allocation_fails(void **state) {
-  (void)state;
   static const talk_t plain = {.in = GET, .answers = 1, .body = 2};
   for (size_t i = 0; i < CW_ARRAY_LEN(talks); i++) {
     const talk_t *t = &talks[i];
@@ -268,7 +265,6 @@ static void every_allocation_fails(void **state) {
 
 /* A file's descriptor has to be duplicated for the loop, after part of it was sent. */
 static void no_descriptor_for_the_loop(void **state) {
-  (void)state;
   static const talk_t t = {.in = GET, .by_file = true, .answers = 1, .body = BIG};
   struct rlimit limit, none;
   bool whole;
@@ -286,7 +282,6 @@ static void no_descriptor_for_the_loop(void **state) {
 }
 
 static int make_file(void **state) {
-  (void)state;
   char path[] = "/tmp/cwsgi-unit-XXXXXX";
   memset(content, 'x', sizeof(content));
   file = mkstemp(path);
@@ -295,7 +290,6 @@ static int make_file(void **state) {
 }
 
 static int close_file(void **state) {
-  (void)state;
   return close(file);
 }
 

@@ -12,13 +12,11 @@
 static cw_board_t *board;
 
 static int make_board(void **state) {
-  (void)state;
   board = calloc(1, sizeof(*board));
   return board ? 0 : -1;
 }
 
 static int free_board(void **state) {
-  (void)state;
   free(board);
   return 0;
 }
@@ -36,7 +34,6 @@ static bool says(const char *line) {
 }
 
 static void buckets(void **state) {
-  (void)state;
   cw_histogram_t h = {0};
   cw_histogram_note(&h, -5);
   cw_histogram_note(&h, 0);
@@ -54,7 +51,6 @@ static void buckets(void **state) {
 }
 
 static void sums_over_workers(void **state) {
-  (void)state;
   atomic_store(&board->used, 3);
   cw_metrics_t *a = &board->slots[0].metrics, *b = &board->slots[2].metrics;
   atomic_store(&board->slots[0].state, CW_WORKER_READY);
@@ -93,7 +89,6 @@ static void sums_over_workers(void **state) {
 
 /* HELP and TYPE once for each name, and no name without them. */
 static void is_well_formed(void **state) {
-  (void)state;
   cw_buf_t out = {0};
   atomic_store(&board->used, 1);
   atomic_store(&board->slots[0].state, CW_WORKER_READY);

@@ -19,7 +19,6 @@ static int parse(cw_settings_t *s, const char *words) {
 }
 
 static void every_spelling_of_a_value_is_taken(void **state) {
-  (void)state;
   static const char *const lines[] = {
       "-w 3", "-w3", "-w=3", "--workers 3", "--workers=3", "--workers 3 main:app"};
   for (size_t i = 0; i < CW_ARRAY_LEN(lines); i++) {
@@ -35,7 +34,6 @@ static void every_spelling_of_a_value_is_taken(void **state) {
 }
 
 static void units_are_understood(void **state) {
-  (void)state;
   cw_settings_t s;
   assert_int_equal(cw_settings_init(&s), 0);
   assert_int_equal(
@@ -47,7 +45,6 @@ static void units_are_understood(void **state) {
 }
 
 static void mistakes_are_named(void **state) {
-  (void)state;
   static const struct {
     const char *words, *says;
   } cases[] = {
@@ -75,7 +72,6 @@ static void mistakes_are_named(void **state) {
 }
 
 static void lists_grow_and_a_stronger_source_starts_over(void **state) {
-  (void)state;
   cw_settings_t s;
   char *weak[] = {"-b", ":1"};
   assert_int_equal(cw_settings_init(&s), 0);
@@ -88,7 +84,6 @@ static void lists_grow_and_a_stronger_source_starts_over(void **state) {
 }
 
 static void the_environment_gives_defaults(void **state) {
-  (void)state;
   cw_settings_t s;
   setenv("WEB_CONCURRENCY", "5", 1);
   assert_int_equal(cw_settings_init(&s), 0);
@@ -102,7 +97,6 @@ static void the_environment_gives_defaults(void **state) {
 }
 
 static void packing_keeps_everything(void **state) {
-  (void)state;
   cw_settings_t a, b;
   cw_buf_t packed = {0};
   assert_int_equal(cw_settings_init(&a), 0);

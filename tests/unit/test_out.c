@@ -43,11 +43,9 @@ static bool stood_by; /* the thread would wait */
 static cw_listener_t service = {.fd = -1, .is_unix = 1, .host = "unit"};
 
 static void on_ready(void *data, cw_req_t *req) {
-  (void)data;
   running = req;
 }
 static void on_blocking(void *data) {
-  (void)data;
   stood_by = true;
 }
 
@@ -119,7 +117,6 @@ static void end(void) {
 /* The loop has sent the backlog by the time the thread adds to it. */
 static void what_is_added_to_a_backlog_is_sent(void **state) {
   size_t taken;
-  (void)state;
   start();
   fill();
   meanwhile = drain;
@@ -139,7 +136,6 @@ static void what_is_added_to_a_backlog_is_sent(void **state) {
 /* The client leaves while the thread is between sending and waiting. */
 static void nobody_waits_for_who_has_left(void **state) {
   size_t taken;
-  (void)state;
   start();
   after_send = leave;
   int rc = cw_resp_write(running, piece, sizeof(piece), false, &taken);
@@ -154,7 +150,6 @@ static void nobody_waits_for_who_has_left(void **state) {
 /* The same where a backlog is there already. */
 static void nobody_waits_behind_a_backlog(void **state) {
   size_t taken;
-  (void)state;
   start();
   fill();
   meanwhile = leave;

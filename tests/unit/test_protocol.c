@@ -86,7 +86,6 @@ static void end(cw_conn_t *c) {
   ended++;
 }
 static bool wants_read(cw_conn_t *c) {
-  (void)c;
   return true;
 }
 static size_t held(cw_conn_t *c, uint32_t *awaited) {
@@ -113,7 +112,6 @@ static const cw_protocol_t lines = {.size = sizeof(line_conn_t),
 /* ---- tests ------------------------------------------------------------------- */
 
 static void on_ready(void *data, cw_req_t *req) {
-  (void)data;
   assert_null(running);
   running = req;
 }
@@ -161,7 +159,6 @@ static void expect(int fd, const char *text) {
 }
 
 static void lines_are_answered_in_order(void **state) {
-  (void)state;
   start();
   int fd = dial();
   say(fd, "on");
@@ -180,7 +177,6 @@ static void lines_are_answered_in_order(void **state) {
 }
 
 static void who_leaves_ends_when_its_thread_does(void **state) {
-  (void)state;
   start();
   int fd = dial();
   say(fd, "one\n");

@@ -17,7 +17,6 @@ static bool has(const char *list, const char *addr) {
 }
 
 static void networks(void **state) {
-  (void)state;
   assert_true(has("127.0.0.1, ::1", "127.0.0.1"));
   assert_true(has("127.0.0.1,::1", "::1"));
   assert_true(has("127.0.0.1", "::ffff:127.0.0.1"));
@@ -35,7 +34,6 @@ static void networks(void **state) {
 }
 
 static void no_networks(void **state) {
-  (void)state;
   static const char *const bad[] = {"x",          "10.0.0.0/33",   "::/129",
                                     "10.0.0.0/",  "10.0.0.0/-1",   "1.2.3",
                                     "1.2.3.4/8x", "127.0.0.1 ::1", "1.2.3.4:80"};
@@ -59,7 +57,6 @@ static ssize_t parse(const char *p, size_t n, cw_proxy_mode_t mode,
 }
 
 static void version_1(void **state) {
-  (void)state;
   cw_proxy_info_t info;
   const char *good = "PROXY TCP4 1.2.3.4 5.6.7.8 123 80\r\nGET";
   assert_int_equal(parse(good, strlen(good), CW_PROXY_V1, &info), 35);
@@ -97,7 +94,6 @@ static void version_1(void **state) {
 }
 
 static void version_2(void **state) {
-  (void)state;
   static const char head[] =
       "\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0f"
       "\x01\x02\x03\x04\x05\x06\x07\x08\x00\x7b\x00\x50"

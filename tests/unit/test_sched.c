@@ -53,7 +53,6 @@ static void gil_give(void) {
   pthread_mutex_unlock(&gil);
 }
 static void on_start(int number) {
-  (void)number;
   atomic_fetch_add(&started_threads, 1);
 }
 static void on_end(void) {
@@ -87,7 +86,6 @@ static void answer(cw_req_t *req) {
 }
 
 static void run_quick(void *data, cw_req_t *req) {
-  (void)data;
   bool home = pthread_equal(pthread_self(), main_thread);
   atomic_fetch_add(home ? &at_home : &elsewhere, 1);
   answer(req);
@@ -95,7 +93,6 @@ static void run_quick(void *data, cw_req_t *req) {
 
 /* Blocks outside the GIL until `wanted` calls are in here at once. */
 static void run_meeting(void *data, cw_req_t *req) {
-  (void)data;
   gil_give();
   pthread_mutex_lock(&gate_lock);
   inside++;
@@ -195,7 +192,6 @@ static void serve(fixture_t *f, int clients, int requests) {
 }
 
 static void quick_calls_are_all_answered(void **state) {
-  (void)state;
   fixture_t f;
   atomic_store(&at_home, 0);
   set_up(&f, 8, run_quick);
@@ -215,7 +211,6 @@ static void *ring(void *arg) {
 }
 
 static void the_main_thread_does_what_is_its_own(void **state) {
-  (void)state;
   fixture_t f;
   pthread_t ringer;
   atomic_store(&main_runs, 0);
@@ -234,7 +229,6 @@ static void call_main(void *data) {
 
 /* With one thread it is called from the loop, busy and idle. */
 static void one_thread_does_both(void **state) {
-  (void)state;
   fixture_t f;
   atomic_store(&main_runs, 0);
   set_up(&f, 1, run_quick);
@@ -244,7 +238,6 @@ static void one_thread_does_both(void **state) {
 }
 
 static void one_thread_means_the_main_thread(void **state) {
-  (void)state;
   fixture_t f;
   atomic_store(&elsewhere, 0);
   set_up(&f, 1, run_quick);
@@ -253,7 +246,6 @@ static void one_thread_means_the_main_thread(void **state) {
 }
 
 static void blocking_calls_meet(void **state) {
-  (void)state;
   fixture_t f;
   for (int round = 0; round < 20; round++) {
     inside = most_inside = 0;
@@ -266,7 +258,6 @@ static void blocking_calls_meet(void **state) {
 
 /* Computes for much longer than a tick. */
 static void run_busy(void *data, cw_req_t *req) {
-  (void)data;
   int64_t end = cw_now_us() + 20 * 1000;
   while (cw_now_us() < end) {
   }
@@ -276,7 +267,6 @@ static void run_busy(void *data, cw_req_t *req) {
 /* The keeper makes a thread for what is ready, which has done it before the keeper goes
  * on: somebody must still turn the loop. */
 static void a_thread_may_be_done_before_its_maker_goes_on(void **state) {
-  (void)state;
   fixture_t f;
   looks_on = true;
   set_up(&f, 4, run_busy);
@@ -285,7 +275,6 @@ static void a_thread_may_be_done_before_its_maker_goes_on(void **state) {
 }
 
 static void the_end_comes_without_any_request(void **state) {
-  (void)state;
   fixture_t f;
   set_up(&f, 4, run_quick);
   cw_sched_stop(f.sched, 1000);

@@ -5,7 +5,6 @@
 #include "http/timeq.h"
 
 static void timers_expire_in_order(void **state) {
-  (void)state;
   static const uint64_t durations[CW_TIMER_KINDS] = {[CW_TIMER_HEAD] = 30,
                                                      [CW_TIMER_IDLE] = 100,
                                                      [CW_TIMER_STALL] = 50,

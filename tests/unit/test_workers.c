@@ -45,7 +45,6 @@ static void make_generation(generation_t *gen, bool proven) {
 
 static int set_up(void **state) {
   char err[128];
-  (void)state;
   signal(SIGPIPE, SIG_IGN); /* as in the supervisor */
   forked = 0;
   no_process = false;
@@ -62,7 +61,6 @@ static int set_up(void **state) {
 }
 
 static int tear_down(void **state) {
-  (void)state;
   for (int i = 0; i < CW_MAX_WORKERS; i++)
     if (st.workers[i].words) close(st.workers[i].words);
   cw_settings_fini(&old.settings);
@@ -93,7 +91,6 @@ static int told_so_far(void) {
 }
 
 static void as_many_as_wanted_are_started(void **state) {
-  (void)state;
   st.want = 3;
   assert_int_equal(cw_workers_reconcile(&st), -1);
   assert_int_equal(forked, 3);
@@ -103,7 +100,6 @@ static void as_many_as_wanted_are_started(void **state) {
 }
 
 static void a_worker_finds_the_watch_running(void **state) {
-  (void)state;
   st.want = 1;
   (void)cw_workers_reconcile(&st);
   /* It may serve before the supervisor comes to its clock; 0 would say to it that
@@ -113,7 +109,6 @@ static void a_worker_finds_the_watch_running(void **state) {
 }
 
 static void the_first_of_an_unproven_generation_goes_ahead_alone(void **state) {
-  (void)state;
   st.want = 3;
   st.gen = &new;
   (void)cw_workers_reconcile(&st);
@@ -125,7 +120,6 @@ static void the_first_of_an_unproven_generation_goes_ahead_alone(void **state) {
 }
 
 static void the_oldest_is_told_to_go_where_fewer_are_wanted(void **state) {
-  (void)state;
   st.want = 3;
   (void)cw_workers_reconcile(&st);
   st.want = 1;
@@ -140,7 +134,6 @@ static void the_oldest_is_told_to_go_where_fewer_are_wanted(void **state) {
 
 /* A reload with two workers: never fewer than two serve, never more than one beyond. */
 static void old_ones_go_as_new_ones_are_ready(void **state) {
-  (void)state;
   st.want = 2;
   (void)cw_workers_reconcile(&st);
   be_ready(0);
@@ -166,7 +159,6 @@ static void old_ones_go_as_new_ones_are_ready(void **state) {
 
 /* An unproven generation takes no old worker with it, however long it takes. */
 static void old_ones_stay_until_the_new_generation_is_proven(void **state) {
-  (void)state;
   st.want = 2;
   (void)cw_workers_reconcile(&st);
   be_ready(0);
@@ -180,7 +172,6 @@ static void old_ones_stay_until_the_new_generation_is_proven(void **state) {
 }
 
 static void a_leaver_goes_when_its_successor_is_ready(void **state) {
-  (void)state;
   st.want = 1;
   (void)cw_workers_reconcile(&st);
   be_ready(0);
@@ -195,7 +186,6 @@ static void a_leaver_goes_when_its_successor_is_ready(void **state) {
 }
 
 static void nobody_is_left_where_none_is_wanted(void **state) {
-  (void)state;
   st.want = 2;
   (void)cw_workers_reconcile(&st);
   be_ready(0);
@@ -207,7 +197,6 @@ static void nobody_is_left_where_none_is_wanted(void **state) {
 }
 
 static void a_failed_start_is_waited_for(void **state) {
-  (void)state;
   st.want = 1;
   no_process = true;
   assert_in_range(cw_workers_reconcile(&st), 1, 2000000);
@@ -220,7 +209,6 @@ static void a_failed_start_is_waited_for(void **state) {
 }
 
 static void who_is_late_is_killed(void **state) {
-  (void)state;
   st.want = 1;
   (void)cw_workers_reconcile(&st);
   cw_worker_retire(&st, by_number(0));
@@ -241,7 +229,6 @@ static void words_and_signals_are_one(void **state) {
                                CW_WORD_REOPEN};
   int fds[2];
   char word;
-  (void)state;
   st.want = 1;
   (void)cw_workers_reconcile(&st);
   worker_t *w = by_number(0);
