@@ -77,7 +77,7 @@ class Native:
     def build_extension(self, target):
         builder = self.builder(
             "-fPIC",
-            *(f"-I{folder}" for folder in native.python_includes()),
+            *native.python_flags(),
             *self.libuv.cflags,
             *self.llhttp.cflags,
         )

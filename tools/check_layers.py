@@ -94,12 +94,11 @@ def libraries():
 def alone(path):
     """What the compiler says to a file that includes nothing but this header."""
     cc = native.compiler()
-    includes = [f"-I{folder}" for folder in native.python_includes()]
     command = [
         *cc,
         *native.BASE_FLAGS,
         *libraries(),
-        *includes,
+        *native.python_flags(),
         "-fsyntax-only",
         "-x",
         "c",

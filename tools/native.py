@@ -104,6 +104,11 @@ def python_includes():
     return list(dict.fromkeys(sysconfig.get_path(name) for name in ("include", "platinclude")))
 
 
+def python_flags():
+    """Compile flags for them. They are not our code: warnings about them would hide ours."""
+    return [flag for folder in python_includes() for flag in ("-isystem", folder)]
+
+
 def require_python():
     """Raises Missing where this interpreter has no headers."""
     if any(os.path.isfile(os.path.join(folder, "Python.h")) for folder in python_includes()):

@@ -48,7 +48,7 @@ def main():
             borrow(Path(scratch))
             flags = [*native.BASE_FLAGS, *native.WARNINGS, "-Werror", "-O1", "-fsyntax-only"]
             flags += [f'-D{name}="0"' for name in DEFINES]
-            flags += [f"-I{folder}" for folder in (*native.python_includes(), scratch)]
+            flags += [*native.python_flags(), f"-I{scratch}"]
             commands = [[*cc, *flags, *llhttp.cflags, str(source)] for source in sources]
             answers = list(pool.map(native.run, commands))
     except native.BuildError as error:
