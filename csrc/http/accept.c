@@ -145,7 +145,7 @@ static void on_accept_retry(uv_timer_t *timer) {
     if (srv->acceptors.items[i].open) accept_some(&srv->acceptors.items[i], CW_SPARE);
   srv->acceptors.exceeding = false;
   resume_accepting(srv);
-  uv_stop(timer->loop); /* as every timer does: cw_server_end_turn() */
+  uv_stop(timer->loop); /* as every timer does: end_turn() in server.c */
 }
 
 static void on_acceptable(uv_poll_t *poll, int status, int events) {

@@ -14,6 +14,7 @@
 #include "http/checks.h"
 #include "http/reason.h"
 #include "http/request.h"
+#include "http/server.h"
 
 enum {
   STATSD_PAUSE = 10,   /* ms between two datagrams, unless one is full */

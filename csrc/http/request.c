@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/fault.h"
+#include "http/server.h"
 
 enum { POOL = 64 }; /* requests kept for reuse */
 

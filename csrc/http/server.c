@@ -27,7 +27,7 @@ enum {
 
 static void on_tick(uv_timer_t *timer);
 
-void cw_server_end_turn(uv_timer_t *timer) {
+static void end_turn(uv_timer_t *timer) {
   uv_stop(timer->loop);
 }
 
@@ -51,14 +51,14 @@ static void on_tick(uv_timer_t *timer) {
       cw_conn_on_timer(CW_CONTAINER(t, cw_conn_t, timer));
   }
   cw_server_schedule_tick(srv);
-  cw_server_end_turn(timer);
+  end_turn(timer);
 }
 
 static void on_host_timer(uv_timer_t *timer) {
   struct cw_host_timer_slot *slot =
       CW_CONTAINER(timer, struct cw_host_timer_slot, timer);
   slot->fn(slot->data);
-  cw_server_end_turn(timer);
+  end_turn(timer);
 }
 
 void cw_server_timer(cw_server_t *srv, cw_host_timer_t which, int64_t ms,

@@ -10,6 +10,7 @@
 #include "base/fault.h"
 #include "base/forked.h"
 #include "base/log.h"
+#include "wsgi/wsgi.h"
 #include "wsgi/wsgi_internal.h"
 
 enum { LINE_MAX_KEPT = 8 * 1024 };
