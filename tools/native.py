@@ -22,7 +22,13 @@ ROOT = Path(__file__).resolve().parent.parent
 # Where archives of libraries are kept that had to be changed.
 LIBRARIES = Path("build/obj/libraries")
 
-WARNINGS = ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wmissing-prototypes"]
+WARNINGS = [
+    "-Wall",
+    "-Wextra",
+    "-Wno-unused-parameter",
+    "-Wmissing-prototypes",
+    "-Wstrict-prototypes",
+]
 BASE_FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-fvisibility=hidden", "-Icsrc"]
 RELEASE_FLAGS = [
     "-O2",
