@@ -28,6 +28,7 @@ WARNINGS = [
     "-Wno-unused-parameter",
     "-Wmissing-prototypes",
     "-Wstrict-prototypes",
+    "-Wundef",
 ]
 BASE_FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-fvisibility=hidden", "-Icsrc"]
 RELEASE_FLAGS = [
