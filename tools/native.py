@@ -29,6 +29,7 @@ WARNINGS = [
     "-Wmissing-prototypes",
     "-Wstrict-prototypes",
     "-Wundef",
+    "-Wvla",
 ]
 BASE_FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-fvisibility=hidden", "-Icsrc"]
 RELEASE_FLAGS = [
