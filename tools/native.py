@@ -30,6 +30,7 @@ WARNINGS = [
     "-Wstrict-prototypes",
     "-Wundef",
     "-Wvla",
+    "-Wshadow",
 ]
 BASE_FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-fvisibility=hidden", "-Icsrc"]
 RELEASE_FLAGS = [

@@ -70,14 +70,14 @@ char *cw_path_absolute(const char *path) {
 
 /* The standard descriptor that the path means, or -1. */
 static int descriptor_of(const char *path) {
-  static const char *const names[] = {"/dev/stdout",     "/dev/stderr",
+  static const char *const paths[] = {"/dev/stdout",     "/dev/stderr",
                                       "/dev/fd/1",       "/dev/fd/2",
                                       "/proc/self/fd/1", "/proc/self/fd/2"};
   char target[64];
   ssize_t n = readlink(path, target, sizeof(target) - 1);
   target[CW_MAX(n, 0)] = '\0'; /* images link their log files to these */
-  for (size_t i = 0; i < CW_ARRAY_LEN(names); i++)
-    if (strcmp(path, names[i]) == 0 || (n > 0 && strcmp(target, names[i]) == 0))
+  for (size_t i = 0; i < CW_ARRAY_LEN(paths); i++)
+    if (strcmp(path, paths[i]) == 0 || (n > 0 && strcmp(target, paths[i]) == 0))
       return i % 2 ? STDERR_FILENO : STDOUT_FILENO;
   return -1;
 }

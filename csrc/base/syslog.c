@@ -137,12 +137,12 @@ void cw_syslog_name(char *out, size_t size, const char *prefix, const char *app)
 }
 
 int cw_syslog_start(const cw_settings_t *s, char *err, size_t err_len) {
-  char program[128];
+  char name[128];
   if (!cw_opt_num(s, CW_OPT_SYSLOG)) return 0;
-  cw_syslog_name(program, sizeof(program), cw_opt_str(s, CW_OPT_SYSLOG_PREFIX),
+  cw_syslog_name(name, sizeof(name), cw_opt_str(s, CW_OPT_SYSLOG_PREFIX),
                  cw_settings_name(s));
   return cw_syslog_open(cw_opt_str(s, CW_OPT_SYSLOG_ADDR),
-                        cw_opt_str(s, CW_OPT_SYSLOG_FACILITY), program, err, err_len);
+                        cw_opt_str(s, CW_OPT_SYSLOG_FACILITY), name, err, err_len);
 }
 
 void cw_syslog_close(void) {

@@ -84,13 +84,13 @@ static void name_thread(void) {
 
 /* Follows one hook of `threading`: sys.settrace() or sys.setprofile() where it is not
  * what it was. */
-static void follow(PyObject *key, PyObject **last, const char *setter) {
+static void follow(PyObject *key, PyObject **last, const char *function) {
   PyObject *now = PyDict_GetItemWithError(threading, key); /* borrowed */
   if (now == Py_None) now = NULL;
   if (now == *last) return;
   PyObject *old = *last;
   *last = Py_XNewRef(now);
-  PyObject *fn = PySys_GetObject(setter); /* borrowed */
+  PyObject *fn = PySys_GetObject(function); /* borrowed */
   PyObject *r = fn ? PyObject_CallOneArg(fn, now ? now : Py_None) : NULL;
   PyErr_Clear();
   Py_XDECREF(r);

@@ -94,9 +94,9 @@ static void all_fields(void **state) {
   assert_string_equal(line_of("%({*}o)s", &a), "");
   a.fields = lines;
   assert_string_equal(line_of("%({*}o)s|", &a), "A:1\"B:\"C:x\\\"y:z\"|");
-  cw_field_t fields[] = {{{"Host", 4}, {"h", 1}}, {{"X-A", 3}, {"\"\\\n", 3}}};
+  cw_field_t two[] = {{{"Host", 4}, {"h", 1}}, {{"X-A", 3}, {"\"\\\n", 3}}};
   cw_head_t some = *a.head;
-  some.fields = fields;
+  some.fields = two;
   some.n_fields = 2;
   a.head = &some;
   assert_string_equal(line_of("%({*}i)s|", &a), "Host:h\"X-A:\\\"\\\\\\x0A\"|");
