@@ -9,6 +9,8 @@
 #include <string.h>
 #include <uv.h>
 
+#include "base/macros.h"
+
 static const char answer[] =
     "HTTP/1.1 200 OK\r\n"
     "Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
@@ -48,7 +50,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
     return;
   }
   for (; conn->due; conn->due--) {
-    uv_buf_t out = uv_buf_init((char *)answer, sizeof(answer) - 1);
+    uv_buf_t out = uv_buf_init(cw_unconst(answer), sizeof(answer) - 1);
     /* The load generator always reads: a full socket buffer is its fault. */
     if (uv_try_write(stream, &out, 1) != (int)out.len) {
       uv_close((uv_handle_t *)stream, on_close);

@@ -31,6 +31,7 @@ WARNINGS = [
     "-Wundef",
     "-Wvla",
     "-Wshadow",
+    "-Wcast-qual",
 ]
 BASE_FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-fvisibility=hidden", "-Icsrc"]
 RELEASE_FLAGS = [

@@ -4,6 +4,7 @@
 #define CW_BASE_MACROS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #define CW_MUSTCHECK __attribute__((warn_unused_result))
 #define CW_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
@@ -16,6 +17,12 @@
 
 /* The struct of `type` whose member `field` is at `ptr`. */
 #define CW_CONTAINER(ptr, type, field) ((type *)((char *)(ptr)-offsetof(type, field)))
+
+/* For interfaces of others that only read what they take as writable: an iovec that is
+ * sent, the words of main() and exec. */
+static inline void *cw_unconst(const void *p) {
+  return (void *)(uintptr_t)p;
+}
 
 /* A borrowed run of bytes: not NUL-terminated, not owned. */
 typedef struct cw_span {

@@ -98,7 +98,7 @@ static ssize_t send_all_parts(cw_req_t *req, const cw_parts_t *parts) {
   int n = 0;
   const cw_span_t *all[] = {&parts->before, &parts->body, &parts->after};
   for (int i = 0; i < 3; i++)
-    if (all[i]->len) iov[n++] = (struct iovec){(void *)all[i]->p, all[i]->len};
+    if (all[i]->len) iov[n++] = (struct iovec){cw_unconst(all[i]->p), all[i]->len};
   return n ? send_parts(req, iov, n, 0) : 0;
 }
 
@@ -126,7 +126,7 @@ int cw_out_write(cw_req_t *req, const cw_parts_t *parts, size_t *taken) {
 
 int cw_out_send_interim(cw_req_t *req, cw_span_t text) {
   const cw_parts_t parts = {.before = text, .body = {"", 0}, .after = {"", 0}};
-  struct iovec iov = {(void *)text.p, text.len};
+  struct iovec iov = {cw_unconst(text.p), text.len};
   size_t taken;
   int rc = CW_OK;
   pthread_mutex_lock(&req->lock);
@@ -171,7 +171,7 @@ int cw_out_write_file(cw_req_t *req, cw_span_t before, int fd, int64_t off, int6
   int64_t left = len;
   if (!backlog) {
     if (before.len) {
-      struct iovec iov = {(void *)before.p, before.len};
+      struct iovec iov = {cw_unconst(before.p), before.len};
       ssize_t sent = send_parts(req, &iov, 1, left ? MSG_MORE : 0);
       if (sent < 0) return CW_LOST;
       head_sent = (size_t)sent;

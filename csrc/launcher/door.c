@@ -48,7 +48,7 @@ static bool embeds(const cw_python_t *python) {
 static CW_NORETURN void run(const cw_python_t *python, const char *code,
                             const char *const *args) {
   enum { MOST = 80, OTHERS = 10 };
-  char *argv[MOST] = {(char *)python->program}, *flag;
+  char *argv[MOST] = {cw_unconst(python->program)}, *flag;
   int argc = 1;
   /* Those of the Python that `python -m cwsgi` ran in, each ended by a unit separator.
    */
@@ -60,8 +60,8 @@ static CW_NORETURN void run(const cw_python_t *python, const char *code,
   /* -u: what an app prints in a container should be seen at once. */
   argv[argc++] = "-u";
   argv[argc++] = "-c";
-  argv[argc++] = (char *)code;
-  while (*args && argc < MOST - 1) argv[argc++] = (char *)*args++;
+  argv[argc++] = cw_unconst(code);
+  while (*args && argc < MOST - 1) argv[argc++] = cw_unconst(*args++);
   if (embeds(python)) {
     void *lib = dlopen(python->library, RTLD_LAZY | RTLD_GLOBAL);
     int (*bytes_main)(int, char **) = NULL;
