@@ -45,7 +45,7 @@ static void on_alloc(uv_handle_t *handle, size_t hint, uv_buf_t *buf) {
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
   conn_t *conn = (conn_t *)stream;
   if (n == 0) return;
-  if (n < 0 || llhttp_execute(&conn->parser, buf->base, n) != HPE_OK) {
+  if (n < 0 || llhttp_execute(&conn->parser, buf->base, (size_t)n) != HPE_OK) {
     uv_close((uv_handle_t *)stream, on_close);
     return;
   }

@@ -32,6 +32,7 @@ WARNINGS = [
     "-Wvla",
     "-Wshadow",
     "-Wcast-qual",
+    "-Wconversion",
 ]
 BASE_FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-fvisibility=hidden", "-Icsrc"]
 RELEASE_FLAGS = [

@@ -127,7 +127,7 @@ int cw_access_format_compile(cw_access_format_t *f, const char *text, char *err,
   *f = (cw_access_format_t){0};
   if (strcmp(text, "combined") == 0) text = combined;
   size_t most = 1;
-  for (const char *p = text; *p; p++) most += 2 * (*p == '%');
+  for (const char *p = text; *p; p++) most += *p == '%' ? 2 : 0;
   f->text = strdup(text);
   f->ops = cw_calloc(most, sizeof(*f->ops));
   if (!f->text || !f->ops) {

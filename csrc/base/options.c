@@ -114,7 +114,7 @@ int cw_settings_init(cw_settings_t *s) {
   char err[128];
   memset(s, 0, sizeof(*s));
   for (int i = 0; i < CW_OPT_COUNT; i++)
-    if (table[i].def && cw_option_set(s, i, table[i].def, CW_FROM_DEFAULT,
+    if (table[i].def && cw_option_set(s, (cw_opt_t)i, table[i].def, CW_FROM_DEFAULT,
                                       table[i].name, err, sizeof(err)) != 0) {
       cw_settings_fini(s);
       return -1;
@@ -130,7 +130,8 @@ int cw_settings_read_env(cw_settings_t *s, char *err, size_t err_len) {
   for (int i = 0; i < CW_OPT_COUNT; i++) {
     const char *text = table[i].env ? getenv(table[i].env) : NULL;
     if (text && *text &&
-        cw_option_set(s, i, text, CW_FROM_ENV, table[i].env, err, err_len) != 0)
+        cw_option_set(s, (cw_opt_t)i, text, CW_FROM_ENV, table[i].env, err, err_len) !=
+            0)
       return -1;
   }
   return 0;
@@ -190,8 +191,8 @@ int cw_settings_unpack(cw_settings_t *s, const char *data, size_t len) {
     const char *eq = strchr(p, '=');
     if (!eq) return -1;
     int id = cw_option_named(p, (size_t)(eq - p));
-    if (id < 0 || cw_option_set(s, id, eq + 1, CW_FROM_ARGV, table[id].name, err,
-                                sizeof(err)) != 0)
+    if (id < 0 || cw_option_set(s, (cw_opt_t)id, eq + 1, CW_FROM_ARGV, table[id].name,
+                                err, sizeof(err)) != 0)
       return -1;
   }
   return 0;

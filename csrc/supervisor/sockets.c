@@ -342,7 +342,8 @@ static int open_all(const cw_settings_t *s, const cw_sockets_t *old,
   } else if (!old && add_inherited(out, s) != 0) {
     return -1;
   }
-  for (unsigned i = 0, given = out->n; !given && i < v->n_items; i++)
+  bool given = out->n > 0;
+  for (unsigned i = 0; !given && i < v->n_items; i++)
     if (add_list(out, v->items[i], old, s) != 0) return -1;
   if (metrics && metrics[0] != '/') {
     if (add(out, metrics, old, s) != 0) return -1;

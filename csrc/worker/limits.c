@@ -66,8 +66,10 @@ int cw_limits_read(const cw_settings_t *s, int workers, cw_limits_t *l) {
       .buffer_memory = (size_t)cw_opt_num(s, CW_OPT_BUFFER_MEMORY),
       .proxy_headers = (unsigned)CW_MAX(says, 0),
       .clear_proxy_headers = cw_opt_num(s, CW_OPT_CLEAR_UNTRUSTED_PROXY_HEADERS),
-      .proxy_mode = cw_proxy_mode_parse(cw_opt_str(s, CW_OPT_PROXY_PROTOCOL)),
-      .underscores = cw_underscores_parse(cw_opt_str(s, CW_OPT_HEADER_MAP)),
+      .proxy_mode =
+          (cw_proxy_mode_t)cw_proxy_mode_parse(cw_opt_str(s, CW_OPT_PROXY_PROTOCOL)),
+      .underscores =
+          (cw_underscores_t)cw_underscores_parse(cw_opt_str(s, CW_OPT_HEADER_MAP)),
       .request_timeout = cw_opt_num(s, CW_OPT_REQUEST_TIMEOUT),
       .health = cw_opt_str(s, CW_OPT_HEALTH),
       .metrics = metrics && metrics[0] == '/' ? metrics : NULL,
