@@ -63,7 +63,7 @@ int cw_networks_add(cw_networks_t *list, const char *text, cw_span_t *bad) {
   while (*text) {
     size_t n = strcspn(text, ",");
     cw_span_t word = {text, n};
-    while (word.len && word.p[0] == ' ') word.p++, word.len--;
+    for (; word.len && word.p[0] == ' '; word.len--) word.p++;
     while (word.len && word.p[word.len - 1] == ' ') word.len--;
     if (word.len == 1 && word.p[0] == '*') {
       list->all = true;

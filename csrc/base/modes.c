@@ -38,13 +38,16 @@ int cw_proxy_headers_parse(const char *text, cw_span_t *bad) {
   while (text && *text) {
     size_t n = strcspn(text, ","), i = 0;
     cw_span_t word = {text, n};
-    while (word.len && word.p[0] == ' ') word.p++, word.len--;
+    for (; word.len && word.p[0] == ' '; word.len--) word.p++;
     while (word.len && word.p[word.len - 1] == ' ') word.len--;
     while (i < CW_ARRAY_LEN(words) &&
            (strlen(words[i].name) != word.len ||
             strncasecmp(words[i].name, word.p, word.len) != 0))
       i++;
-    if (word.len && i == CW_ARRAY_LEN(words)) return *bad = word, -1;
+    if (word.len && i == CW_ARRAY_LEN(words)) {
+      *bad = word;
+      return -1;
+    }
     if (word.len) bits |= words[i].bit;
     text += n + (text[n] == ',');
   }

@@ -33,14 +33,22 @@ static int add_item(cw_value_t *v, const char *text) {
   return 0;
 }
 
+static bool is_one_of(const char *text, const char *const *words, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if (strcasecmp(text, words[i]) == 0) return true;
+  return false;
+}
+
 static int parse_bool(const char *text, int64_t *out) {
   static const char *const yes[] = {"1", "true", "yes", "y", "on"};
   static const char *const no[] = {"0", "false", "no", "n", "off", ""};
-  for (size_t i = 0; i < CW_ARRAY_LEN(yes); i++)
-    if (strcasecmp(text, yes[i]) == 0) return *out = 1, 0;
-  for (size_t i = 0; i < CW_ARRAY_LEN(no); i++)
-    if (strcasecmp(text, no[i]) == 0) return *out = 0, 0;
-  return -1;
+  if (is_one_of(text, yes, CW_ARRAY_LEN(yes)))
+    *out = 1;
+  else if (is_one_of(text, no, CW_ARRAY_LEN(no)))
+    *out = 0;
+  else
+    return -1;
+  return 0;
 }
 
 /* Decimal digits, nothing else: no sign, no blanks. */

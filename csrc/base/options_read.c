@@ -85,7 +85,10 @@ static bool find_flag(const char *word, size_t len, flag_t *out) {
   unsigned matches = 0;
   for (const char *at = NULL; next_flag(&f, &row, &at);) {
     if (f.text.len < len || memcmp(f.text.p, word, len) != 0) continue;
-    if (f.text.len == len) return *out = f, true;
+    if (f.text.len == len) {
+      *out = f;
+      return true;
+    }
     bool other = !matches || f.id != out->id || f.foreign != out->foreign;
     if (len <= 2) continue;
     if (other) matches++;
@@ -129,7 +132,10 @@ static void complain_unknown(cw_span_t word, char *err, size_t err_len) {
   size_t row = 0;
   for (const char *at = NULL; next_flag(&f, &row, &at);) {
     unsigned d = f.id >= 0 && f.text.len > 2 ? distance(word, f.text) : UINT_MAX;
-    if (d < best_distance) best = f.text, best_distance = d;
+    if (d < best_distance) {
+      best = f.text;
+      best_distance = d;
+    }
   }
   if (best.p)
     snprintf(err, err_len, "unknown option '%.*s'; did you mean '%.*s'?", (int)word.len,
@@ -195,7 +201,10 @@ static int read_option(cw_settings_t *s, int argc, char **argv, int *i,
   flag_t f = {0};
   if (word.p[1] == '-') {
     const char *eq = strchr(word.p, '=');
-    if (eq) word.len = (size_t)(eq - word.p), value = eq + 1;
+    if (eq) {
+      word.len = (size_t)(eq - word.p);
+      value = eq + 1;
+    }
   } else if (word.len > 2) {
     value = word.p + 2 + (word.p[2] == '=');
     word.len = 2;

@@ -12,7 +12,7 @@ static const char usual[] =
 /* Copies what lies between blanks in lower case. Returns its length, 0 where there is
  * nothing or no room for it. */
 static size_t take_lower(const char *p, size_t n, char *out, size_t size) {
-  while (n && *p == ' ') p++, n--;
+  for (; n && *p == ' '; n--) p++;
   while (n && p[n - 1] == ' ') n--;
   if (n >= size) n = 0;
   for (size_t i = 0; i < n; i++)

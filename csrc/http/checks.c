@@ -86,7 +86,7 @@ static bool is_blank(char c) {
 }
 
 cw_span_t cw_trim(cw_span_t s) {
-  while (s.len && is_blank(s.p[0])) s.p++, s.len--;
+  for (; s.len && is_blank(s.p[0]); s.len--) s.p++;
   while (s.len && is_blank(s.p[s.len - 1])) s.len--;
   return s;
 }
@@ -228,10 +228,11 @@ int cw_check_target(cw_span_t method, cw_span_t target, cw_target_t *out) {
     /* Absolute form: section 3.2.2; userinfo is refused as section 4.2.4 of RFC 9110
      * advises. */
     size_t skip;
+    out->https = target.len > 8 && cw_span_is((cw_span_t){target.p, 8}, "https://");
     if (target.len > 7 && cw_span_is((cw_span_t){target.p, 7}, "http://"))
       skip = 7;
-    else if (target.len > 8 && cw_span_is((cw_span_t){target.p, 8}, "https://"))
-      skip = 8, out->https = true;
+    else if (out->https)
+      skip = 8;
     else
       return 400;
     rest = (cw_span_t){target.p + skip, target.len - skip};

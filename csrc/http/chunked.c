@@ -89,6 +89,11 @@ static int extension(uint8_t state, unsigned char ch) {
   }
 }
 
+static int become(cw_chunked_t *c, int state) {
+  c->state = (uint8_t)state;
+  return 0;
+}
+
 /* One byte of framing. Returns 0 or -1. */
 static int step(cw_chunked_t *c, unsigned char ch) {
   if (is_extension(c->state)) {
@@ -105,31 +110,31 @@ static int step(cw_chunked_t *c, unsigned char ch) {
         return 0;
       }
       if (c->digits == 0) return -1;
-      if (ch == '\r') return c->state = SIZE_LF, 0;
-      if (ch == ';') return c->state = EXT_START, 0;
-      if (is_blank(ch)) return c->state = EXT_NEXT, 0;
+      if (ch == '\r') return become(c, SIZE_LF);
+      if (ch == ';') return become(c, EXT_START);
+      if (is_blank(ch)) return become(c, EXT_NEXT);
       return -1;
     case SIZE_LF:
       if (ch != '\n') return -1;
       c->state = c->left ? DATA : TRAILER_START;
       if (!c->left) c->overhead = 0;
       return 0;
-    case DATA_CR: return ch == '\r' ? (c->state = DATA_LF, 0) : -1;
-    case DATA_LF: c->digits = 0; return ch == '\n' ? (c->state = SIZE, 0) : -1;
+    case DATA_CR: return ch == '\r' ? become(c, DATA_LF) : -1;
+    case DATA_LF: c->digits = 0; return ch == '\n' ? become(c, SIZE) : -1;
     case TRAILER_START:
-      if (ch == '\r') return c->state = END_LF, 0;
+      if (ch == '\r') return become(c, END_LF);
       /* A line that starts with a blank would be obs-fold. */
       c->state = TRAILER_NAME;
       if (++c->trailers > MAX_TRAILERS) return -1;
       return cw_is_token_byte(ch) && ++c->overhead <= MAX_OVERHEAD ? 0 : -1;
     case TRAILER_NAME:
-      if (ch == ':') return c->state = TRAILER_VALUE, 0;
+      if (ch == ':') return become(c, TRAILER_VALUE);
       return cw_is_token_byte(ch) && ++c->overhead <= MAX_OVERHEAD ? 0 : -1;
     case TRAILER_VALUE:
-      if (ch == '\r') return c->state = TRAILER_LF, 0;
+      if (ch == '\r') return become(c, TRAILER_LF);
       return cw_is_value_byte(ch) && ++c->overhead <= MAX_OVERHEAD ? 0 : -1;
-    case TRAILER_LF: return ch == '\n' ? (c->state = TRAILER_START, 0) : -1;
-    case END_LF: return ch == '\n' ? (c->state = DONE, 0) : -1;
+    case TRAILER_LF: return ch == '\n' ? become(c, TRAILER_START) : -1;
+    case END_LF: return ch == '\n' ? become(c, DONE) : -1;
     default: return -1;
   }
 }

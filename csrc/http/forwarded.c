@@ -107,7 +107,8 @@ static cw_span_t parameter(cw_span_t element, const char *name) {
     const char *eq = memchr(pair.p, '=', pair.len);
     if (eq && cw_span_is(cw_trim((cw_span_t){pair.p, (size_t)(eq - pair.p)}), name)) {
       cw_span_t v = cw_trim((cw_span_t){eq + 1, pair.len - (size_t)(eq + 1 - pair.p)});
-      if (v.len >= 2 && v.p[0] == '"' && v.p[v.len - 1] == '"') v.p++, v.len -= 2;
+      if (v.len >= 2 && v.p[0] == '"' && v.p[v.len - 1] == '"')
+        v = (cw_span_t){v.p + 1, v.len - 2};
       return v;
     }
     size_t used = pair.len + (semicolon != NULL);
@@ -306,7 +307,10 @@ static int64_t read_time(cw_span_t v) {
   }
   if (i < v.len && v.p[i] == '.')
     for (i++; i < v.len && v.p[i] >= '0' && v.p[i] <= '9'; i++)
-      if (scale < 1000000) part = part * 10 + (v.p[i] - '0'), scale *= 10;
+      if (scale < 1000000) {
+        part = part * 10 + (v.p[i] - '0');
+        scale *= 10;
+      }
   if (i < v.len) return 0;
   for (size_t k = 0; k < CW_ARRAY_LEN(units); k++)
     if (whole >= units[k].least)

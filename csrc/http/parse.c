@@ -80,7 +80,10 @@ static int check_fields(parse_t *ps, const cw_target_t *target) {
     cw_field_t *f = &h->fields[i];
     switch (f->name.len) {
       case 4:
-        if (cw_span_is(f->name, "host")) host = f, hosts++;
+        if (cw_span_is(f->name, "host")) {
+          host = f;
+          hosts++;
+        }
         break;
       case 6:
         if (cw_span_is(f->name, "expect")) {
@@ -142,20 +145,20 @@ static int on_headers_complete(llhttp_t *llp) {
   cw_target_t target;
   int status = cw_check_target(h->method, h->target, &target);
   if (status == 0) status = check_fields(ps, &target);
-  if (status) return refuse(ps, status), -1;
+  if (status) return refuse(ps, status);
   h->query = target.query;
   h->scheme = "http";
   if (CW_UNLIKELY(target.https)) {
     /* RFC 9110 section 7.4: this connection is not secured, as far as we know. */
-    if (!ps->req->trusted) return refuse(ps, 421), -1;
+    if (!ps->req->trusted) return refuse(ps, 421);
     h->scheme = "https";
   }
   char *path = cw_arena_alloc(&ps->req->arena, target.path.len + 1);
-  if (!path) return refuse(ps, 503), -1;
+  if (!path) return refuse(ps, 503);
   h->path = (cw_span_t){path, cw_percent_decode(target.path, path)};
   status = ps->req->trusted ? cw_forwarded_apply(ps->req) : 0;
   if (CW_UNLIKELY(ps->limits->clear_proxy_headers)) cw_forwarded_clear(ps->req);
-  if (status) return refuse(ps, status), -1;
+  if (status) return refuse(ps, status);
   llp->upgrade = 0; /* Upgrade is not acted upon: RFC 9110 section 7.8 allows that */
   return 0;
 }

@@ -136,7 +136,10 @@ bool cw_req_claim(cw_req_t *req) {
 
 int cw_resp_write(cw_req_t *req, const char *data, size_t n, bool last, size_t *taken) {
   *taken = 0;
-  if (!req->resp.started) return *taken = n, req->taken_over ? CW_OK : CW_BAD;
+  if (!req->resp.started) {
+    *taken = n;
+    return req->taken_over ? CW_OK : CW_BAD;
+  }
   if (!req->resp.sent && !cw_req_claim(req)) return CW_LOST;
   return req->stream->send(req, data, n, last, taken);
 }

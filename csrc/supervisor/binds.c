@@ -44,10 +44,12 @@ int cw_bind_split(const char *text, char *host, size_t host_len, char *port,
   const char *number = end ? end + (*end == ':') : "";
   if (!is_port(number) || strlen(number) >= port_len) return -1;
   size_t n = (size_t)(end - text);
-  if (n >= 2 && text[0] == '[' && text[n - 1] == ']')
-    text++, n -= 2;
-  else if (memchr(text, '[', n))
+  if (n >= 2 && text[0] == '[' && text[n - 1] == ']') {
+    text++;
+    n -= 2;
+  } else if (memchr(text, '[', n)) {
     return -1;
+  }
   if (n >= host_len) return -1;
   snprintf(port, port_len, "%s", number);
   snprintf(host, host_len, "%.*s", (int)n, text);

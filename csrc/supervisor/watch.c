@@ -89,7 +89,10 @@ static void relieve(state_t *st) {
     }
     int64_t held = w->pid ? cw_resident_memory(w->pid) : 0;
     ready += w->ready;
-    if (w->ready && held > most) most = held, largest = w;
+    if (w->ready && held > most) {
+      most = held;
+      largest = w;
+    }
   }
   if (!largest || ready < 2) return;
   cw_log(

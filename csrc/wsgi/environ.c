@@ -122,8 +122,10 @@ static PyObject *make_key(cw_span_t name) {
   }
   const char *start = buf;
   if ((len == 17 && memcmp(buf, "HTTP_CONTENT_TYPE", 17) == 0) ||
-      (len == 19 && memcmp(buf, "HTTP_CONTENT_LENGTH", 19) == 0))
-    start += 5, len -= 5;
+      (len == 19 && memcmp(buf, "HTTP_CONTENT_LENGTH", 19) == 0)) {
+    start += 5;
+    len -= 5;
+  }
   PyObject *key = PyUnicode_DecodeLatin1(start, (Py_ssize_t)len, NULL);
   if (buf != stack) PyMem_Free(buf);
   return key;
@@ -293,7 +295,11 @@ static int take(PyObject *env, PyObject *key, PyObject *value) {
 static int take_target(PyObject *env, cw_span_t target) {
   PyObject *value = latin1(target.p, target.len);
   int rc = value ? PyDict_SetItem(env, k_request_uri, value) : -1;
-  return rc < 0 ? (Py_XDECREF(value), -1) : take(env, k_raw_uri, value);
+  if (rc < 0) {
+    Py_XDECREF(value);
+    return -1;
+  }
+  return take(env, k_raw_uri, value);
 }
 
 /* A field that came before: RFC 9110 section 5.3, and RFC 6265 section 5.4 for Cookie.

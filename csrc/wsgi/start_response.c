@@ -48,7 +48,10 @@ static int add_field(start_response_t *self, PyObject *pair) {
     PyErr_Format(PyExc_ValueError, "invalid response header %.200R", pair);
     return -1;
   }
-  if (rc == CW_NOMEM) return PyErr_NoMemory(), -1;
+  if (rc == CW_NOMEM) {
+    PyErr_NoMemory();
+    return -1;
+  }
   if (rc == 1 && !self->warned) {
     self->warned = true;
     return PyErr_WarnFormat(PyExc_RuntimeWarning, 1,
