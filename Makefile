@@ -44,11 +44,13 @@ test-one: $(VENV)/.tests
 
 test-all: $(VENV)/.needs-tests lint portable unit pytest others asan faults
 
-lint: $(VENV)/.tools ## formatting, layers, the Python linter
+lint: $(VENV)/.installed ## formatting, layers, the Python linter, types
 	$(BIN)/clang-format --dry-run -Werror --ferror-limit=20 $$(find csrc tests bench -name '*.[ch]')
 	$(BIN)/python tools/check_layers.py
 	$(BIN)/ruff check -q .
 	$(BIN)/ruff format -q --check .
+	cd python && ../$(BIN)/mypy --strict --no-incremental --no-error-summary -p cwsgi
+	$(BIN)/stubtest --allowlist tools/stubtest.txt cwsgi._core
 
 portable: $(VENV)/.tests ## compiles the C source against musl
 	$(BIN)/python tools/portable.py

@@ -11,8 +11,8 @@ class ClientDisconnected(ConnectionError):
 class RequestTimeout(Exception):
     """Raised in a thread whose request has run longer than --request-timeout."""
 
-def after_response(function: Callable[_P, object], /, *args: _P.args, **kwargs: _P.kwargs) -> None:
-    """Have `function(*args, **kwargs)` called when the bytes of this thread's response have left.
+def after_response(fn: Callable[_P, object], /, *args: _P.args, **kwargs: _P.kwargs) -> None:
+    """Have `fn(*args, **kwargs)` called when the bytes of this thread's response have left.
 
     Calls run in the worker, one after another for one response, while the client already has
     its answer; what a worker still has to call when it ends is called within the graceful

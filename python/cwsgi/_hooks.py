@@ -72,7 +72,8 @@ class Server:
 
     @property
     def timeout(self) -> "int | float":
-        return self.cfg.timeout
+        seconds: int | float = self.cfg.timeout
+        return seconds
 
     @property
     def proc_name(self) -> str:

@@ -115,7 +115,7 @@ def _make_logger(cfg: Config, file: "dict[str, Any]") -> None:
         if _logger_class.make(cfg, file) is not None:
             return
     elif (module := sys.modules.get("cwsgi._logger_class")) is not None:
-        module.current = None
+        vars(module)["current"] = None
     # Standard error is the error log here.
     install_lazy(cfg.loglevel or "info")
 

@@ -121,7 +121,7 @@ def script_folder() -> "str | None":
     Workers have the current folder there, not the script's.
     """
     main = sys.modules["__main__"]
-    path = getattr(main, "__file__", None)
+    path: str | None = getattr(main, "__file__", None)
     if path is None or getattr(main, "__spec__", None) is not None:
         return None
     return os.path.dirname(os.path.abspath(path))

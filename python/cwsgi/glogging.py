@@ -76,7 +76,7 @@ def reopen_files() -> None:
     for handler in _file_handlers():
         handler.acquire()
         try:
-            old, handler.stream = handler.stream, None  # type: ignore[assignment]
+            old, handler.stream = handler.stream, None
             if old is not None:
                 old.close()
                 handler.stream = handler._open()
