@@ -184,7 +184,6 @@ static void take_upload(int fd) {
 /* It keeps what it was received into, and the next ones need no memory. */
 static void a_body_that_comes_whole_is_not_copied(void **state) {
   enum { PLENTY = 1000 };
-  (void)state;
   start();
   srv->service.limits.buffer_body = 64 * 1024;
   int fd = dial("");
