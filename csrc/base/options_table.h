@@ -5,9 +5,10 @@
  *   name     the setting's name, gunicorn's where gunicorn has it: the key in a
  *            configuration file
  *   flags    command-line spellings, blank-separated; one that starts with --no- turns
- * a BOOL off; empty: not on the command line env      environment variable that gives a
- * default, or NULL type     INT, SECONDS (kept in ms), BYTES (k, m, g suffixes), BOOL,
- * TEXT, LIST metavar  in brackets: the value may be left out
+ *            a BOOL off; empty: not on the command line
+ *   env      environment variable that gives a default, or NULL
+ *   type     INT, SECONDS (kept in ms), BYTES (k, m, g suffixes), BOOL, TEXT, LIST
+ *   metavar  in brackets: the value may be left out
  */
 CW_OPTION(
     CONFIG, "config", "-c --config", NULL, TEXT, NULL, "FILE", "Configuration",
