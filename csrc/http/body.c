@@ -141,13 +141,21 @@ static size_t feed_chunks(cw_req_t *req, const char *p, size_t n, cw_body_use_t 
   while (used < n && !cw_chunked_done(&b->chunked)) {
     cw_span_t data;
     ssize_t k = cw_chunked_next(&b->chunked, p + used, n - used, &data);
-    if (k < 0) return *status = 400, n;
+    if (k < 0) {
+      *status = 400;
+      return n;
+    }
     used += (size_t)k;
     /* The size line alone can tell. */
-    if (limit && b->received + (int64_t)(data.len + b->chunked.left) > limit)
-      return *status = 413, n;
+    if (limit && b->received + (int64_t)(data.len + b->chunked.left) > limit) {
+      *status = 413;
+      return n;
+    }
     if (data.len == 0) continue;
-    if (!deliver(req, data, use)) return *status = 503, n;
+    if (!deliver(req, data, use)) {
+      *status = 503;
+      return n;
+    }
   }
   if (cw_chunked_done(&b->chunked)) complete(req);
   return used;
@@ -179,7 +187,10 @@ size_t cw_body_feed(cw_req_t *req, const char *p, size_t n, cw_body_use_t use,
   if (req->head.chunked) return feed_chunks(req, p, n, use, status);
   size_t run = (size_t)CW_MIN((int64_t)n, b->left);
   b->left -= (int64_t)run;
-  if (!deliver(req, (cw_span_t){p, run}, use)) return *status = 503, n;
+  if (!deliver(req, (cw_span_t){p, run}, use)) {
+    *status = 503;
+    return n;
+  }
   if (b->left == 0) complete(req);
   return run;
 }

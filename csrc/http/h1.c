@@ -127,7 +127,10 @@ static size_t read_head(cw_conn_t *c, const char *p, size_t n) {
   if (h->scanned == 0 && p[0] == '\r' && h->blanks < MAX_BLANKS) {
     /* RFC 9112 section 2.2: skip an empty line in front of the request line. */
     if (n < 2) return 0;
-    if (p[1] == '\n') return h->blanks++, 2;
+    if (p[1] == '\n') {
+      h->blanks++;
+      return 2;
+    }
   }
   ptrdiff_t len = cw_scan_head(p, n, &h->scanned);
   if (len <= 0) {
@@ -201,7 +204,10 @@ static size_t feed_body(cw_conn_t *c, const char *p, size_t n) {
   size_t used = cw_body_feed(h->req, p, n, body_use(h), &status);
   /* While a response stalls the window is for its bytes alone. */
   if (!c->want_write) c->moved += (uint32_t)(b->received - before);
-  if (status) return cw_h1_break_body(c, status, body_fault(status)), n;
+  if (status) {
+    cw_h1_break_body(c, status, body_fault(status));
+    return n;
+  }
   /* A response under way has the timer for itself. */
   if (b->complete && !c->want_write) cw_timer_stop(&c->timer);
   return used;

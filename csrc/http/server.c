@@ -75,8 +75,7 @@ void cw_server_timer(cw_server_t *srv, cw_host_timer_t which, int64_t ms,
 
 static void on_watched(uv_poll_t *poll, int status, int events) {
   struct cw_watch_slot *slot = CW_CONTAINER(poll, struct cw_watch_slot, poll);
-  (void)status; /* reading tells, too */
-  (void)events;
+  /* What went wrong, reading tells, too. */
   slot->fn(slot->data);
   uv_stop(poll->loop);
 }
