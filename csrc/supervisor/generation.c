@@ -96,7 +96,6 @@ generation_t *cw_generation_new(state_t *st, cw_settings_t *settings,
   }
   gen->settings = *settings;
   gen->h_fd = gen->zygote.fd = -1;
-  gen->number = ++st->n_generations;
   gen->alone = !old;
   if (cw_sockets_open(&gen->settings, old ? &old->sockets : NULL, &gen->sockets) != 0 ||
       cw_heritage_make(st, gen) != 0) {

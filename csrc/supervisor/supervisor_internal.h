@@ -36,7 +36,6 @@ typedef struct zygote {
 } zygote_t;
 
 typedef struct generation {
-  int number;
   int users; /* workers alive, and st->gen, st->fallback */
   cw_settings_t settings;
   cw_sockets_t sockets;
@@ -86,7 +85,7 @@ typedef struct state {
   generation_t *gen, *fallback;
   worker_t workers[CW_MAX_WORKERS];
   int want; /* workers */
-  int n_generations, n_ages;
+  int n_ages;
   bool automatic; /* the number of workers is ours to choose */
   bool serving;   /* a worker has been ready */
   int failures;   /* failed starts in a row */

@@ -18,7 +18,7 @@ static const char *const worker_hooks[] = {
     "post_fork",   "post_worker_init", "worker_int",  "worker_abort",
     "worker_exit", "pre_request",      "post_request"};
 
-bool cw_extras_have(const cw_settings_t *s, const char *hook) {
+static bool have_hook(const cw_settings_t *s, const char *hook) {
   return cw_opt_has(s, CW_OPT_HOOKS, hook);
 }
 
@@ -100,13 +100,13 @@ static CW_RAISES int set_up_logging(const cw_settings_t *s) {
 static CW_RAISES int make_hooks(const cw_settings_t *s) {
   bool any = false;
   for (size_t i = 0; i < CW_ARRAY_LEN(worker_hooks); i++)
-    any |= cw_extras_have(s, worker_hooks[i]);
+    any |= have_hook(s, worker_hooks[i]);
   if (!any) return 0;
   hooks = call("cwsgi._hooks", "WorkerHooks",
                Py_BuildValue("(sNN)", cw_opt_str(s, CW_OPT_CONFIG),
                              items_of(s, CW_OPT_HOOKS), entries_of(s)));
   if (!hooks) return -1;
-  if (cw_extras_have(s, "pre_request") || cw_extras_have(s, "post_request"))
+  if (have_hook(s, "pre_request") || have_hook(s, "post_request"))
     cw_wsgi_set_hooks(hooks);
   return 0;
 }
@@ -114,7 +114,7 @@ static CW_RAISES int make_hooks(const cw_settings_t *s) {
 int cw_extras_begin(const cw_settings_t *s) {
   CW_ASSERT_GIL();
   /* It may have set up loggers, which comes before what settings say of them. */
-  if (cw_extras_have(s, "import") &&
+  if (have_hook(s, "import") &&
       done(call("cwsgi._config", "load",
                 Py_BuildValue("(s)", cw_opt_str(s, CW_OPT_CONFIG)))) < 0)
     return -1;
@@ -151,7 +151,7 @@ int cw_extras_forked(int age, int supervisor) {
 
 int cw_extras_init_dump(const cw_settings_t *s) {
   CW_ASSERT_GIL();
-  PyObject *hook = cw_extras_have(s, "worker_abort")
+  PyObject *hook = have_hook(s, "worker_abort")
                        ? PyObject_GetAttrString(hooks, "worker_abort")
                        : NULL;
   int rc = PyErr_Occurred()

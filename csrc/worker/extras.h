@@ -45,7 +45,4 @@ void cw_extras_finish_access(void);
  * worker_int (where `interrupted`) and worker_exit. */
 void cw_extras_end(int64_t grace_ms, bool interrupted);
 
-/* Whether the configuration has this hook. */
-bool cw_extras_have(const cw_settings_t *s, const char *hook);
-
 #endif

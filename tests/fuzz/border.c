@@ -95,7 +95,7 @@ static void begin(unsigned flags) {
   memset(dead, 0, sizeof(dead));
   reloads = 0;
   st = (state_t){.launcher = &launcher, .board = board, .want = 2, .gen = &gen};
-  gen = (generation_t){.users = 1, .number = 1, .h_fd = -1, .zygote.pid = ZYGOTE};
+  gen = (generation_t){.users = 1, .h_fd = -1, .zygote.pid = ZYGOTE};
   if (cw_settings_init(&gen.settings) != 0) abort();
   gen.settings.v[CW_OPT_RELOAD].num = flags & 1;
   gen.settings.v[CW_OPT_MAX_REQUESTS].num = flags & 2;
