@@ -47,9 +47,7 @@ LONGEST = {".c": 600, ".h": 150}
 LONGER = {
     "base/options_foreign.h": "a table",
     "base/options_table.h": "a table",
-    "supervisor/supervisor_internal.h": "to be split as supervisor/ is",
     "http/app.h": "all that an application's side may call",
-    "http/request.h": "a request, and the contracts of those who work on it",
 }
 
 # Where the source map is, and whose files it lists.

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "http/body.h"
 #include "http/checks.h"
 #include "http/request.h"
 

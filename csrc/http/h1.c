@@ -3,6 +3,7 @@
  * its response ended. Everything here belongs to the baton holder; a connection may end
  * inside any function, so its phase is looked at after each. */
 #include "http/h1.h"
+#include "http/body.h"
 
 #include <assert.h>
 #include <string.h>

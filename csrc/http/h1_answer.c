@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "http/body.h"
 #include "http/checks.h"
 #include "http/h1.h"
 #include "http/own.h"

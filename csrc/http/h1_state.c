@@ -2,6 +2,7 @@
 /* The states of HTTP/1.1 on a connection, and how one exchange ends. */
 #include <assert.h>
 
+#include "http/body.h"
 #include "http/h1.h"
 #include "http/server_internal.h"
 

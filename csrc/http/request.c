@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A request's memory, and the calls of app.h that are about it as a whole. */
 #include "http/request.h"
+#include "http/body.h"
 
 #include <stdlib.h>
 #include <unistd.h>

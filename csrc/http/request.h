@@ -14,12 +14,8 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/event.h"
-#include "base/schemes.h"
-#include "http/account.h"
-#include "http/blocks.h"
 #include "http/chunked.h"
-#include "http/limits.h"
-#include "http/post.h"
+#include "http/service.h"
 #include "http/timeq.h"
 
 enum {
@@ -65,36 +61,6 @@ typedef struct cw_out {
 
 /* Who sends the first byte of a response; only with a request timeout. */
 enum { CW_CLAIM_NONE, CW_CLAIM_THREAD, CW_CLAIM_LOOP };
-
-/* How the protocol of a request sends its response. All in the thread that runs it,
- * without blocking; results as those of app.h. The response's head is in resp.head: a
- * status line and field lines as HTTP/1.1 has them, without an end and without framing.
- * The end of a request is no operation: it is posted (CW_POST_DONE). */
-typedef struct cw_stream {
-  /* The head, where it was not sent, and body bytes, as cw_resp_write(). */
-  int (*send)(cw_req_t *req, const char *data, size_t n, bool last, size_t *taken);
-  /* The same with a file's range, as cw_resp_write_file(). */
-  int (*send_file)(cw_req_t *req, int fd, int64_t offset, int64_t len, int64_t *taken);
-  /* Early hints; their fields are checked. */
-  int (*send_hints)(cw_req_t *req, const cw_field_t *fields, unsigned n);
-  /* A client that asked to be told may send the body. */
-  void (*want_body)(cw_req_t *req);
-  /* A duplicate of the socket, or -1 with errno. */
-  int (*take_over)(cw_req_t *req);
-} cw_stream_t;
-
-/* What all requests of a server share. */
-typedef struct cw_service {
-  cw_limits_t limits;
-  cw_host_t host;
-  cw_schemes_t schemes; /* fields of trusted proxies that tell of https */
-  cw_account_t account;
-  cw_posts_t posts;
-  atomic_bool draining; /* set by the loop, read by threads that end a head */
-  cw_list_t pool;       /* baton: requests for reuse */
-  unsigned n_pool;
-  cw_blocks_t blocks; /* baton */
-} cw_service_t;
 
 struct cw_req {
   cw_head_t head; /* first: cw_req_head() */
@@ -156,45 +122,6 @@ void cw_req_mark_lost(cw_req_t *req);
  * byte.
  */
 bool cw_req_claim(cw_req_t *req);
-
-/* ---- body.c; baton held ---------------------------------------------------- */
-
-/* What becomes of body bytes. */
-typedef enum cw_body_use {
-  CW_BODY_GATHER, /* kept until the request runs */
-  CW_BODY_STREAM, /* kept for the thread that runs it, which may be slow */
-  CW_BODY_SKIP,   /* nobody wants them */
-} cw_body_use_t;
-
-/* Feeds received bytes to the open body. Returns how many were used, fewer than `n`
- * only at the body's end. *status is set where the body cannot go on: the framing is
- * broken (400), it is too long (413), there is no memory for it (503). */
-size_t cw_body_feed(cw_req_t *req, const char *p, size_t n, cw_body_use_t use,
-                    int *status);
-
-/* Has the body keep the block that it came in, from `p` to its end. */
-void cw_body_keep_block(cw_req_t *req, char *block, const char *p);
-
-/* Gives the memory of the body back. */
-void cw_body_free(cw_req_t *req);
-
-/* A chunked body is complete before its request runs: from here on it is one with a
- * Content-Length (RFC 9112 section 7.1.3), which frameworks look for. Where memory is
- * short nothing changes. */
-void cw_body_set_length(cw_req_t *req);
-
-/* Has a running thread learn that the body cannot go on. `why` is static text. */
-void cw_body_break(cw_req_t *req, int status, const char *why);
-
-/* A window of so many ms in which more of the body was waited for is over, and bytes
- * `moved` or not. Returns NULL, or why it is given up. */
-const char *cw_body_too_slow(cw_req_t *req, uint32_t window, bool moved);
-
-/* Whether more of the body is to come. */
-static inline bool cw_body_open(const cw_req_t *req) {
-  /* Both are written by the loop alone: no lock to read them. */
-  return !req->body.complete && !req->body.broken;
-}
 
 /* ---- out.c ------------------------------------------------------------------ */
 
