@@ -32,6 +32,11 @@ void cw_budget_count(cw_conn_t *c) {
   c->held = now;
 }
 
+bool cw_budget_is_exact(cw_conn_t *c) {
+  uint32_t awaited;
+  return c->held == held_by(c, &awaited);
+}
+
 /* How long the request has been coming, ms. */
 static uint64_t age(cw_conn_t *c) {
   const cw_server_t *srv = c->srv;

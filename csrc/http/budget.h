@@ -17,6 +17,10 @@ static inline void cw_budget_note(cw_conn_t *c) {
   if (CW_UNLIKELY(c->in.cap || c->held || c->collecting)) cw_budget_count(c);
 }
 
+/* Whether what was counted is what it holds, as it must be at the end of every event:
+ * otherwise one that runs could be refused. */
+bool cw_budget_is_exact(cw_conn_t *c);
+
 /* Who is to be refused with *status for the budget to be kept: who takes longest. NULL
  * where it is kept, or nobody holds anything. Not while one of them is being fed. */
 cw_conn_t *cw_budget_victim(cw_server_t *srv, int *status);

@@ -47,6 +47,7 @@ static void check(cw_conn_t *c) {
 #ifdef NDEBUG
   (void)c;
 #else
+  assert(cw_budget_is_exact(c));
   if (c->phase == CW_PHASE_CLOSED) {
     assert(!c->want_write && cw_list_empty(&c->timer.node));
     return;
@@ -300,6 +301,8 @@ void cw_conn_on_timer(cw_conn_t *c) {
     c->protocol->on_timer(c);
   else
     cw_conn_close(c, CW_END_SILENT);
+  /* It may run now: what it holds is not that of a request that is still coming. */
+  cw_budget_note(c);
   check(c);
 }
 

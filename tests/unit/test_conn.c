@@ -149,6 +149,28 @@ static void what_is_gathered_is_in_the_budget(void **state) {
   cw_server_free(srv);
 }
 
+/* One that has been gathered for long enough runs: it is not part of the budget any
+ * more, and least of all to be refused for it. */
+static void who_runs_before_its_end_is_not_in_the_budget(void **state) {
+  (void)state;
+  start();
+  srv->service.limits.buffer_body = 64 * 1024;
+  int fd =
+      dial("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n");
+  assert_int_equal(send(fd, piece, 32 * 1024, 0), 32 * 1024);
+  while (!n_ready) cw_server_turn(srv, true);
+  assert_int_equal(srv->held, 0);
+  srv->service.limits.buffer_memory = 1024;
+  int other = dial("GET / HTTP/1.1\r\nHost: a\r\nX-A: b");
+  cw_server_turn(srv, false);
+  assert_int_equal(cw_server_connections(srv), 2);
+  assert_true(ready[0]->conn->running);
+  cw_req_finish(ready[0], false);
+  cw_server_free(srv);
+  close(fd);
+  close(other);
+}
+
 enum { UPLOAD = 20000 };
 #define UPLOAD_HEAD "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\n"
 
@@ -232,6 +254,7 @@ int main(void) {
       cmocka_unit_test(the_stall_goes_on_behind_the_body),
       cmocka_unit_test(no_clock_runs_behind_the_body),
       cmocka_unit_test(what_is_gathered_is_in_the_budget),
+      cmocka_unit_test(who_runs_before_its_end_is_not_in_the_budget),
   };
   alarm(30); /* a loop without an end fails */
   return cmocka_run_group_tests(tests, NULL, NULL);
