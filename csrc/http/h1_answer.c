@@ -156,6 +156,9 @@ static void respond(cw_conn_t *c, const cw_own_t *own) {
 
 bool cw_h1_answer_own(cw_conn_t *c) {
   cw_own_t own;
+  /* Its head is here. A scrape lets others go on, whom a slow one might make room for.
+   */
+  cw_timer_stop(&c->timer);
   if (!cw_own_answer(c, cw_h1_of(c)->req, &own)) return false;
   respond(c, &own);
   cw_buf_free(&own.body);

@@ -247,9 +247,48 @@ static void a_body_that_comes_whole_is_not_copied(void **state) {
   close(fd);
 }
 
+/* A scrape takes in what threads have ended meanwhile. The next request of such a
+ * connection may need a place: that of whoever asked for the scrape is not free. */
+static void a_scrape_is_not_evicted_by_what_it_takes_in(void **state) {
+  static const char two[] =
+      "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n";
+  static const char ask[] = "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
+  enum { LONG_AGO = 5000 };
+  (void)state;
+  start();
+  cw_board_t *board = calloc(1, sizeof(*board));
+  assert_non_null(board);
+  cw_server_set_board(srv, board, 0);
+  srv->own_paths = true;
+  srv->service.limits.metrics = "/metrics";
+  srv->service.limits.connections = 1;
+  srv->acceptors.on_spare = true;
+  int spare = dial(two);
+  cw_server_turn(srv, false);
+  assert_int_equal(n_ready, 1);
+  int other = dial(""), scrape = dial("");
+  CW_CONTAINER(srv->conns.prev, cw_conn_t, all)->timer.due -= LONG_AGO;
+  cw_server_turn(srv, false);
+  /* In one batch of events, and the first one's thread ends between them. */
+  on_second = fail_first;
+  assert_int_equal(send(other, two, sizeof(two) / 2, 0), (ssize_t)(sizeof(two) / 2));
+  assert_int_equal(send(scrape, ask, sizeof(ask) - 1, 0), (ssize_t)sizeof(ask) - 1);
+  cw_server_turn(srv, false);
+  assert_int_equal(n_ready, 2);
+  assert_true(recv(scrape, sink, sizeof(sink), 0) > 0);
+  assert_memory_equal(sink, "HTTP/1.1 200", 12);
+  cw_req_finish(ready[1], false);
+  cw_server_free(srv);
+  free(board);
+  close(spare);
+  close(scrape);
+  close(other);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_body_that_comes_whole_is_not_copied),
+      cmocka_unit_test(a_scrape_is_not_evicted_by_what_it_takes_in),
       cmocka_unit_test(a_reset_may_come_before_an_event),
       cmocka_unit_test(the_stall_goes_on_behind_the_body),
       cmocka_unit_test(no_clock_runs_behind_the_body),
