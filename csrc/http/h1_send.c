@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "http/checks.h"
@@ -174,18 +173,13 @@ static int send_hints(cw_req_t *req, const cw_field_t *fields, unsigned n) {
   return rc;
 }
 
-/* The client waits for this before it sends its body. Small, and nothing else is under
- * way on the socket, so it fits; if not, the client sends after its own time-out. */
+/* The client waits for this before it sends its body. Behind hints that it has not
+ * read yet it waits as they do. */
 static void send_continue(cw_req_t *req) {
   static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
   if (req->resp.sent) return;
-  /* The lock keeps it in front of a 504 that the loop may be about to send. */
-  pthread_mutex_lock(&req->lock);
-  if (!atomic_load(&req->lost) &&
-      send(req->fd, text, sizeof(text) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) !=
-          (ssize_t)sizeof(text) - 1)
+  if (cw_out_send_interim(req, (cw_span_t){text, sizeof(text) - 1}) != CW_OK)
     atomic_store(&req->lost, true);
-  pthread_mutex_unlock(&req->lock);
 }
 
 static int take_over(cw_req_t *req) {

@@ -285,10 +285,46 @@ static void a_scrape_is_not_evicted_by_what_it_takes_in(void **state) {
   close(other);
 }
 
+/* Interim responses go out one after the other, also where the client is slow. */
+static void a_body_is_asked_for_behind_hints_that_wait(void **state) {
+  static const char head[] =
+      "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n"
+      "Expect: 100-continue\r\n\r\n";
+  static const char last[] = "\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n";
+  enum { HINTS = 10, LAST = sizeof(last) - 1 };
+  (void)state;
+  start();
+  int fd = dial(head);
+  cw_server_turn(srv, false);
+  memset(piece, 'x', sizeof(piece));
+  const cw_field_t hint = {{"Link", 4}, {piece, 64 * 1024}};
+  for (int i = 0; i < HINTS; i++)
+    assert_int_equal(cw_resp_early_hints(ready[0], &hint, 1), CW_OK);
+  assert_true(cw_out_pending(ready[0]) > 0);
+  assert_int_equal(cw_body_take(ready[0], sink, sizeof(sink), false), CW_WAIT);
+  size_t got = 0;
+  while (cw_out_pending(ready[0])) {
+    ssize_t n = recv(fd, sink + got, sizeof(sink) - got, 0);
+    if (n > 0) got += (size_t)n;
+    cw_server_turn(srv, false);
+  }
+  for (ssize_t n; (n = recv(fd, sink + got, sizeof(sink) - got, 0)) > 0;)
+    got += (size_t)n;
+  assert_true(got > HINTS * hint.value.len);
+  assert_memory_equal(sink + got - LAST, last, LAST);
+  assert_int_equal(send(fd, "abc", 3, 0), 3);
+  cw_server_turn(srv, false);
+  assert_int_equal(cw_body_take(ready[0], sink, sizeof(sink), false), 3);
+  cw_req_finish(ready[0], false);
+  cw_server_free(srv);
+  close(fd);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_body_that_comes_whole_is_not_copied),
       cmocka_unit_test(a_scrape_is_not_evicted_by_what_it_takes_in),
+      cmocka_unit_test(a_body_is_asked_for_behind_hints_that_wait),
       cmocka_unit_test(a_reset_may_come_before_an_event),
       cmocka_unit_test(the_stall_goes_on_behind_the_body),
       cmocka_unit_test(no_clock_runs_behind_the_body),
