@@ -79,8 +79,9 @@ bool cw_req_abandoned(const cw_req_t *req);
 /* Gives the connection of a request with an Upgrade field to the app: a duplicate of
  * its socket, the caller's, which has the socket's flags (it does not block). From then
  * on nothing is sent or read here; the rest of the response is dropped. -1 where it
- * cannot be had (errno may tell): a response has begun, the request's time is up, or
- * bytes of the other protocol came before it was agreed on. */
+ * cannot be had (errno may tell): a response has begun, early hints still wait for the
+ * client to read them, the request's time is up, or bytes of the other protocol came
+ * before it was agreed on. */
 int cw_req_take_over(cw_req_t *req);
 bool cw_req_taken_over(const cw_req_t *req);
 

@@ -122,9 +122,20 @@ bool cw_req_abandoned(const cw_req_t *req) {
   return at && cw_now_us() - at > PATIENCE_US;
 }
 
+/* Whether the loop still sends a part of an interim response; no new one comes while
+ * the thread that asks does nothing else. */
+static bool is_sending(cw_req_t *req) {
+  pthread_mutex_lock(&req->lock);
+  bool sending = cw_out_pending(req) > 0;
+  pthread_mutex_unlock(&req->lock);
+  return sending;
+}
+
 int cw_req_take_over(cw_req_t *req) {
   cw_resp_t *r = &req->resp;
-  if (!req->head.upgrade || req->followed || r->sent || !cw_req_claim(req)) return -1;
+  if (!req->head.upgrade || req->followed || r->sent || is_sending(req) ||
+      !cw_req_claim(req))
+    return -1;
   int fd = req->stream->take_over(req);
   if (fd < 0) return -1;
   req->taken_over = true;

@@ -44,8 +44,8 @@ static int take_over(upgrade_t *self) {
   if (fd < 0) {
     PyErr_SetString(
         PyExc_OSError,
-        "the connection cannot be taken over: its response has begun, or the "
-        "client did not wait for the answer");
+        "the connection cannot be taken over: its response has begun, early hints are "
+        "not sent yet, or the client did not wait for the answer");
     return -1;
   }
   self->socket = socket_of(fd);

@@ -320,11 +320,39 @@ static void a_body_is_asked_for_behind_hints_that_wait(void **state) {
   close(fd);
 }
 
+/* What is left of an interim response is the loop's to send: whoever took the
+ * connection over would write into the middle of it. */
+static void no_take_over_in_the_middle_of_hints(void **state) {
+  static const char head[] =
+      "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\n"
+      "Upgrade: x\r\n\r\n";
+  (void)state;
+  start();
+  int fd = dial(head);
+  cw_server_turn(srv, false);
+  const cw_field_t hint = {{"Link", 4}, {piece, sizeof(piece)}};
+  memset(piece, 'x', sizeof(piece));
+  assert_int_equal(cw_resp_early_hints(ready[0], &hint, 1), CW_OK);
+  assert_true(cw_out_pending(ready[0]) > 0);
+  assert_int_equal(cw_req_take_over(ready[0]), -1);
+  while (cw_out_pending(ready[0])) {
+    (void)recv(fd, sink, sizeof(sink), 0);
+    cw_server_turn(srv, false);
+  }
+  int own = cw_req_take_over(ready[0]);
+  assert_true(own >= 0);
+  close(own);
+  cw_req_finish(ready[0], true);
+  cw_server_free(srv);
+  close(fd);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_body_that_comes_whole_is_not_copied),
       cmocka_unit_test(a_scrape_is_not_evicted_by_what_it_takes_in),
       cmocka_unit_test(a_body_is_asked_for_behind_hints_that_wait),
+      cmocka_unit_test(no_take_over_in_the_middle_of_hints),
       cmocka_unit_test(a_reset_may_come_before_an_event),
       cmocka_unit_test(the_stall_goes_on_behind_the_body),
       cmocka_unit_test(no_clock_runs_behind_the_body),
