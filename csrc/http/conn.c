@@ -183,6 +183,7 @@ void cw_conn_lose(cw_conn_t *c, cw_end_t why) {
   c->want_write = false;
   cw_timer_stop(&c->timer);
   c->protocol->lose(c);
+  cw_budget_note(c);
   cw_conn_update_poll(c);
 }
 

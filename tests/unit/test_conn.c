@@ -171,6 +171,26 @@ static void who_runs_before_its_end_is_not_in_the_budget(void **state) {
   close(other);
 }
 
+/* Nor is one whose next request finds no memory. */
+static void who_is_lost_while_it_runs_is_not_in_the_budget(void **state) {
+  (void)state;
+  start();
+  int fd = dial("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n");
+  assert_int_equal(send(fd, piece, 50, 0), 50);
+  cw_server_turn(srv, false);
+  assert_true(srv->held > 0);
+  assert_int_equal(send(fd, piece, 60, 0), 60);
+  cw_fault_arm(1);
+  cw_server_turn(srv, false);
+  cw_fault_arm(0);
+  assert_int_equal(n_ready, 1);
+  assert_true(atomic_load(&ready[0]->lost));
+  assert_int_equal(srv->held, 0);
+  cw_req_finish(ready[0], false);
+  cw_server_free(srv);
+  close(fd);
+}
+
 enum { UPLOAD = 20000 };
 #define UPLOAD_HEAD "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\n"
 
@@ -357,6 +377,7 @@ int main(void) {
       cmocka_unit_test(the_stall_goes_on_behind_the_body),
       cmocka_unit_test(no_clock_runs_behind_the_body),
       cmocka_unit_test(what_is_gathered_is_in_the_budget),
+      cmocka_unit_test(who_is_lost_while_it_runs_is_not_in_the_budget),
       cmocka_unit_test(who_runs_before_its_end_is_not_in_the_budget),
   };
   alarm(30); /* a loop without an end fails */
