@@ -50,6 +50,7 @@ def test_no_descriptors_for_the_preloading_process(serve):
     server = serve("ops:app", "--preload")
     (old,) = wait_workers(server, 1)
     (zygote,) = titled(server, "preload")
+    server.wait_log("Listening at")  # Before, its end is that of a failed start.
     used = len(descriptors(server.pid))
     before = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
     # Two go with the zygote and the worker, and two are needed for the next ones.
