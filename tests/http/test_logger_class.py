@@ -286,6 +286,7 @@ def test_a_logger_that_fails_harms_no_request(serve, folder):
     server.wait_log("ValueError: as asked")
     server.wait_log("RuntimeError: no words")
     server.wait_log("RuntimeError: no access")
+    server.wait_log("Access lines cannot be logged")
     assert server.log().count("Access lines cannot be logged") == 1
 
 
