@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "http/checks.h"
 #include "http/evict.h"
 #include "http/parse.h"

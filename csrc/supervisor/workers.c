@@ -12,9 +12,6 @@
 #include "base/clock.h"
 #include "base/granted.h"
 #include "base/signal_name.h"
-#include "base/title.h"
-#include "supervisor/identity.h"
-#include "supervisor/reports.h"
 #include "supervisor/sdnotify.h"
 #include "supervisor/supervisor_internal.h"
 

@@ -148,6 +148,20 @@ def test_no_sendfile(serve, options, env, reads):
     assert bool(int(position)) == reads
 
 
+def who_serves(server, late):
+    """The pid, as text, of the worker that a new client gets; one who waits goes to `late`."""
+    client = server.connect()
+    client.sock.settimeout(2 * SLOW)
+    client.send(request("/who"))
+    try:
+        pid = json.loads(client.response().body)["pid"]
+    except TimeoutError:
+        late.append(client)
+        return None
+    client.close()
+    return str(pid)
+
+
 def test_a_full_worker_leaves_connections_to_others(serve):
     """With every thread of one worker taken, whoever connects is served by the other."""
     server = serve("ops:app", threads=1, workers=2)
@@ -155,16 +169,8 @@ def test_a_full_worker_leaves_connections_to_others(serve):
     busy = server.connect()
     busy.send(request("/wait"))
     (stuck,) = server.wait_marks("waiting")
-    served, late = set(), []
-    for _ in range(60):
-        client = server.connect()
-        client.sock.settimeout(2 * SLOW)
-        client.send(request("/who"))
-        try:
-            served.add(str(json.loads(client.response().body)["pid"]))
-            client.close()
-        except TimeoutError:
-            late.append(client)
+    late = []
+    served = {who_serves(server, late) for _ in range(60)} - {None}
     assert served and stuck not in served
     # Where the other one is slow for a moment both are full, and then both accept.
     assert len(late) <= 2
@@ -191,13 +197,7 @@ def test_a_worker_that_becomes_full_leaves_connections_to_others(serve):
             busy.ask("/sleep?s=0.01")
         busy.send(request(f"/wait?gate={turn}"))
         stuck = server.wait_marks("waiting", turn + 1)[turn]
-        client = server.connect()
-        client.sock.settimeout(2 * SLOW)
-        client.send(request("/who"))
-        try:
-            assert str(json.loads(client.response().body)["pid"]) != stuck
-        except TimeoutError:
-            late.append(client)
+        assert who_serves(server, late) != stuck
         server.open_gate(str(turn))
         assert busy.response().body == b"waited"
     # As above. Before, it was nearly every one.
