@@ -401,6 +401,23 @@ def rss(process):
     return psutil.Process(getattr(process, "pid", process)).memory_info().rss
 
 
+def titled(server, word):
+    """The supervisor's children whose title says what they are."""
+    found = []
+    for process in server.workers():
+        try:
+            title = " ".join(process.cmdline())
+        except psutil.Error:
+            continue
+        if title.startswith(f"cwsgi: {word}"):
+            found.append(process)
+    return found
+
+
+def worker_pids(server):
+    return {process.pid for process in titled(server, "worker")}
+
+
 def assert_flat_rss(process, turn, most=FLAT, turns=4):
     """Asserts that `turn()` takes no more than `most` bytes of the process's memory.
 

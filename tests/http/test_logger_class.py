@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 from client import SLOW, wait_for
-from server import APPS, run
+from server import APPS, run, worker_pids
 
 BASES = ["gunicorn", "cwsgi"]
 
@@ -400,11 +400,6 @@ def test_syslog(serve, folder, daemon, tmp_path):
     assert server.stdout() == ""
 
 
-def serving(server):
-    titles = {one.pid: " ".join(one.cmdline()) for one in server.workers()}
-    return {pid for pid, title in titles.items() if title.startswith("cwsgi: worker")}
-
-
 @pytest.mark.parametrize("base", BASES)
 def test_a_reload_takes_the_new_class(serve, folder, base):
     """No handler is there twice, neither in workers nor for hooks of the master."""
@@ -421,10 +416,12 @@ def test_a_reload_takes_the_new_class(serve, folder, base):
     server = serve("observed:app", "-c", conf)
     server.get("/")
     assert lines(server, 1) == ["first /"]
-    (old,) = serving(server)
+    (old,) = worker_pids(server)
     write(folder, text.replace("first", "second"), base, "gunicorn.conf.py")
     server.send_signal(signal.SIGHUP)
-    wait_for(lambda: len(serving(server) - {old}) == 1 and old not in serving(server), "the new")
+    wait_for(
+        lambda: len(worker_pids(server) - {old}) == 1 and old not in worker_pids(server), "the new"
+    )
     server.get("/fields")
     assert lines(server, 2) == ["first /", "second /fields"]
     assert server.log().count("[INFO] reloaded") == 1

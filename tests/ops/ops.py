@@ -6,27 +6,12 @@ import time
 
 import psutil
 from client import SLOW, Client, request, wait_for
+from server import titled as titled
+from server import worker_pids as worker_pids
 
 # Seconds in which a worker that stops waits for a request on a connection that it had
 # promised to keep (docs/processes.md).
 DRAIN = 0.5
-
-
-def titled(server, word):
-    """The supervisor's children whose title says what they are."""
-    found = []
-    for process in server.workers():
-        try:
-            title = " ".join(process.cmdline())
-        except psutil.Error:
-            continue
-        if title.startswith(f"cwsgi: {word}"):
-            found.append(process)
-    return found
-
-
-def worker_pids(server):
-    return {process.pid for process in titled(server, "worker")}
 
 
 def wait_workers(server, count, without=()):
