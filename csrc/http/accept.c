@@ -149,7 +149,12 @@ static void on_accept_retry(uv_timer_t *timer) {
 }
 
 static void on_acceptable(uv_poll_t *poll, int status, int events) {
-  accept_some(CW_CONTAINER(poll, struct cw_acceptor, poll), BATCH);
+  struct cw_acceptor *a = CW_CONTAINER(poll, struct cw_acceptor, poll);
+  const cw_host_t *host = &a->srv->service.host;
+  if (a->info->metrics || !host->accepts || host->accepts(host->data))
+    accept_some(a, BATCH);
+  else
+    cw_accept_hold(a->srv, true);
 }
 
 static void poll_acceptors(cw_server_t *srv, bool on) {

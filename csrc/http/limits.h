@@ -23,6 +23,9 @@ typedef struct cw_host {
    * may run, wait for a thread, or be just about to end; it stays valid during the
    * call. Baton held. May be NULL. */
   void (*expired)(void *data, cw_req_t *req);
+  /* Whether to take a connection that waits at one of the service's own addresses, now;
+   * where not, the host lets them in again. Baton held. May be NULL: always. */
+  bool (*accepts)(void *data);
 } cw_host_t;
 
 typedef struct cw_limits {

@@ -273,6 +273,12 @@ static void work(thread_t *t) {
       continue;
     }
     got_locked(t);
+    /* At once: another worker, full itself, may be about to look for one that is not.
+     */
+    if (CW_UNLIKELY(s->full)) {
+      cw_sched_tell_full_locked(s, false);
+      if (s->baton) cw_server_wake(s->srv);
+    }
     if (t->gil) {
       pthread_mutex_unlock(&s->lock);
       s->rt->release();
@@ -293,7 +299,7 @@ static void work(thread_t *t) {
     s->baton = true;
     pthread_mutex_unlock(&s->lock);
     /* This thread has no call to run: not all are taken, whatever the keeper saw. */
-    if (CW_UNLIKELY(s->busy)) cw_sched_share(s, false);
+    if (CW_UNLIKELY(s->held)) cw_sched_share(s);
     cw_sched_turn(s);
     pthread_mutex_lock(&s->lock);
     s->baton = false;
@@ -378,7 +384,8 @@ void cw_sched_host(cw_sched_t *s, cw_host_t *host) {
   *host = (cw_host_t){.data = s,
                       .ready = on_ready,
                       .blocking = on_blocking,
-                      .expired = cw_sched_on_expired};
+                      .expired = cw_sched_on_expired,
+                      .accepts = cw_sched_accepts};
 }
 
 void cw_sched_set_server(cw_sched_t *s, cw_server_t *srv) {

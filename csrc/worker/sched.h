@@ -44,9 +44,12 @@ typedef struct cw_sched_watch {
   int64_t beat_ms;             /* how often beat() is called; 0: never */
   /* Watch time at which the oldest running request began, or 0. In the loop. */
   void (*beat)(void *data, int64_t oldest);
-  /* All threads are in the app, or no longer. Returns whether somebody else can take
-   * new connections sooner; asked again while that is so. In the loop; may be NULL. */
-  bool (*busy)(void *data, bool all);
+  /* All threads are in the app, or no longer. Any thread, under the scheduler's lock:
+   * it only stores. May be NULL, where nobody else could take connections. */
+  void (*full)(void *data, bool full);
+  /* Whether somebody else can take new connections sooner; asked while all threads are
+   * in the app. In the loop; not NULL where full() is not. */
+  bool (*others)(void *data);
   int64_t max_requests; /* 0: none */
   /* That many have been served. Any app thread, GIL held. */
   void (*served)(void *data);

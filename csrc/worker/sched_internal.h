@@ -59,7 +59,8 @@ struct cw_sched {
 
   cw_sched_watch_t watch;
   int64_t n_served;
-  bool busy; /* baton: as watch.busy() was told last */
+  bool full; /* as watch.full() was told last */
+  bool held; /* baton: connections are left to others */
 
   pthread_t caller; /* tells threads that their request is overdue */
   bool has_caller, calling;
@@ -93,9 +94,15 @@ void cw_keeper_kick_locked(cw_sched_t *s);
 /* Has it look at what has changed, now. */
 void cw_keeper_wake_locked(cw_sched_t *s);
 
+/* Tells whether all threads are in the app, where that has changed. */
+void cw_sched_tell_full_locked(cw_sched_t *s, bool full);
+
 /* New connections are better off with another worker while all threads here are taken.
  * Returns whether that has to be looked at again soon. Baton held. */
-bool cw_sched_share(cw_sched_t *s, bool all);
+bool cw_sched_share(cw_sched_t *s);
+
+/* As cw_host_t.accepts. */
+bool cw_sched_accepts(void *data);
 
 /* ---- sched_watch.c ------------------------------------------------------------- */
 

@@ -74,14 +74,6 @@ void cw_keeper_wake_locked(cw_sched_t *s) {
   set_tick(s, 1, TICK_US * 1000L);
 }
 
-bool cw_sched_share(cw_sched_t *s, bool all) {
-  if (!s->watch.busy || (!all && !s->busy)) return false;
-  s->busy = all;
-  bool hold = s->watch.busy(s->watch.data, all) && all;
-  cw_server_hold_accept(s->srv, hold);
-  return all;
-}
-
 /* ---- the keeper ----------------------------------------------------------- */
 
 /* From now on the calls under way count as slow: no help is expected from them. */
@@ -97,6 +89,30 @@ static bool all_taken_locked(const cw_sched_t *s) {
   for (int i = 0; s->getting > 0 && i < s->n_threads; i++)
     taken += s->threads[i].getting && !s->threads[i].req;
   return taken == s->max_threads;
+}
+
+void cw_sched_tell_full_locked(cw_sched_t *s, bool full) {
+  if (!s->watch.full || full == s->full) return;
+  s->full = full;
+  s->watch.full(s->watch.data, full);
+}
+
+bool cw_sched_share(cw_sched_t *s) {
+  if (!s->watch.full) return false;
+  pthread_mutex_lock(&s->lock);
+  cw_sched_tell_full_locked(s, all_taken_locked(s));
+  bool full = s->full;
+  pthread_mutex_unlock(&s->lock);
+  bool hold = full && s->watch.others(s->watch.data);
+  if (hold != s->held) cw_server_hold_accept(s->srv, hold);
+  s->held = hold;
+  return full;
+}
+
+bool cw_sched_accepts(void *data) {
+  cw_sched_t *s = data;
+  cw_sched_share(s);
+  return !s->held;
 }
 
 static void on_retry(void *data) {
@@ -118,7 +134,6 @@ static void keep(cw_sched_t *s) {
     woke &= s->getting > 0 || s->n_fresh > 0;
     bool give_up = s->score == 0 && (woke || (progressed && s->n_fresh > 0));
     bool retry = s->n_ready && (s->parked || s->n_threads < s->max_threads);
-    bool all = all_taken_locked(s);
     if (s->finished || give_up) {
       s->baton = false;
       if (!s->finished) cw_keeper_start_tick_locked(s);
@@ -126,7 +141,7 @@ static void keep(cw_sched_t *s) {
       return;
     }
     pthread_mutex_unlock(&s->lock);
-    bool again = cw_sched_share(s, all);
+    bool again = cw_sched_share(s);
     cw_server_timer(s->srv, CW_HOST_RETRY,
                     retry   ? RETRY_MS
                     : again ? SHARE_MS

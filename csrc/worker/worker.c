@@ -241,11 +241,14 @@ static void on_served(void *data) {
   wish(CW_WISH_MAX_REQUESTS);
 }
 
+static void on_full(void *data, bool full) {
+  atomic_store(&own->busy, full);
+}
+
 /* Whether another worker accepts and has a thread to spare. */
-static bool on_busy(void *data, bool all) {
-  atomic_store(&own->busy, all);
+static bool others(void *data) {
   int used = cw_board_used(board);
-  for (int i = 0; all && i < used; i++) {
+  for (int i = 0; i < used; i++) {
     const cw_slot_t *slot = &board->slots[i];
     if (slot != own && atomic_load(&slot->state) == CW_WORKER_READY &&
         !atomic_load(&slot->busy))
@@ -277,7 +280,8 @@ static void set_watch(cw_sched_t *sched, const cw_settings_t *s) {
                             .max_requests = request_limit(s),
                             .served = on_served,
                             /* One worker alone need not look for others. */
-                            .busy = heritage->n_workers > 1 ? on_busy : NULL,
+                            .full = heritage->n_workers > 1 ? on_full : NULL,
+                            .others = others,
                             .timeout = timeout};
   if (timeout > 0) {
     watch.time = &board->watch_ms;

@@ -117,6 +117,8 @@ typedef struct fixture {
   atomic_int answered;
 } fixture_t;
 
+static fixture_t *the_fixture;
+
 static void set_up(fixture_t *f, int threads, void (*run)(void *, cw_req_t *)) {
   const cw_limits_t limits = {.head = 64 * 1024,
                               .request_line = 8190,
@@ -130,6 +132,7 @@ static void set_up(fixture_t *f, int threads, void (*run)(void *, cw_req_t *)) {
   cw_host_t host;
   socklen_t len = sizeof(f->addr);
   memset(f, 0, sizeof(*f));
+  the_fixture = f;
   main_thread = pthread_self();
   atomic_store(&elsewhere, 0);
   f->app.run = run;
@@ -274,6 +277,68 @@ static void a_thread_may_be_done_before_its_maker_goes_on(void **state) {
   looks_on = false;
 }
 
+/* ---- beside other workers --------------------------------------------------- */
+
+static atomic_int others_free, asked, cleared, is_full;
+static unsigned connections_then;
+
+static void on_full(void *data, bool full) {
+  atomic_store(&is_full, full);
+  if (!full) {
+    assert_true(pthread_equal(pthread_self(), main_thread));
+    atomic_fetch_add(&cleared, 1);
+  }
+}
+
+static bool others(void *data) {
+  atomic_fetch_add(&asked, 1);
+  return atomic_load(&others_free);
+}
+
+static void await_more(atomic_int *count, int than) {
+  while (atomic_load(count) <= than) usleep(100);
+}
+
+/* The first call: this worker is seen as full, as the others are. Then one of them has
+ * room, and a client comes. */
+static void run_full(void *data, cw_req_t *req) {
+  static pthread_t second;
+  fixture_t *f = the_fixture;
+  if (connections_then == 0) {
+    gil_give();
+    await_more(&is_full, 0);
+    await_more(&asked, 0);
+    atomic_store(&others_free, 1);
+    assert_int_equal(pthread_create(&second, NULL, client, f), 0);
+    f->clients[1] = second;
+    int before = atomic_load(&asked);
+    await_more(&asked, before + 2);
+    connections_then = cw_server_connections(f->srv);
+    gil_take();
+    assert_int_equal(atomic_load(&cleared), 0);
+  } else {
+    /* Nobody waited for the look that is taken every 20 ms. */
+    assert_int_equal(atomic_load(&cleared), 1);
+  }
+  answer(req);
+}
+
+static void a_full_worker_leaves_clients_to_others(void **state) {
+  fixture_t f;
+  set_up(&f, 1, run_full);
+  connections_then = 0;
+  f.n_clients = 2;
+  f.requests = 1;
+  cw_sched_set_watch(f.sched, &(cw_sched_watch_t){.full = on_full, .others = others});
+  assert_int_equal(pthread_create(&f.clients[0], NULL, client, &f), 0);
+  cw_sched_run(f.sched);
+  cw_server_free(f.srv);
+  for (int i = 0; i < 2; i++) pthread_join(f.clients[i], NULL);
+  cw_sched_free(f.sched);
+  assert_int_equal(connections_then, 1);
+  assert_int_equal(atomic_load(&f.answered), 2);
+}
+
 static void the_end_comes_without_any_request(void **state) {
   fixture_t f;
   set_up(&f, 4, run_quick);
@@ -291,6 +356,7 @@ int main(void) {
       cmocka_unit_test(one_thread_does_both),
       cmocka_unit_test(blocking_calls_meet),
       cmocka_unit_test(a_thread_may_be_done_before_its_maker_goes_on),
+      cmocka_unit_test(a_full_worker_leaves_clients_to_others),
       cmocka_unit_test(the_end_comes_without_any_request),
   };
   alarm(120); /* a lost wake-up must not hang the suite */
