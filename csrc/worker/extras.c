@@ -174,14 +174,11 @@ static CW_NEW PyObject *registered(const char *name) {
   return list;
 }
 
-static CW_RAISES int prepare(const cw_settings_t *s, PyObject *app) {
+static CW_RAISES int run_startup(void) {
   PyObject *functions = registered("_startup_functions");
-  bool any = functions != NULL;
-  Py_XDECREF(functions);
-  if (!any && !s->v[CW_OPT_WARMUP].n_items) return 0;
-  return done(call("cwsgi._startup", "prepare",
-                   Py_BuildValue("(ONNN)", app, items_of(s, CW_OPT_WARMUP),
-                                 cw_wsgi_environ_template(), cw_wsgi_mounts())));
+  if (!functions) return 0;
+  Py_DECREF(functions);
+  return done(call("cwsgi._startup", "run", PyTuple_New(0)));
 }
 
 static CW_RAISES int start_reloader(const cw_settings_t *s) {
@@ -205,7 +202,7 @@ int cw_extras_start(const cw_settings_t *s, PyObject *app) {
   CW_ASSERT_GIL();
   if (hooks && done(PyObject_CallMethod(hooks, "post_worker_init", "O", app)) < 0)
     return -1;
-  return prepare(s, app) < 0 || start_reloader(s) < 0 ? -1 : 0;
+  return run_startup() < 0 || start_reloader(s) < 0 ? -1 : 0;
 }
 
 /* ---- access lines ---------------------------------------------------------- */

@@ -29,8 +29,8 @@ CW_RAISES int cw_extras_init_dump(const cw_settings_t *s);
 /* --reload, and the app could not be imported: returns when a file has changed. */
 CW_RAISES int cw_extras_await_change(const cw_settings_t *s);
 
-/* The app is here: post_worker_init, functions of cwsgi.on_startup(), warm-up requests,
- * the reloader. `app` is the callable that requests go to. */
+/* The app is here: post_worker_init, functions of cwsgi.on_startup(), the reloader.
+ * `app` is the callable that requests go to. */
 CW_RAISES int cw_extras_start(const cw_settings_t *s, PyObject *app);
 
 /* Has access lines go through Python's logging, by a change of the settings, where the

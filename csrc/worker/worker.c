@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/board.h"
+#include "base/clock.h"
 #include "base/forked.h"
 #include "base/heritage.h"
 #include "base/log.h"
@@ -23,6 +24,7 @@
 #include "base/syslog.h"
 #include "base/title.h"
 #include "http/server.h"
+#include "http/warmup.h"
 #include "worker/appref.h"
 #include "worker/extras.h"
 #include "worker/limits.h"
@@ -208,11 +210,11 @@ static int load(const char *prefix, const char *ref, PyObject **first) {
   return EXIT_BOOT;
 }
 
-/* Imports every app. $SCRIPT_NAME is the main one's prefix, as gunicorn has it. */
+/* Imports every app. */
 static int load_all(const cw_settings_t *s, PyObject **first) {
   const cw_value_t *mounts = &s->v[CW_OPT_MOUNT];
-  const char *ref = cw_opt_str(s, CW_OPT_WSGI_APP), *prefix = getenv("SCRIPT_NAME");
-  int code = ref ? load(prefix ? prefix : "", ref, first) : 0;
+  const char *ref = cw_opt_str(s, CW_OPT_WSGI_APP);
+  int code = ref ? load(NULL, ref, first) : 0;
   for (unsigned i = 0; code == 0 && i < mounts->n_items; i++) {
     const char *eq = strchr(mounts->items[i], '=');
     char *path = strndup(mounts->items[i], (size_t)(eq - mounts->items[i]));
@@ -298,6 +300,28 @@ static void leave_terminal(const cw_settings_t *s) {
     cw_log_detach(cw_opt_num(s, CW_OPT_ENABLE_STDIO_INHERITANCE) != 0);
 }
 
+/* Requests the paths of --warmup, before the port opens. Returns NULL, or what is wrong
+ * with one of them. GIL held. */
+static const char *warm_up(const cw_settings_t *s, cw_server_t *srv,
+                           const cw_app_t *app) {
+  static char why[1024]; /* once in a process */
+  const cw_value_t *paths = &s->v[CW_OPT_WARMUP];
+  for (unsigned i = 0; i < paths->n_items; i++) {
+    char line[256];
+    int64_t began = cw_now_us();
+    int status = cw_server_warm_up(srv, app, paths->items[i], line, sizeof(line));
+    int64_t took = (cw_now_us() - began) / 1000;
+    if (status <= 0 || status >= 500) {
+      snprintf(why, sizeof(why), "warm-up of %.700s %s%s", paths->items[i],
+               status > 0 ? "answered " : "", line);
+      return why;
+    }
+    cw_log(CW_LOG_INFO, "warm-up of %s answered %s in %lld ms", paths->items[i], line,
+           (long long)took);
+  }
+  return NULL;
+}
+
 static int serve(const cw_settings_t *s, const cw_app_t *app) {
   const char *reason = "out of memory or descriptors";
   int exit_code = EXIT_BOOT;
@@ -319,6 +343,11 @@ static int serve(const cw_settings_t *s, const cw_app_t *app) {
   cw_server_set_board(srv, board, (int)(own - board->slots));
   cw_sched_set_server(sched, srv);
   set_watch(sched, s);
+  const char *cold = warm_up(s, srv, app);
+  if (cold) {
+    reason = cold;
+    goto done;
+  }
   int rc = cw_signals_serve(srv, sched, threads == 1);
   if (rc == 0) rc = cw_server_listen(srv, (int)cw_opt_num(s, CW_OPT_BACKLOG));
   if (rc != 0) {

@@ -346,27 +346,12 @@ static int add_proxy(PyObject *env, const cw_head_t *h) {
              : 0;
 }
 
-PyObject *cw_wsgi_environ_template(void) {
-  CW_ASSERT_GIL();
-  return PyDict_Copy(template);
-}
-
-/* Where the app is: what the proxy cut off, then the mount's prefix. */
-static CW_NEW PyObject *script_name(cw_span_t proxy, const cw_mount_t *mount) {
-  if (!mount) return latin1(proxy.p, proxy.len);
-  if (!proxy.len) return Py_NewRef(mount->script_name);
-  PyObject *first = latin1(proxy.p, proxy.len);
-  PyObject *whole = first ? PyUnicode_Concat(first, mount->script_name) : NULL;
-  Py_XDECREF(first);
-  return whole;
-}
-
 PyObject *cw_environ_new(const cw_head_t *h, PyObject *input, const cw_mount_t *mount) {
   CW_ASSERT_GIL();
   PyObject *env = PyDict_Copy(template);
   if (!env) return NULL;
   bool host = false;
-  size_t skip = mount ? mount->len : 0;
+  size_t skip = mount->len;
   if (PyDict_SetItem(env, k_wsgi_input, input) < 0 ||
       take(env, k_request_method, method(h->method)) < 0 ||
       take(env, k_path_info, latin1(h->path.p + skip, h->path.len - skip)) < 0 ||
@@ -379,7 +364,7 @@ PyObject *cw_environ_new(const cw_head_t *h, PyObject *input, const cw_mount_t *
       take(env, k_remote_port, keep(&kept.remote_port, h->peer_port)) < 0)
     goto fail;
   if ((skip || h->script_name.len) &&
-      take(env, k_script_name, script_name(h->script_name, skip ? mount : NULL)) < 0)
+      take(env, k_script_name, cw_mount_script_name(mount, h->script_name)) < 0)
     goto fail;
   if (h->scheme[4] && PyDict_SetItem(env, k_url_scheme, k_https) < 0) goto fail;
   if (h->proxy_family && add_proxy(env, h) < 0) goto fail;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Several applications by path: the longest prefix wins, at a border between segments
- * (as uWSGI's manage-script-name has it). */
+/* Which application answers a path, and what its SCRIPT_NAME is: the longest prefix
+ * wins, at a border between segments (as uWSGI's manage-script-name has it). */
+#include <stdlib.h>
 #include <string.h>
 
 #include "wsgi/wsgi.h"
@@ -15,6 +16,7 @@ static unsigned n_mounts;
 
 int cw_wsgi_mount(const char *prefix, PyObject *callable) {
   CW_ASSERT_GIL();
+  if (!prefix && !(prefix = getenv("SCRIPT_NAME"))) prefix = "";
   size_t len = strlen(prefix);
   /* "/x/" and "/x" are one place; "/" is the root. */
   while (len && prefix[len - 1] == '/') len--;
@@ -55,15 +57,14 @@ const cw_mount_t *cw_mount_find(cw_span_t path) {
   return NULL;
 }
 
-PyObject *cw_wsgi_mounts(void) {
+PyObject *cw_mount_script_name(const cw_mount_t *mount, cw_span_t proxy) {
   CW_ASSERT_GIL();
-  PyObject *list = PyList_New(0);
-  for (unsigned i = 0; list && i < n_mounts; i++) {
-    PyObject *pair = PyTuple_Pack(2, mounts[i].script_name, mounts[i].app);
-    if (!pair || PyList_Append(list, pair) < 0) Py_CLEAR(list);
-    Py_XDECREF(pair);
-  }
-  return list;
+  if (!proxy.len) return Py_NewRef(mount->script_name);
+  PyObject *first = PyUnicode_DecodeLatin1(proxy.p, (Py_ssize_t)proxy.len, NULL);
+  if (!first || !mount->len) return first;
+  PyObject *whole = PyUnicode_Concat(first, mount->script_name);
+  Py_DECREF(first);
+  return whole;
 }
 
 void cw_mount_clear(void) {

@@ -17,23 +17,17 @@ CW_RAISES int cw_wsgi_init(PyObject *module);
  * wsgi.multithread and wsgi.multiprocess. */
 CW_RAISES int cw_wsgi_begin(cw_app_t *app, bool multithread, bool multiprocess);
 
-/* Serves `callable` for paths below `prefix`, which becomes SCRIPT_NAME; "" is for
- * every path that no longer prefix matches. Takes its own references; before the first
- * request. */
+/* Serves `callable` for paths below `prefix`, which becomes SCRIPT_NAME; NULL: below
+ * $SCRIPT_NAME, which is the main app's place, as gunicorn has it. "" is for every path
+ * that no longer prefix matches. Takes its own references; before the first request. */
 CW_RAISES int cw_wsgi_mount(const char *prefix, PyObject *callable);
 
 /* Whether files of wsgi.file_wrapper are sent by sendfile(2); they are at first. */
 void cw_wsgi_set_sendfile(bool on);
 
-/* All mounts: a list of (prefix, callable). */
-CW_NEW PyObject *cw_wsgi_mounts(void);
-
 /* The object whose pre_request() and post_request() are called around each request
  * (cwsgi._hooks.WorkerHooks); borrowed. NULL: none. */
 void cw_wsgi_set_hooks(PyObject *hooks);
-
-/* A copy of what every environ begins with. */
-CW_NEW PyObject *cw_wsgi_environ_template(void);
 
 /* Raises RequestTimeout in the app thread `id`, after logging its stack, if it is in a
  * request. */

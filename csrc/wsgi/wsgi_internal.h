@@ -19,12 +19,14 @@ typedef struct cw_mount {
 } cw_mount_t;
 /* The application for a decoded path, or NULL. Borrowed. */
 const cw_mount_t *cw_mount_find(cw_span_t path);
+/* Where the app is: what the proxy has cut off (`proxy`, perhaps empty), then the
+ * mount's prefix. */
+CW_NEW PyObject *cw_mount_script_name(const cw_mount_t *mount, cw_span_t proxy);
 void cw_mount_clear(void);
 
 /* environ.c */
 CW_RAISES int cw_environ_init(bool multithread, bool multiprocess);
 void cw_environ_clear(void);
-/* `mount` may be NULL: the app is at the root. */
 CW_NEW PyObject *cw_environ_new(const cw_head_t *head, PyObject *input,
                                 const cw_mount_t *mount);
 

@@ -1,17 +1,13 @@
 """What runs in a worker before it listens, and what runs when it ends.
 
-Imported only where there are functions of on_startup() or on_shutdown(), or warm-up paths.
+Imported only where there are functions of on_startup() or on_shutdown().
 """
 
-import os
-from time import monotonic
-
 from . import _shutdown_functions, _startup_functions
-from ._log import Log, name_of, unquoted
+from ._log import Log, name_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
     from typing import Any
 
 
@@ -19,45 +15,26 @@ LEAST = 0.5  # seconds for on_shutdown functions
 
 
 class StartupFailed(Exception):
-    """The worker must not serve. The text says which function or path failed, and how."""
+    """The worker must not serve. The text says which function failed, and how."""
 
 
-def prepare(
-    app: "Callable[..., Any]",
-    warmup: "list[str]",
-    environ: "dict[str, Any]",
-    mounts: "Sequence[tuple[str, Callable[..., Any]]]" = (),
-) -> None:
-    """Run the start-up functions, then request the warm-up paths.
+def run() -> None:
+    """Run the start-up functions.
 
-    Several functions run in parallel, each in a thread; a single one in the calling thread.
-
-    Args:
-        app: the app, for paths that no mount is for. $SCRIPT_NAME is its prefix.
-        warmup: paths with an optional query, as --warmup has them, requested in this order.
-        environ: what all requests have in theirs. The rest is made up as for a GET from this
-            machine; a value of None stands for one that is missing.
-        mounts: prefix and app for each --mount.
+    Several run in parallel, each in a thread; a single one in the calling thread.
 
     Raises:
         StartupFailed: caused by the exception, or the first of several (the tracebacks of the
             others are written).
     """
-    log = Log()
     failures = _run_all(list(_startup_functions))
-    if failures:
-        for function, error in failures[1:]:
-            log.error("on_startup function %s failed", name_of(function), exc_info=error)
-        texts = [f"{name_of(function)} failed: {_text(error)}" for function, error in failures]
-        raise StartupFailed("on_startup function " + "; ".join(texts)) from failures[0][1]
-    for path in warmup:
-        began = monotonic()
-        prefix, chosen = _mounted(app, path, mounts)
-        status = _request(chosen, path, _environ_for(path, prefix, environ))
-        took = (monotonic() - began) * 1000
-        if status.startswith("5"):
-            raise StartupFailed(f"warm-up of {path} answered {status}")
-        log.info("warm-up of %s answered %s in %.0f ms", path, status, took)
+    if not failures:
+        return
+    log = Log()
+    for function, error in failures[1:]:
+        log.error("on_startup function %s failed", name_of(function), exc_info=error)
+    texts = [f"{name_of(function)} failed: {_text(error)}" for function, error in failures]
+    raise StartupFailed("on_startup function " + "; ".join(texts)) from failures[0][1]
 
 
 def _text(error: BaseException) -> str:
@@ -88,86 +65,6 @@ def _run_all(functions: "list[Any]") -> "list[tuple[Any, BaseException]]":
         for thread in threads:
             thread.join()
     return [(fn, e) for fn, e in zip(functions, errors, strict=True) if e is not None]
-
-
-def _mounted(
-    app: "Callable[..., Any]", path: str, mounts: "Sequence[tuple[str, Callable[..., Any]]]"
-) -> "tuple[str, Callable[..., Any]]":
-    """Return the longest prefix of the path that has an app, and that app."""
-    decoded = unquoted(path.partition("?")[0])
-    apps = [(os.environ.get("SCRIPT_NAME", "").rstrip("/"), app), *mounts]
-    for prefix, chosen in sorted(apps, key=lambda pair: len(pair[0]), reverse=True):
-        if prefix and (decoded == prefix or decoded.startswith(prefix + "/")):
-            return prefix, chosen
-    return "", app
-
-
-def _environ_for(path: str, prefix: str, environ: "dict[str, Any]") -> "dict[str, Any]":
-    from io import BytesIO
-
-    target = path.encode("utf-8", "surrogateescape").decode("latin-1")
-    path, _, query = path.partition("?")
-    given = {key: value for key, value in environ.items() if value is not None}
-    return {
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "SERVER_NAME": "localhost",
-        "SERVER_PORT": os.environ.get("PORT") or "8080",
-        "REMOTE_ADDR": "127.0.0.1",
-        "REMOTE_PORT": "0",
-        "HTTP_HOST": "localhost",
-        "wsgi.early_hints": lambda headers: None,
-        **given,
-        "REQUEST_METHOD": "GET",
-        "RAW_URI": target,
-        "REQUEST_URI": target,
-        "SCRIPT_NAME": prefix,
-        "PATH_INFO": unquoted(path)[len(prefix) :],
-        "QUERY_STRING": query.encode("utf-8", "surrogateescape").decode("latin-1"),
-        "wsgi.input": BytesIO(),
-    }
-
-
-def _request(app: "Callable[..., Any]", path: str, environ: "dict[str, Any]") -> str:
-    """Call the app as PEP 3333 has it and return the status; the body is thrown away.
-
-    Raises:
-        StartupFailed: the app raised, or broke the protocol.
-    """
-    status: list[str] = []
-    sent = False
-
-    def write(data: bytes) -> None:
-        nonlocal sent
-        if not status:
-            raise AssertionError("a body came before start_response was called")
-        sent = sent or bool(data)
-
-    def start_response(
-        text: str, headers: "list[tuple[str, str]]", exc_info: "Any" = None
-    ) -> "Callable[[bytes], None]":
-        try:
-            if exc_info and sent:
-                raise exc_info[1]
-            if not exc_info and status:
-                raise AssertionError("start_response was called twice")
-        finally:
-            exc_info = None  # a cycle through the traceback, else
-        status[:] = [text]
-        return write
-
-    try:
-        result = app(environ, start_response)
-        try:
-            for data in result:
-                write(data)
-        finally:
-            if hasattr(result, "close"):
-                result.close()
-    except BaseException as error:
-        raise StartupFailed(f"warm-up of {path} failed: {_text(error)}") from error
-    if not status:
-        raise StartupFailed(f"warm-up of {path}: the app did not call start_response")
-    return status[0]
 
 
 def shutdown(timeout: float) -> None:
