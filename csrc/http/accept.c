@@ -62,6 +62,7 @@ static bool at_limit(const cw_server_t *srv) {
 }
 
 void cw_accept_made_room(cw_server_t *srv) {
+  CW_ASSERT_BATON(srv);
   if (CW_UNLIKELY(srv->acceptors.n_spare < srv->acceptors.want_spare)) fill_spare(srv);
   if (!srv->acceptors.full) return;
   set_full(srv, false);
@@ -69,6 +70,7 @@ void cw_accept_made_room(cw_server_t *srv) {
 }
 
 void cw_accept_hold(cw_server_t *srv, bool hold) {
+  CW_ASSERT_BATON(srv);
   if (srv->acceptors.held == hold) return;
   srv->acceptors.held = hold;
   if (hold)
@@ -136,6 +138,7 @@ static bool accept_some(struct cw_acceptor *a, int most) {
 
 static void on_accept_retry(uv_timer_t *timer) {
   cw_server_t *srv = timer->data;
+  CW_TAG_CHECK(srv, CW_TAG_SERVER);
   srv->acceptors.paused = false;
   set_full(srv, false);
   /* Whoever still waits would have been taken by a worker that has room. There may be a
@@ -150,6 +153,7 @@ static void on_accept_retry(uv_timer_t *timer) {
 
 static void on_acceptable(uv_poll_t *poll, int status, int events) {
   struct cw_acceptor *a = CW_CONTAINER(poll, struct cw_acceptor, poll);
+  CW_TAG_CHECK(a->srv, CW_TAG_SERVER);
   const cw_host_t *host = &a->srv->service.host;
   if (a->info->metrics || !host->accepts || host->accepts(host->data))
     accept_some(a, BATCH);
@@ -172,6 +176,7 @@ static void poll_acceptors(cw_server_t *srv, bool on) {
 }
 
 int cw_accept_listen(cw_server_t *srv, int backlog) {
+  CW_ASSERT_BATON(srv);
   for (int i = 0; i < srv->acceptors.n; i++) {
     const cw_listener_t *l = srv->acceptors.items[i].info;
     if (listen(l->fd, backlog) == 0) continue;
@@ -206,6 +211,7 @@ int cw_accept_init(cw_server_t *srv, const cw_listener_t *listeners, int n) {
 }
 
 void cw_accept_drain(cw_server_t *srv) {
+  CW_ASSERT_BATON(srv);
   cw_acceptors_t *all = &srv->acceptors;
   for (int i = 0; i < all->n; i++) {
     struct cw_acceptor *a = &all->items[i];
@@ -220,6 +226,7 @@ void cw_accept_drain(cw_server_t *srv) {
 }
 
 void cw_accept_close(cw_server_t *srv) {
+  CW_ASSERT_BATON(srv);
   cw_acceptors_t *all = &srv->acceptors;
   all->want_spare = 0;
   while (take_spare(srv)) {

@@ -26,6 +26,7 @@ static size_t held_by(cw_conn_t *c, uint32_t *awaited) {
 }
 
 void cw_budget_count(cw_conn_t *c) {
+  CW_ASSERT_BATON(c->srv);
   uint32_t awaited;
   size_t now = held_by(c, &awaited);
   c->srv->held = c->srv->held - c->held + now;
@@ -62,6 +63,7 @@ static cw_conn_t *slowest(cw_server_t *srv, cw_timer_kind_t kind, cw_conn_t *bes
 }
 
 cw_conn_t *cw_budget_victim(cw_server_t *srv, int *status) {
+  CW_ASSERT_BATON(srv);
   if (srv->held <= srv->service.limits.buffer_memory) return NULL;
   cw_conn_t *c = slowest(srv, CW_TIMER_BODY, slowest(srv, CW_TIMER_HEAD, NULL));
   c = slowest(srv, CW_TIMER_GATHER, c);

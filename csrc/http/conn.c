@@ -62,6 +62,7 @@ static void check(cw_conn_t *c) {
 }
 
 void cw_conn_start_timer(cw_conn_t *c, cw_timer_kind_t kind) {
+  CW_ASSERT_BATON(c->srv);
   cw_timer_start(&c->srv->timers, &c->timer, kind, uv_now(&c->srv->loop));
   if (c->timer.due < c->srv->tick_due) cw_server_schedule_tick(c->srv);
 }
@@ -79,6 +80,7 @@ bool cw_conn_kept_pace(const cw_conn_t *c) {
 }
 
 void cw_conn_update_poll(cw_conn_t *c) {
+  CW_ASSERT_BATON(c->srv);
   if (c->phase == CW_PHASE_CLOSED) return;
   int events = (wants_read(c) ? UV_READABLE : 0) | (c->want_write ? UV_WRITABLE : 0);
   if (events == c->events) return;
@@ -93,6 +95,8 @@ void cw_conn_update_poll(cw_conn_t *c) {
 
 static void on_closed(uv_handle_t *handle) {
   cw_conn_t *c = CW_CONTAINER(handle, cw_conn_t, poll);
+  CW_TAG_CHECK(c, CW_TAG_CONN);
+  CW_TAG_SET(c, 0);
   cw_buf_free(&c->in);
   free(c);
 }
@@ -122,6 +126,7 @@ static const struct {
 };
 
 void cw_conn_close(cw_conn_t *c, cw_end_t why) {
+  CW_ASSERT_BATON(c->srv);
   if (c->phase == CW_PHASE_CLOSED) return;
   assert(!c->running);
   if (c->why != CW_END_NONE) why = (cw_end_t)c->why;
@@ -154,6 +159,7 @@ void cw_conn_reset(cw_conn_t *c, cw_end_t why) {
 }
 
 void cw_conn_linger(cw_conn_t *c, cw_end_t why) {
+  CW_ASSERT_BATON(c->srv);
   char byte;
   /* While draining nobody waits for clients that just keep their side open. */
   bool quiet = c->srv->service.draining &&
@@ -174,6 +180,7 @@ void cw_conn_linger(cw_conn_t *c, cw_end_t why) {
 }
 
 void cw_conn_lose(cw_conn_t *c, cw_end_t why) {
+  CW_ASSERT_BATON(c->srv);
   if (!c->running) {
     cw_conn_close(c, why);
     return;
@@ -221,6 +228,7 @@ static size_t consume(cw_conn_t *c, const char *p, size_t n) {
 }
 
 void cw_conn_feed(cw_conn_t *c, const char *p, size_t n) {
+  CW_ASSERT_BATON(c->srv);
   bool kept = cw_buf_pending(&c->in) > 0;
   if (kept) {
     if (cw_buf_append(&c->in, p, n) != 0) {
@@ -280,6 +288,7 @@ static void keep_budget(cw_server_t *srv) {
 
 static void on_event(uv_poll_t *poll, int status, int events) {
   cw_conn_t *c = CW_CONTAINER(poll, cw_conn_t, poll);
+  CW_TAG_CHECK(c, CW_TAG_CONN);
   if (status < 0) {
     /* libuv has stopped polling. */
     c->events = 0;
@@ -298,6 +307,8 @@ static void on_event(uv_poll_t *poll, int status, int events) {
 }
 
 void cw_conn_on_timer(cw_conn_t *c) {
+  CW_TAG_CHECK(c, CW_TAG_CONN);
+  CW_ASSERT_BATON(c->srv);
   if (c->phase == CW_PHASE_OPEN)
     c->protocol->on_timer(c);
   else
@@ -308,6 +319,8 @@ void cw_conn_on_timer(cw_conn_t *c) {
 }
 
 void cw_conn_on_drain(cw_conn_t *c) {
+  CW_TAG_CHECK(c, CW_TAG_CONN);
+  CW_ASSERT_BATON(c->srv);
   if (c->phase == CW_PHASE_OPEN)
     c->protocol->on_drain(c);
   else if (c->phase == CW_PHASE_PREFACE && !cw_buf_pending(&c->in))
@@ -316,17 +329,20 @@ void cw_conn_on_drain(cw_conn_t *c) {
 }
 
 void cw_conn_on_deadline(cw_req_t *req) {
+  CW_TAG_CHECK(req, CW_TAG_REQ);
   cw_conn_t *c = req->conn;
   c->protocol->on_deadline(c, req);
   check(c);
 }
 
 bool cw_conn_take_posts(cw_server_t *srv) {
+  CW_ASSERT_BATON(srv);
   bool any = false;
   int what;
   for (cw_post_t *post; (post = cw_posts_take(&srv->service.posts, &what)) != NULL;
        any = true) {
     cw_req_t *req = CW_CONTAINER(post, cw_req_t, post);
+    CW_TAG_CHECK(req, CW_TAG_REQ);
     cw_conn_t *c = req->conn;
     c->protocol->on_post(c, req, what);
     check(c);
@@ -335,6 +351,7 @@ bool cw_conn_take_posts(cw_server_t *srv) {
 }
 
 void cw_conn_evict(cw_conn_t *c) {
+  CW_ASSERT_BATON(c->srv);
   if (c->phase == CW_PHASE_OPEN)
     c->protocol->evict(c);
   else
@@ -342,6 +359,7 @@ void cw_conn_evict(cw_conn_t *c) {
 }
 
 void cw_conn_abort(cw_conn_t *c) {
+  CW_ASSERT_BATON(c->srv);
   if (c->phase == CW_PHASE_OPEN) c->protocol->abort(c);
   cw_conn_close(c, CW_END_ABORTED);
 }
@@ -352,12 +370,14 @@ const char *cw_conn_client(const cw_conn_t *c) {
 
 void cw_conn_accept(cw_server_t *srv, const cw_listener_t *l, int fd,
                     const struct sockaddr_storage *peer) {
+  CW_ASSERT_BATON(srv);
   cw_conn_t *c = cw_calloc(1, sizeof(*c) + srv->protocol->size);
   if (!c || uv_poll_init_socket(&srv->loop, &c->poll, fd) != 0) {
     free(c);
     cw_private_close(fd);
     return;
   }
+  CW_TAG_SET(c, CW_TAG_CONN);
   c->srv = srv;
   c->protocol = srv->protocol;
   c->fd = fd;

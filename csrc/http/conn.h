@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/heritage.h"
+#include "base/tag.h"
 #include "http/protocol.h"
 #include "http/proxy_header.h"
 #include "http/server.h"
@@ -72,6 +73,7 @@ typedef struct cw_conn {
   size_t held;            /* bytes: its part of srv->held */
   uint32_t moved;         /* bytes in this timer window, of what it is for */
   cw_proxy_info_t *proxy; /* owned; NULL without a PROXY header */
+  CW_TAGGED;
   _Alignas(max_align_t) unsigned char own[]; /* the protocol's */
 } cw_conn_t;
 

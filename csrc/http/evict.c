@@ -43,6 +43,7 @@ static cw_conn_t *without_a_head(cw_server_t *srv, bool *soon) {
 }
 
 cw_conn_t *cw_evict_candidate(cw_server_t *srv, bool *soon) {
+  CW_ASSERT_BATON(srv);
   cw_timer_t *t = cw_timeqs_oldest(&srv->timers, CW_TIMER_LINGER);
   *soon = t != NULL;
   if (t && age(srv, t, CW_TIMER_LINGER) >= LINGER_LEAST) return conn_of(t);
@@ -51,6 +52,7 @@ cw_conn_t *cw_evict_candidate(cw_server_t *srv, bool *soon) {
 }
 
 cw_conn_t *cw_evict_for_one(cw_server_t *srv, bool *soon) {
+  CW_ASSERT_BATON(srv);
   cw_conn_t *victim = cw_evict_candidate(srv, soon);
   while (victim && srv->n_conns > srv->service.limits.connections) {
     cw_conn_evict(victim);

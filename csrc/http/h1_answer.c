@@ -31,6 +31,7 @@ static bool send_error(cw_conn_t *c, int status, bool is_head) {
 }
 
 void cw_h1_refuse(cw_conn_t *c, int status, const char *why, cw_span_t line) {
+  CW_ASSERT_BATON(c->srv);
   cw_account_t *account = &c->srv->service.account;
   cw_req_t *req = cw_h1_of(c)->req;
   bool is_head = req ? cw_is_head(req->head.method) : cw_is_head_line(line);
@@ -48,6 +49,7 @@ void cw_h1_refuse(cw_conn_t *c, int status, const char *why, cw_span_t line) {
 }
 
 void cw_h1_break_body(cw_conn_t *c, int status, const char *why) {
+  CW_ASSERT_BATON(c->srv);
   const cw_h1_conn_t *h = cw_h1_of(c);
   const cw_head_t *head = &h->req->head;
   if (h->state == CW_H1_BODY) {
@@ -64,6 +66,7 @@ void cw_h1_break_body(cw_conn_t *c, int status, const char *why) {
 }
 
 void cw_h1_on_deadline(cw_conn_t *c, cw_req_t *req) {
+  CW_ASSERT_BATON(c->srv);
   const cw_service_t *service = req->service;
   int none = CW_CLAIM_NONE;
   assert(cw_h1_of(c)->state == CW_H1_RUN);
@@ -155,6 +158,7 @@ static void respond(cw_conn_t *c, const cw_own_t *own) {
 }
 
 bool cw_h1_answer_own(cw_conn_t *c) {
+  CW_ASSERT_BATON(c->srv);
   cw_own_t own;
   /* Its head is here. A scrape lets others go on, whom a slow one might make room for.
    */

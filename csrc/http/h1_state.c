@@ -19,6 +19,7 @@ static const unsigned moves[CW_H1_STATES] = {
 };
 
 void cw_h1_set_state(cw_conn_t *c, cw_h1_state_t state) {
+  CW_ASSERT_BATON(c->srv);
   cw_h1_conn_t *h = cw_h1_of(c);
   bool legal = moves[h->state] & 1u << state;
   assert(legal);
@@ -35,6 +36,7 @@ void cw_h1_become_idle(cw_conn_t *c) {
 }
 
 void cw_h1_let_go(cw_conn_t *c) {
+  CW_ASSERT_BATON(c->srv);
   cw_h1_conn_t *h = cw_h1_of(c);
   cw_req_free(h->req);
   h->req = NULL;
@@ -45,6 +47,7 @@ bool cw_h1_is_framed(const cw_req_t *req) {
 }
 
 bool cw_h1_end_response(cw_conn_t *c) {
+  CW_ASSERT_BATON(c->srv);
   cw_req_t *req = cw_h1_of(c)->req;
   cw_timer_stop(&c->timer);
   c->want_write = false;

@@ -28,6 +28,7 @@ cw_req_t *cw_req_new(cw_service_t *service, const cw_stream_t *stream, int fd) {
     cw_timer_init(&req->deadline);
     req->resp.head = (cw_buf_t){0};
   }
+  CW_TAG_SET(req, CW_TAG_REQ);
   req->head = (cw_head_t){.content_length = -1};
   req->service = service;
   req->stream = stream;
@@ -65,6 +66,8 @@ static void destroy(cw_req_t *req) {
 
 void cw_req_free(cw_req_t *req) {
   cw_service_t *service = req->service;
+  CW_TAG_CHECK(req, CW_TAG_REQ);
+  CW_TAG_SET(req, 0); /* in the pool it is none */
   if (CW_UNLIKELY(service->limits.request_timeout > 0)) cw_timer_stop(&req->deadline);
   cw_arena_reset(&req->arena);
   cw_body_free(req);
@@ -104,7 +107,9 @@ cw_list_t *cw_req_link(cw_req_t *req) {
 }
 
 cw_req_t *cw_req_of(cw_list_t *link) {
-  return CW_CONTAINER(link, cw_req_t, post.node);
+  cw_req_t *req = CW_CONTAINER(link, cw_req_t, post.node);
+  CW_TAG_CHECK(req, CW_TAG_REQ);
+  return req;
 }
 
 const cw_head_t *cw_req_head(const cw_req_t *req) {
@@ -162,6 +167,7 @@ void cw_req_wait_nogil(cw_req_t *req) {
 void cw_req_finish(cw_req_t *req, bool complete) {
   cw_resp_t *r = &req->resp;
   cw_account_t *account = &req->service->account;
+  CW_TAG_CHECK(req, CW_TAG_REQ);
   if (!r->sent && !cw_req_expired(req)) {
     /* The error page is a whole response. */
     cw_resp_error(req, 500);

@@ -14,6 +14,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/event.h"
+#include "base/tag.h"
 #include "http/chunked.h"
 #include "http/service.h"
 #include "http/timeq.h"
@@ -102,6 +103,7 @@ struct cw_req {
   bool taken_over;     /* thread: the connection is the app's */
   int answered;        /* loop: the status that was sent without the app */
   cw_span_t *log_fields, *log_environ; /* thread: what the access log wants */
+  CW_TAGGED;
 
   _Alignas(16) char first_block[CW_REQ_ARENA];
 };

@@ -32,6 +32,7 @@ static void end_turn(uv_timer_t *timer) {
 }
 
 void cw_server_schedule_tick(cw_server_t *srv) {
+  CW_ASSERT_BATON(srv);
   uint64_t next = cw_timeqs_next(&srv->timers), now = uv_now(&srv->loop);
   srv->tick_due = next;
   if (next == UINT64_MAX) return;
@@ -42,6 +43,7 @@ void cw_server_schedule_tick(cw_server_t *srv) {
 
 static void on_tick(uv_timer_t *timer) {
   cw_server_t *srv = timer->data;
+  CW_TAG_CHECK(srv, CW_TAG_SERVER);
   cw_timer_t *t;
   cw_timer_kind_t kind;
   while ((t = cw_timeqs_expire(&srv->timers, uv_now(&srv->loop), &kind)) != NULL) {
@@ -63,6 +65,7 @@ static void on_host_timer(uv_timer_t *timer) {
 
 void cw_server_timer(cw_server_t *srv, cw_host_timer_t which, int64_t ms,
                      void (*fn)(void *), void *data) {
+  CW_ASSERT_BATON(srv);
   struct cw_host_timer_slot *slot = &srv->host_timers[which];
   if (ms < 0) {
     uv_timer_stop(&slot->timer);
@@ -81,6 +84,7 @@ static void on_watched(uv_poll_t *poll, int status, int events) {
 }
 
 int cw_server_watch(cw_server_t *srv, int fd, void (*fn)(void *), void *data) {
+  CW_ASSERT_BATON(srv);
   struct cw_watch_slot *slot = &srv->watches[srv->n_watches];
   assert(srv->n_watches < CW_WATCHES);
   int rc = uv_poll_init(&srv->loop, &slot->poll, fd);
@@ -93,6 +97,7 @@ int cw_server_watch(cw_server_t *srv, int fd, void (*fn)(void *), void *data) {
 }
 
 void cw_server_unwatch(cw_server_t *srv, int fd) {
+  CW_ASSERT_BATON(srv);
   uv_os_fd_t its;
   for (int i = 0; i < srv->n_watches; i++) {
     struct cw_watch_slot *slot = &srv->watches[i];
@@ -122,7 +127,15 @@ void cw_server_reopen_logs(cw_server_t *srv) {
   if (srv->service.account.access) cw_access_log_reopen(srv->service.account.access);
 }
 
+static void note_turning(cw_server_t *srv, bool on) {
+#ifndef NDEBUG
+  atomic_store(&srv->turning, on ? (uintptr_t)pthread_self() : 0);
+#endif
+}
+
 void cw_server_turn(cw_server_t *srv, bool wait) {
+  CW_ASSERT_BATON(srv);
+  note_turning(srv, true);
   atomic_store(&srv->service.posts.waiting, true);
   srv->gave_request = false;
   cw_conn_take_posts(srv);
@@ -132,6 +145,7 @@ void cw_server_turn(cw_server_t *srv, bool wait) {
   atomic_store(&srv->service.posts.waiting, false);
   cw_conn_take_posts(srv);
   if (CW_UNLIKELY(srv->service.account.timed)) cw_account_flush(&srv->service.account);
+  note_turning(srv, false);
 }
 
 /* ---- accepting ---------------------------------------------------------- */
@@ -180,6 +194,7 @@ cw_server_t *cw_server_new(const cw_protocol_t *protocol,
   int rc = UV_ENOMEM;
   cw_server_t *srv = cw_calloc(1, sizeof(*srv));
   if (!srv) goto fail;
+  CW_TAG_SET(srv, CW_TAG_SERVER);
   srv->block = cw_block_take(&srv->service.blocks);
   if (!srv->block) goto free_srv;
   srv->service.limits = *limits;
@@ -236,6 +251,7 @@ fail:
 }
 
 void cw_server_drain(cw_server_t *srv) {
+  CW_ASSERT_BATON(srv);
   if (atomic_exchange(&srv->service.draining, true)) return;
   cw_accept_drain(srv);
   for (cw_list_t *n = srv->conns.next, *next; n != &srv->conns; n = next) {
@@ -250,6 +266,7 @@ unsigned cw_server_connections(const cw_server_t *srv) {
 }
 
 void cw_server_free(cw_server_t *srv) {
+  CW_ASSERT_BATON(srv);
   while (!cw_list_empty(&srv->conns))
     cw_conn_abort(CW_CONTAINER(srv->conns.next, cw_conn_t, all));
   cw_refusals_end(srv);
@@ -268,5 +285,6 @@ void cw_server_free(cw_server_t *srv) {
   free(srv->block);
   cw_account_fini(&srv->service.account);
   cw_posts_fini(&srv->service.posts);
+  CW_TAG_SET(srv, 0);
   free(srv);
 }

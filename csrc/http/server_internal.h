@@ -3,8 +3,12 @@
 #ifndef CW_HTTP_SERVER_INTERNAL_H
 #define CW_HTTP_SERVER_INTERNAL_H
 
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <uv.h>
 
+#include "base/tag.h"
 #include "http/accept.h"
 #include "http/conn.h"
 #include "http/parse.h"
@@ -45,7 +49,23 @@ struct cw_server {
   const cw_protocol_t *protocol; /* of new connections */
 
   char *block; /* what is received into: CW_READ_SIZE bytes, owned */
+  CW_TAGGED;
+#ifndef NDEBUG
+  atomic_uintptr_t turning; /* the thread that is in a turn; 0: none */
+#endif
 };
+
+/* Opens functions that are for the baton's holder: while a thread turns the loop nobody
+ * else may call them. */
+#ifdef NDEBUG
+#define CW_ASSERT_BATON(srv) ((void)0)
+#else
+#define CW_ASSERT_BATON(srv) assert(cw_server_is_held(srv))
+static inline bool cw_server_is_held(const cw_server_t *srv) {
+  uintptr_t who = atomic_load(&srv->turning);
+  return who == 0 || who == (uintptr_t)pthread_self();
+}
+#endif
 
 /* A connection was closed or became idle: there may be room again. */
 void cw_server_made_room(cw_server_t *srv);

@@ -51,9 +51,9 @@ static CW_NEW PyObject *items_of(const cw_settings_t *s, cw_opt_t id) {
   return list;
 }
 
-/* Calls module.name(*args); takes `args`, which may be NULL with an exception set. */
-static CW_NEW PyObject *call(const char *module_name, const char *name,
-                             PyObject *args) {
+/* Calls module.name(*args); `args` may be NULL with an exception set. */
+static CW_NEW CW_STEALS(3) PyObject *call(const char *module_name, const char *name,
+                                          PyObject *args) {
   PyObject *module = args ? PyImport_ImportModule(module_name) : NULL;
   PyObject *fn = module ? PyObject_GetAttrString(module, name) : NULL;
   PyObject *r = fn ? PyObject_CallObject(fn, args) : NULL;
@@ -63,7 +63,7 @@ static CW_NEW PyObject *call(const char *module_name, const char *name,
   return r;
 }
 
-static CW_RAISES int done(PyObject *r) {
+static CW_RAISES CW_STEALS(1) int done(PyObject *r) {
   Py_XDECREF(r);
   return r ? 0 : -1;
 }

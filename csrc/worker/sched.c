@@ -211,6 +211,7 @@ static void park_locked(thread_t *t) {
 /* The grace is over: what still runs will not end. */
 static void on_deadline(void *data) {
   cw_sched_t *s = data;
+  CW_TAG_CHECK(s, CW_TAG_SCHED);
   cw_log(CW_LOG_WARNING, "graceful timeout: %u connections cut off",
          cw_server_connections(s->srv));
   _exit(0);
@@ -327,6 +328,7 @@ static void *thread_main(void *arg) {
 
 static void on_ready(void *data, cw_req_t *req) {
   cw_sched_t *s = data;
+  CW_TAG_CHECK(s, CW_TAG_SCHED);
   pthread_mutex_lock(&s->lock);
   cw_list_push(&s->ready, cw_req_link(req));
   s->n_ready++;
@@ -335,6 +337,7 @@ static void on_ready(void *data, cw_req_t *req) {
 
 static void on_blocking(void *data) {
   cw_sched_t *s = data;
+  CW_TAG_CHECK(s, CW_TAG_SCHED);
   pthread_mutex_lock(&s->lock);
   cw_keeper_kick_locked(s);
   bool keeper = s->want_keeper;
@@ -356,6 +359,7 @@ cw_sched_t *cw_sched_new(int threads, const cw_runtime_t *runtime,
   pthread_mutex_init(&s->lock, NULL);
   cw_list_init(&s->ready);
   cw_event_init(&s->caller_event);
+  CW_TAG_SET(s, CW_TAG_SCHED);
   s->rt = runtime;
   s->app = app;
   s->max_threads = threads;
@@ -377,6 +381,7 @@ void cw_sched_free(cw_sched_t *s) {
   cw_private_close(s->tick_fd);
   pthread_mutex_destroy(&s->lock);
   free(s->threads);
+  CW_TAG_SET(s, 0);
   free(s);
 }
 

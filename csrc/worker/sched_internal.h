@@ -13,6 +13,7 @@
 
 #include "base/event.h"
 #include "base/list.h"
+#include "base/tag.h"
 #include "worker/sched.h"
 
 typedef struct thread {
@@ -70,6 +71,7 @@ struct cw_sched {
   int64_t deadline;       /* baton: when the grace ends, us */
   long grace;             /* baton: what drain was begun with, -1 not */
   bool finished;
+  CW_TAGGED;
 };
 
 /* ---- sched.c ----------------------------------------------------------------- */

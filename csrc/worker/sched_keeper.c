@@ -111,6 +111,7 @@ bool cw_sched_share(cw_sched_t *s) {
 
 bool cw_sched_accepts(void *data) {
   cw_sched_t *s = data;
+  CW_TAG_CHECK(s, CW_TAG_SCHED);
   cw_sched_share(s);
   return !s->held;
 }
@@ -153,6 +154,7 @@ static void keep(cw_sched_t *s) {
 
 static void *keeper_main(void *arg) {
   cw_sched_t *s = arg;
+  CW_TAG_CHECK(s, CW_TAG_SCHED);
   uint64_t ticks;
   cw_sched_block_signals();
   pthread_setname_np(pthread_self(), "cwsgi-keeper");

@@ -9,6 +9,7 @@
 
 void cw_sched_on_beat(void *data) {
   cw_sched_t *s = data;
+  CW_TAG_CHECK(s, CW_TAG_SCHED);
   const cw_sched_watch_t *w = &s->watch;
   int64_t oldest = 0, now = atomic_load(w->time);
   int overdue = 0;
@@ -44,6 +45,7 @@ void cw_sched_block_signals(void) {
 /* One thread that is told to interrupt, with the GIL, what runs too long. */
 static void *caller_main(void *arg) {
   cw_sched_t *s = arg;
+  CW_TAG_CHECK(s, CW_TAG_SCHED);
   cw_sched_block_signals();
   pthread_setname_np(pthread_self(), "cwsgi-deadline");
   s->rt->thread_start(0);
@@ -73,6 +75,7 @@ static void *caller_main(void *arg) {
 
 void cw_sched_on_expired(void *data, cw_req_t *req) {
   cw_sched_t *s = data;
+  CW_TAG_CHECK(s, CW_TAG_SCHED);
   pthread_mutex_lock(&s->lock);
   for (int i = 0; i < s->n_threads; i++)
     if (s->threads[i].req == req) s->threads[i].overdue = true;

@@ -63,7 +63,8 @@ typedef struct kept {
 
 static struct { kept_t server_name, server_port, remote_addr, remote_port; } kept;
 
-static int set_constant(PyObject *dict, const char *key, PyObject *value) {
+static CW_RAISES CW_STEALS(3) int set_constant(PyObject *dict, const char *key,
+                                               PyObject *value) {
   if (!value) return -1;
   PyObject *k = PyUnicode_InternFromString(key);
   int rc = k ? PyDict_SetItem(dict, k, value) : -1;
@@ -283,8 +284,8 @@ static PyObject *method(cw_span_t m) {
   return latin1(m.p, m.len);
 }
 
-/* Sets key to a new reference, which is taken. */
-static int take(PyObject *env, PyObject *key, PyObject *value) {
+/* Sets a key; a value that is NULL comes with its exception. */
+static CW_RAISES CW_STEALS(3) int take(PyObject *env, PyObject *key, PyObject *value) {
   if (!value) return -1;
   int rc = PyDict_SetItem(env, key, value);
   Py_DECREF(value);

@@ -14,6 +14,8 @@
 #define CW_NEW      /* returns a new reference, or NULL with an exception set */
 #define CW_BORROWED /* returns a borrowed reference */
 #define CW_RAISES   /* -1 comes with an exception set */
+#define CW_STEALS( \
+    n) /* takes the reference of its n-th parameter, whatever it returns */
 
 #define CW_ASSERT_GIL() assert(PyGILState_Check())
 
@@ -41,7 +43,7 @@ static inline PyObject *cw_exc_take(void) {
 #endif
 }
 
-static inline void cw_exc_put(PyObject *exc) {
+static inline CW_STEALS(1) void cw_exc_put(PyObject *exc) {
 #if PY_VERSION_HEX >= 0x030C0000
   PyErr_SetRaisedException(exc);
 #else
