@@ -89,6 +89,12 @@ bool cw_req_taken_over(const cw_req_t *req);
  * lost. Sees to it that another thread turns the loop meanwhile. */
 void cw_req_wait_nogil(cw_req_t *req);
 
+/* Ends the request: the last call on `req`. `complete` false means that the app
+ * failed or stopped before the body was whole: the connection is then aborted, so
+ * that the client notices. Sends an error page with `status` (500) where no head was
+ * sent. */
+void cw_req_finish(cw_req_t *req, bool complete);
+
 /* ---- request body ------------------------------------------------------- */
 
 /* Takes up to `n` body bytes into `buf`; with `line`, no further than a newline.
@@ -106,63 +112,5 @@ bool cw_body_untouched(cw_req_t *req);
  * broken, it came too slowly, it is too long. Static text; NULL where nothing is wrong
  * or the client left. *status (may be NULL) is the answer it deserves. */
 const char *cw_body_error(cw_req_t *req, int *status);
-
-/* ---- response ----------------------------------------------------------- */
-
-/* Starts the response head, dropping an earlier one that was not sent. `status` is
- * "200 OK". CW_BAD: not three digits, or control bytes. */
-CW_MUSTCHECK int cw_resp_start(cw_req_t *req, const char *status, size_t len);
-
-/* Adds a field. CW_BAD: the name is no token or the value has CR, LF, NUL or another
- * control byte. Framing and hop-by-hop fields are taken note of, not copied: returns
- * 1 where the field was left out because only the server may send it. */
-CW_MUSTCHECK int cw_resp_field(cw_req_t *req, const char *name, size_t name_len,
-                               const char *value, size_t value_len);
-
-/* Drops a head that was not sent. */
-void cw_resp_cancel(cw_req_t *req);
-
-/* Sends "103 Early Hints" with these fields, before the response has begun and to an
- * HTTP/1.1 client; else does nothing. CW_BAD as for cw_resp_field(). */
-CW_MUSTCHECK int cw_resp_early_hints(cw_req_t *req, const cw_field_t *fields,
-                                     unsigned n);
-
-/* Whether any byte of the response head was handed to the socket. */
-bool cw_resp_sent(const cw_req_t *req);
-
-/* The Content-Length that the app announced, or -1. */
-int64_t cw_resp_length(const cw_req_t *req);
-
-/* Whether all that the announced Content-Length allows has been sent. */
-bool cw_resp_is_whole(const cw_req_t *req);
-
-/* Whether body bytes go out at all (not for HEAD, 1xx, 204 and 304). */
-bool cw_resp_has_body(const cw_req_t *req);
-
-/* Sends the head if it is still here and `n` bytes of body; `last` says that nothing
- * follows. What the socket does not take is kept for the loop up to the high-water
- * mark; beyond that CW_WAIT is returned and *taken says how many bytes went: call
- * again with the rest. Bytes over the Content-Length are dropped and noted. */
-CW_MUSTCHECK int cw_resp_write(cw_req_t *req, const char *data, size_t n, bool last,
-                               size_t *taken);
-
-/* Sends `len` bytes of the file `fd` from `offset` as the rest of the body (sendfile;
- * the descriptor is duplicated where the loop has to go on). Same results as
- * cw_resp_write(); *taken counts file bytes. */
-CW_MUSTCHECK int cw_resp_write_file(cw_req_t *req, int fd, int64_t offset, int64_t len,
-                                    int64_t *taken);
-
-/* Whether the app produced more than its Content-Length: the rest was cut off. */
-bool cw_resp_overrun(const cw_req_t *req);
-
-/* Ends the request: the last call on `req`. `complete` false means that the app
- * failed or stopped before the body was whole: the connection is then aborted, so
- * that the client notices. Sends an error page with `status` (500) where no head was
- * sent. */
-void cw_req_finish(cw_req_t *req, bool complete);
-
-/* Drops an unsent head and answers with a bare error status, e.g. 500. Nothing
- * happens where the head was sent. */
-void cw_resp_error(cw_req_t *req, int status);
 
 #endif

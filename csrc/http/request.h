@@ -16,6 +16,7 @@
 #include "base/event.h"
 #include "base/tag.h"
 #include "http/chunked.h"
+#include "http/resp.h"
 #include "http/service.h"
 #include "http/timeq.h"
 

@@ -6,7 +6,7 @@
 
 #include <pthread.h>
 
-#include "http/app.h"
+#include "http/resp.h"
 #include "wsgi/python.h"
 
 /* deadline.c: RequestTimeout */

@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "http/resp.h"
+
 static int create_and_look_on(pthread_t *id, const pthread_attr_t *attr,
                               void *(*fn)(void *), void *arg);
 #define pthread_create create_and_look_on
