@@ -8,7 +8,7 @@
 #include <strings.h>
 
 #include "http/checks.h"
-#include "http/sink.h"
+#include "http/line.h"
 
 enum {
   VALUE = 1500,     /* most bytes of one value, escapes included; */
@@ -90,9 +90,9 @@ static const char *common_time(const struct timespec *now) {
     made = now->tv_sec;
     localtime_r(&made, &tm);
     long zone = tm.tm_gmtoff / 60;
-    cw_sink_t s = {text, 0, sizeof(text) - 1};
+    cw_line_t s = {text, 0, sizeof(text) - 1};
     /* strftime would follow the app's locale. */
-    cw_sink_printf(&s, "[%02d/%.3s/%04d:%02d:%02d:%02d %c%02ld%02ld]", tm.tm_mday,
+    cw_line_printf(&s, "[%02d/%.3s/%04d:%02d:%02d:%02d %c%02ld%02ld]", tm.tm_mday,
                    months + 3 * tm.tm_mon, tm.tm_year + 1900, tm.tm_hour, tm.tm_min,
                    tm.tm_sec, zone < 0 ? '-' : '+', labs(zone) / 60, labs(zone) % 60);
     text[s.n] = '\0';
@@ -101,65 +101,65 @@ static const char *common_time(const struct timespec *now) {
 }
 
 /* RFC 3339, UTC, in microseconds. */
-static void put_rfc3339(cw_sink_t *s, const struct timespec *now) {
+static void put_rfc3339(cw_line_t *s, const struct timespec *now) {
   static _Thread_local char text[32];
   static _Thread_local time_t made = -1;
   if (now->tv_sec != made) {
     struct tm tm;
     made = now->tv_sec;
     gmtime_r(&made, &tm);
-    cw_sink_t t = {text, 0, sizeof(text) - 1};
-    cw_sink_printf(&t, "%04d-%02d-%02dT%02d:%02d:%02d", tm.tm_year + 1900,
+    cw_line_t t = {text, 0, sizeof(text) - 1};
+    cw_line_printf(&t, "%04d-%02d-%02dT%02d:%02d:%02d", tm.tm_year + 1900,
                    tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
     text[t.n] = '\0';
   }
-  cw_sink_text(s, text);
-  cw_sink_micros(s, (unsigned)(now->tv_nsec / 1000));
-  cw_sink_text(s, "Z");
+  cw_line_text(s, text);
+  cw_line_micros(s, (unsigned)(now->tv_nsec / 1000));
+  cw_line_text(s, "Z");
 }
 
-static void put_seconds(cw_sink_t *s, int64_t us) {
-  cw_sink_number(s, us / 1000000);
-  cw_sink_micros(s, (unsigned)(us % 1000000));
+static void put_seconds(cw_line_t *s, int64_t us) {
+  cw_line_number(s, us / 1000000);
+  cw_line_micros(s, (unsigned)(us % 1000000));
 }
 
 /* ---- %-formats ------------------------------------------------------------ */
 
-static void put_or_dash(cw_sink_t *s, cw_span_t v) {
+static void put_or_dash(cw_line_t *s, cw_span_t v) {
   if (v.p)
-    cw_sink_escaped(s, v, VALUE);
+    cw_line_escaped(s, v, VALUE);
   else
-    cw_sink_text(s, "-");
+    cw_line_text(s, "-");
 }
 
-static void put_request_line(cw_sink_t *s, const cw_access_t *a) {
+static void put_request_line(cw_line_t *s, const cw_access_t *a) {
   if (!a->head) {
     put_or_dash(s, a->line.len ? a->line : none);
     return;
   }
-  cw_sink_escaped(s, a->head->method, SHORT_VALUE);
-  cw_sink_text(s, " ");
-  cw_sink_escaped(s, a->head->target, VALUE);
-  cw_sink_text(s, " ");
-  cw_sink_text(s, protocol(a));
+  cw_line_escaped(s, a->head->method, SHORT_VALUE);
+  cw_line_text(s, " ");
+  cw_line_escaped(s, a->head->target, VALUE);
+  cw_line_text(s, " ");
+  cw_line_text(s, protocol(a));
 }
 
 /* `name:value"`; a quote in either would be escaped. */
-static void put_listed(cw_sink_t *s, cw_span_t name, cw_span_t value) {
-  cw_sink_escaped(s, name, SHORT_VALUE);
-  cw_sink_text(s, ":");
-  cw_sink_escaped(s, value, VALUE);
-  cw_sink_text(s, "\"");
+static void put_listed(cw_line_t *s, cw_span_t name, cw_span_t value) {
+  cw_line_escaped(s, name, SHORT_VALUE);
+  cw_line_text(s, ":");
+  cw_line_escaped(s, value, VALUE);
+  cw_line_text(s, "\"");
 }
 
 /* All fields of the request, for who takes a line apart again. */
-static void put_request_fields(cw_sink_t *s, const cw_access_t *a) {
+static void put_request_fields(cw_line_t *s, const cw_access_t *a) {
   for (unsigned i = 0; a->head && i < a->head->n_fields; i++)
     put_listed(s, a->head->fields[i].name, a->head->fields[i].value);
 }
 
 /* Those of the response, from the lines of its head. */
-static void put_response_fields(cw_sink_t *s, cw_span_t lines) {
+static void put_response_fields(cw_line_t *s, cw_span_t lines) {
   const char *p = lines.p, *end = p + lines.len, *lf;
   for (; p < end && (lf = memchr(p, '\n', (size_t)(end - p))) != NULL; p = lf + 1) {
     const char *colon = memchr(p, ':', (size_t)(lf - p));
@@ -169,7 +169,7 @@ static void put_response_fields(cw_sink_t *s, cw_span_t lines) {
   }
 }
 
-static void put_atom(cw_sink_t *s, const cw_access_op_t *op, const cw_access_t *a) {
+static void put_atom(cw_line_t *s, const cw_access_op_t *op, const cw_access_t *a) {
   const cw_head_t *h = a->head;
   char user[256];
   switch (op->atom) {
@@ -181,7 +181,7 @@ static void put_atom(cw_sink_t *s, const cw_access_op_t *op, const cw_access_t *
       put_or_dash(s, n ? (cw_span_t){user, n} : none);
       break;
     }
-    case CW_ATOM_TIME: cw_sink_text(s, common_time(&a->now)); break;
+    case CW_ATOM_TIME: cw_line_text(s, common_time(&a->now)); break;
     case CW_ATOM_LINE: put_request_line(s, a); break;
     case CW_ATOM_METHOD: put_or_dash(s, h ? h->method : none); break;
     case CW_ATOM_PATH: put_or_dash(s, h ? h->path : none); break;
@@ -189,18 +189,18 @@ static void put_atom(cw_sink_t *s, const cw_access_op_t *op, const cw_access_t *
     case CW_ATOM_PROTOCOL: put_or_dash(s, text_of(protocol(a))); break;
     case CW_ATOM_STATUS:
       if (a->status)
-        cw_sink_number(s, a->status);
+        cw_line_number(s, a->status);
       else
-        cw_sink_text(s, "-");
+        cw_line_text(s, "-");
       break;
-    case CW_ATOM_BYTES: cw_sink_number(s, a->body_sent); break;
+    case CW_ATOM_BYTES: cw_line_number(s, a->body_sent); break;
     case CW_ATOM_REFERER: put_or_dash(s, field_named(a, "referer")); break;
     case CW_ATOM_AGENT: put_or_dash(s, field_named(a, "user-agent")); break;
-    case CW_ATOM_SECONDS: cw_sink_number(s, a->us / 1000000); break;
-    case CW_ATOM_MILLIS: cw_sink_number(s, a->us / 1000); break;
-    case CW_ATOM_MICROS: cw_sink_number(s, a->us); break;
+    case CW_ATOM_SECONDS: cw_line_number(s, a->us / 1000000); break;
+    case CW_ATOM_MILLIS: cw_line_number(s, a->us / 1000); break;
+    case CW_ATOM_MICROS: cw_line_number(s, a->us); break;
     case CW_ATOM_DECIMAL: put_seconds(s, a->us); break;
-    case CW_ATOM_PID: cw_sink_printf(s, "<%d>", a->pid); break;
+    case CW_ATOM_PID: cw_line_printf(s, "<%d>", a->pid); break;
     case CW_ATOM_REQUEST_FIELD:
       if (cw_access_op_is_all(op))
         put_request_fields(s, a);
@@ -216,12 +216,12 @@ static void put_atom(cw_sink_t *s, const cw_access_op_t *op, const cw_access_t *
     case CW_ATOM_ENVIRON:
       put_or_dash(s, a->environ ? a->environ[op->index] : none);
       break;
-    default: cw_sink_text(s, "-"); break;
+    default: cw_line_text(s, "-"); break;
   }
 }
 
 /* Cuts and fills what was written since `start`, as "%-10.5s" says. */
-static void pad(cw_sink_t *s, size_t start, const cw_access_op_t *op) {
+static void pad(cw_line_t *s, size_t start, const cw_access_op_t *op) {
   size_t n = s->n - start, width = (size_t)op->width;
   if (op->precision >= 0 && n > (size_t)op->precision) {
     n = (size_t)op->precision;
@@ -238,29 +238,29 @@ static void pad(cw_sink_t *s, size_t start, const cw_access_op_t *op) {
 /* ---- JSON ----------------------------------------------------------------- */
 
 /* `,"key":"value"`, left out where there is none. */
-static void put_pair(cw_sink_t *s, const char *key, cw_span_t v, size_t most) {
+static void put_pair(cw_line_t *s, const char *key, cw_span_t v, size_t most) {
   if (!v.p) return;
-  cw_sink_text(s, ",\"");
-  cw_sink_text(s, key);
-  cw_sink_text(s, "\":\"");
-  cw_sink_json(s, v, most);
-  cw_sink_text(s, "\"");
+  cw_line_text(s, ",\"");
+  cw_line_text(s, key);
+  cw_line_text(s, "\":\"");
+  cw_line_json(s, v, most);
+  cw_line_text(s, "\"");
 }
 
-static void put_number(cw_sink_t *s, const char *before, int64_t n) {
-  cw_sink_text(s, before);
-  cw_sink_number(s, n);
+static void put_number(cw_line_t *s, const char *before, int64_t n) {
+  cw_line_text(s, before);
+  cw_line_number(s, n);
 }
 
-static void put_json(cw_sink_t *s, const cw_access_t *a) {
+static void put_json(cw_line_t *s, const cw_access_t *a) {
   const cw_head_t *h = a->head;
-  cw_sink_text(s, "{\"time\":\"");
+  cw_line_text(s, "{\"time\":\"");
   put_rfc3339(s, &a->now);
-  cw_sink_text(s, "\"");
+  cw_line_text(s, "\"");
   put_pair(s, "remote_addr", text_of(a->peer_addr), SHORT_VALUE);
   put_number(s, ",\"status\":", a->status);
   put_number(s, ",\"bytes\":", a->body_sent);
-  cw_sink_text(s, ",\"duration\":");
+  cw_line_text(s, ",\"duration\":");
   put_seconds(s, a->us);
   if (h) {
     put_pair(s, "method", h->method, SHORT_VALUE / 2);
@@ -273,7 +273,7 @@ static void put_json(cw_sink_t *s, const cw_access_t *a) {
   put_pair(s, "referer", field_named(a, "referer"), SHORT_VALUE);
   put_pair(s, "user_agent", field_named(a, "user-agent"), SHORT_VALUE);
   put_pair(s, "request_id", field_named(a, "x-request-id"), SHORT_VALUE / 2);
-  cw_sink_text(s, "}");
+  cw_line_text(s, "}");
 }
 
 static bool all_hex(const char *p, size_t n) {
@@ -315,69 +315,69 @@ static bool read_cloud_trace(cw_span_t v, trace_t *t) {
   if (n < v.len && v.p[n] == '/')
     for (n++; n < v.len && v.p[n] >= '0' && v.p[n] <= '9'; n++)
       span = span * 10 + (uint64_t)(v.p[n] - '0');
-  cw_sink_t s = {t->span, 0, sizeof(t->span) - 1};
-  if (span) cw_sink_printf(&s, "%016llx", (unsigned long long)span);
+  cw_line_t s = {t->span, 0, sizeof(t->span) - 1};
+  if (span) cw_line_printf(&s, "%016llx", (unsigned long long)span);
   t->span[s.n] = '\0';
   t->has_flag = v.len >= n + 4 && memcmp(v.p + n, ";o=", 3) == 0;
   t->sampled = t->has_flag && v.p[n + 3] == '1';
   return true;
 }
 
-static void put_trace(cw_sink_t *s, const cw_access_t *a) {
+static void put_trace(cw_line_t *s, const cw_access_t *a) {
   trace_t t = {.has_flag = false};
   if (!read_traceparent(field_named(a, "traceparent"), &t) &&
       !read_cloud_trace(field_named(a, "x-cloud-trace-context"), &t))
     return;
-  cw_sink_text(s, ",\"logging.googleapis.com/trace\":\"");
+  cw_line_text(s, ",\"logging.googleapis.com/trace\":\"");
   if (a->project) {
-    cw_sink_text(s, "projects/");
-    cw_sink_json(s, text_of(a->project), 100);
-    cw_sink_text(s, "/traces/");
+    cw_line_text(s, "projects/");
+    cw_line_json(s, text_of(a->project), 100);
+    cw_line_text(s, "/traces/");
   }
-  cw_sink_put(s, t.id.p, t.id.len);
-  cw_sink_text(s, "\"");
+  cw_line_put(s, t.id.p, t.id.len);
+  cw_line_text(s, "\"");
   if (t.span[0])
     put_pair(s, "logging.googleapis.com/spanId", text_of(t.span), SHORT_VALUE);
   if (t.has_flag)
-    cw_sink_printf(s, ",\"logging.googleapis.com/trace_sampled\":%s",
+    cw_line_printf(s, ",\"logging.googleapis.com/trace_sampled\":%s",
                    t.sampled ? "true" : "false");
 }
 
-static void put_url(cw_sink_t *s, const cw_access_t *a) {
+static void put_url(cw_line_t *s, const cw_access_t *a) {
   const cw_head_t *h = a->head;
   cw_span_t host = field_named(a, "host");
-  cw_sink_text(s, ",\"requestUrl\":\"");
+  cw_line_text(s, ",\"requestUrl\":\"");
   if (host.len && h->target.p[0] == '/') {
-    cw_sink_text(s, h->scheme);
-    cw_sink_text(s, "://");
-    cw_sink_json(s, host, 255);
+    cw_line_text(s, h->scheme);
+    cw_line_text(s, "://");
+    cw_line_json(s, host, 255);
   }
-  cw_sink_json(s, h->target, VALUE / 2);
-  cw_sink_text(s, "\"");
+  cw_line_json(s, h->target, VALUE / 2);
+  cw_line_text(s, "\"");
 }
 
-static void put_gcp(cw_sink_t *s, const cw_access_t *a) {
+static void put_gcp(cw_line_t *s, const cw_access_t *a) {
   const cw_head_t *h = a->head;
-  cw_sink_text(s, a->status >= 500   ? "{\"severity\":\"ERROR\",\"time\":\""
+  cw_line_text(s, a->status >= 500   ? "{\"severity\":\"ERROR\",\"time\":\""
                   : a->status >= 400 ? "{\"severity\":\"WARNING\",\"time\":\""
                                      : "{\"severity\":\"INFO\",\"time\":\"");
   put_rfc3339(s, &a->now);
-  cw_sink_text(s, "\"");
+  cw_line_text(s, "\"");
   if (h) put_trace(s, a);
-  cw_sink_text(s, ",\"message\":\"");
-  cw_sink_json(s, h ? h->method : a->line, SHORT_VALUE / 2);
+  cw_line_text(s, ",\"message\":\"");
+  cw_line_json(s, h ? h->method : a->line, SHORT_VALUE / 2);
   if (h) {
-    cw_sink_text(s, " ");
-    cw_sink_json(s, h->target, SHORT_VALUE);
+    cw_line_text(s, " ");
+    cw_line_json(s, h->target, SHORT_VALUE);
   }
   put_number(s, " ", a->status);
   put_number(s, "\",\"httpRequest\":{\"status\":", a->status);
   /* 64-bit numbers are strings in the JSON form of Google's messages. */
   put_number(s, ",\"requestSize\":\"", (int64_t)a->received);
   put_number(s, "\",\"responseSize\":\"", (int64_t)a->sent);
-  cw_sink_text(s, "\",\"latency\":\"");
+  cw_line_text(s, "\",\"latency\":\"");
   put_seconds(s, a->us);
-  cw_sink_text(s, "s\"");
+  cw_line_text(s, "s\"");
   if (a->peer_addr[0]) put_pair(s, "remoteIp", text_of(a->peer_addr), SHORT_VALUE);
   if (h) {
     put_pair(s, "requestMethod", h->method, SHORT_VALUE / 2);
@@ -386,17 +386,17 @@ static void put_gcp(cw_sink_t *s, const cw_access_t *a) {
   }
   put_pair(s, "referer", field_named(a, "referer"), SHORT_VALUE);
   put_pair(s, "userAgent", field_named(a, "user-agent"), SHORT_VALUE);
-  cw_sink_text(s, "}}");
+  cw_line_text(s, "}}");
 }
 
 size_t cw_access_line(const cw_access_format_t *f, const cw_access_t *a,
                       char buf[CW_ACCESS_LINE]) {
-  cw_sink_t s = {buf, 0, CW_ACCESS_LINE - 1};
+  cw_line_t s = {buf, 0, CW_ACCESS_LINE - 1};
   for (unsigned i = 0; i < f->n; i++) {
     const cw_access_op_t *op = &f->ops[i];
     size_t start = s.n;
     switch (op->atom) {
-      case CW_ATOM_TEXT: cw_sink_put(&s, op->text.p, op->text.len); break;
+      case CW_ATOM_TEXT: cw_line_put(&s, op->text.p, op->text.len); break;
       case CW_ATOM_JSON: put_json(&s, a); break;
       case CW_ATOM_GCP: put_gcp(&s, a); break;
       default:

@@ -74,7 +74,7 @@ typedef struct cw_conn {
   uint32_t moved;         /* bytes in this timer window, of what it is for */
   cw_proxy_info_t *proxy; /* owned; NULL without a PROXY header */
   CW_TAGGED;
-  _Alignas(max_align_t) unsigned char own[]; /* the protocol's */
+  _Alignas(max_align_t) unsigned char part[]; /* the protocol's */
 } cw_conn_t;
 
 /* ---- for the server and accept.c ------------------------------------------- */

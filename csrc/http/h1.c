@@ -73,7 +73,7 @@ static void dispatch(cw_conn_t *c) {
   const cw_head_t *h = &req->head;
   if (CW_UNLIKELY(c->srv->service.account.timed)) req->head_at = cw_now_us();
   req->body.complete = !h->chunked && h->content_length <= 0;
-  if (CW_UNLIKELY(c->srv->own_paths) && cw_h1_answer_own(c)) return;
+  if (CW_UNLIKELY(c->srv->probed) && cw_h1_answer_probe(c)) return;
   if (CW_UNLIKELY(c->spare) && cw_evict_is_full(c)) {
     cw_h1_refuse(c, 503, "no place but those kept for --health", (cw_span_t){NULL, 0});
     return;

@@ -28,7 +28,7 @@ typedef struct cw_h1_conn {
 } cw_h1_conn_t;
 
 static inline cw_h1_conn_t *cw_h1_of(cw_conn_t *c) {
-  return (cw_h1_conn_t *)(void *)c->own;
+  return (cw_h1_conn_t *)(void *)c->part;
 }
 
 /* ---- h1_state.c -------------------------------------------------------------- */
@@ -62,7 +62,7 @@ void cw_h1_break_body(cw_conn_t *c, int status, const char *why);
 
 /* Answers probes and scrapes; returns whether the request is one. Its head is complete.
  */
-bool cw_h1_answer_own(cw_conn_t *c);
+bool cw_h1_answer_probe(cw_conn_t *c);
 
 /* As in cw_protocol_t. */
 void cw_h1_on_deadline(cw_conn_t *c, cw_req_t *req);

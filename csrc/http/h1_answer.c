@@ -11,7 +11,7 @@
 #include "http/body.h"
 #include "http/checks.h"
 #include "http/h1.h"
-#include "http/own.h"
+#include "http/probe.h"
 #include "http/reason.h"
 #include "http/refusals.h"
 #include "http/server_internal.h"
@@ -118,11 +118,11 @@ void cw_h1_evict(cw_conn_t *c) {
 /* ---- health and metrics --------------------------------------------------- */
 
 /* Sends an answer of the server's own to a request that no thread is to see. */
-static void respond(cw_conn_t *c, const cw_own_t *own) {
+static void respond(cw_conn_t *c, const cw_probe_t *probe) {
   char head[256];
   cw_req_t *req = cw_h1_of(c)->req;
   cw_resp_t *r = &req->resp;
-  size_t len = cw_buf_pending(&own->body);
+  size_t len = cw_buf_pending(&probe->body);
   bool is_head = cw_is_head(req->head.method);
   /* Probes and scrapes are neither counted nor logged. */
   req->accounted = true;
@@ -131,13 +131,13 @@ static void respond(cw_conn_t *c, const cw_own_t *own) {
   int n = snprintf(head, sizeof(head),
                    "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
                    "%sDate: %s\r\n\r\n",
-                   own->status, cw_reason(own->status), own->type, len,
+                   probe->status, cw_reason(probe->status), probe->type, len,
                    r->close               ? "Connection: close\r\n"
                    : req->head.minor == 0 ? "Connection: keep-alive\r\n"
                                           : "",
                    cw_http_date());
-  if (own->status == 0 || cw_buf_append(&req->out.buf, head, (size_t)n) != 0 ||
-      cw_buf_append(&req->out.buf, own->body.p, is_head ? 0 : len) != 0) {
+  if (probe->status == 0 || cw_buf_append(&req->out.buf, head, (size_t)n) != 0 ||
+      cw_buf_append(&req->out.buf, probe->body.p, is_head ? 0 : len) != 0) {
     cw_conn_close(c, CW_END_NO_MEMORY);
     return;
   }
@@ -157,14 +157,14 @@ static void respond(cw_conn_t *c, const cw_own_t *own) {
   }
 }
 
-bool cw_h1_answer_own(cw_conn_t *c) {
+bool cw_h1_answer_probe(cw_conn_t *c) {
   CW_ASSERT_BATON(c->srv);
-  cw_own_t own;
+  cw_probe_t probe;
   /* Its head is here. A scrape lets others go on, whom a slow one might make room for.
    */
   cw_timer_stop(&c->timer);
-  if (!cw_own_answer(c, cw_h1_of(c)->req, &own)) return false;
-  respond(c, &own);
-  cw_buf_free(&own.body);
+  if (!cw_probe_answer(c, cw_h1_of(c)->req, &probe)) return false;
+  respond(c, &probe);
+  cw_buf_free(&probe.body);
   return true;
 }

@@ -226,7 +226,7 @@ cw_server_t *cw_server_new(const cw_protocol_t *protocol,
   init_handles(srv);
   bool counted = limits->metrics != NULL;
   for (int i = 0; i < n; i++) counted |= listeners[i].metrics != 0;
-  srv->own_paths = limits->health || counted;
+  srv->probed = limits->health || counted;
   /* Both, before either's failure counts: both have handles to close. */
   rc = cw_accept_init(srv, listeners, n);
   bool opened = cw_account_init(&srv->service.account, &srv->loop, &srv->service.limits,

@@ -37,8 +37,8 @@ struct cw_server {
   uint64_t tick_due; /* what `tick` waits for; UINT64_MAX: nothing */
   cw_acceptors_t acceptors;
   cw_service_t service;
-  bool own_paths;      /* some requests are answered here */
-  bool scraping;       /* own.c: it is looking at the posts */
+  bool probed;         /* some requests are answered here */
+  bool scraping;       /* probe.c: it is looking at the posts */
   bool gave_request;   /* to the host, in this turn */
   uint64_t refused_at; /* refusals.c: loop time of the last line, ms; 0: none */
   unsigned refused;    /* refusals.c: not told of since */

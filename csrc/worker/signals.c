@@ -15,7 +15,7 @@
 #include "base/heritage.h"
 #include "base/log.h"
 #include "worker/dump.h"
-#include "worker/extras.h"
+#include "worker/package.h"
 #include "wsgi/wsgi.h"
 
 enum { QUICK_GRACE_MS = 1000 /* INT and QUIT: what can end at once may */ };
@@ -241,7 +241,7 @@ static void act(int words) {
   if (words & CW_WORD_LATE) cw_dump_late();
   if (words & CW_WORD_REOPEN) {
     cw_server_reopen_logs(own.srv);
-    cw_extras_reopen_access_nogil();
+    cw_package_reopen_access_nogil();
   }
   if (words & CW_WORD_QUIT) {
     atomic_store(&own.interrupted, true);

@@ -26,8 +26,8 @@
 #include "http/server.h"
 #include "http/warmup.h"
 #include "worker/appref.h"
-#include "worker/extras.h"
 #include "worker/limits.h"
+#include "worker/package.h"
 #include "worker/sched.h"
 #include "worker/signals.h"
 #include "worker/threads.h"
@@ -368,9 +368,9 @@ done:
   if (exit_code != 0) cw_log(CW_LOG_CRITICAL, "worker cannot serve: %s", reason);
   int64_t grace_left = sched ? cw_sched_grace_left(sched) : 0;
   cw_signals_end();
-  cw_extras_end(grace_left, cw_signals_interrupted());
+  cw_package_end(grace_left, cw_signals_interrupted());
   if (srv) cw_server_free(srv);
-  cw_extras_finish_access();
+  cw_package_finish_access();
   if (sched) cw_sched_free(sched);
   cw_limits_fini(&limits);
   return exit_code;
@@ -413,27 +413,27 @@ static CW_RAISES int begin(cw_settings_t *s, int slot) {
   if (cw_threads_init() < 0) return -1;
   if (set_argv(heritage) < 0 || set_paths(s) < 0) return -1;
   if (cw_log_level_parse(cw_opt_str(s, CW_OPT_LOGLEVEL)) == CW_LOG_DEBUG) say_python();
-  return cw_extras_begin(s);
+  return cw_package_begin(s);
 }
 
 /* In a worker's own process, before (or, preloaded, after) the app's import. */
 static CW_RAISES int become(const cw_settings_t *s, int slot) {
   own = &board->slots[slot];
   cw_title_set("cwsgi: worker %d [%s]", slot + 1, cw_settings_name(s));
-  return cw_extras_forked(atomic_load(&own->age), heritage->supervisor);
+  return cw_package_forked(atomic_load(&own->age), heritage->supervisor);
 }
 
 /* Serves what was imported. Returns the exit code, or -1 with an exception. */
 static int serve_loaded(cw_settings_t *s, PyObject *first) {
   cw_app_t app;
-  if (cw_signals_imported() < 0 || cw_extras_init_dump(s) < 0) return -1;
-  cw_extras_check_gevent((int)cw_opt_num(s, CW_OPT_THREADS));
+  if (cw_signals_imported() < 0 || cw_package_init_dump(s) < 0) return -1;
+  cw_package_check_gevent((int)cw_opt_num(s, CW_OPT_THREADS));
   if (cw_wsgi_begin(&app, cw_opt_num(s, CW_OPT_THREADS) > 1, heritage->n_workers > 1) <
       0)
     return -1;
   cw_wsgi_set_sendfile(cw_opt_num(s, CW_OPT_SENDFILE) != 0);
-  int rc = cw_extras_start(s, first);
-  if (rc == 0) rc = cw_extras_route_access(s);
+  int rc = cw_package_start(s, first);
+  if (rc == 0) rc = cw_package_route_access(s);
   cw_wsgi_end_forked();
   if (rc < 0) {
     cw_wsgi_report("The start-up of the app failed");
@@ -462,10 +462,10 @@ static int run(int slot) {
   /* Where older workers serve, they notice that the app was mended. */
   if (code != 0 && slot != CW_SLOT_CHECK && heritage->alone &&
       cw_opt_num(&s, CW_OPT_RELOAD)) {
-    if (cw_extras_await_change(&s) < 0) return -1;
+    if (cw_package_await_change(&s) < 0) return -1;
     return CW_EXIT_AGAIN;
   }
-  if (code == 0 && cw_extras_loaded(first) < 0) return -1;
+  if (code == 0 && cw_package_loaded(first) < 0) return -1;
   if (code == 0 && slot == CW_SLOT_ZYGOTE) {
     int word_fd = -1;
     leave_terminal(&s);

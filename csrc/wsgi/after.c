@@ -7,25 +7,25 @@ static PyObject *after_response(PyObject *module, PyObject *args, PyObject *kwar
   Py_ssize_t n = PyTuple_GET_SIZE(args);
   if (n == 0 || !PyCallable_Check(PyTuple_GET_ITEM(args, 0)))
     return PyErr_Format(PyExc_TypeError, "after_response needs a callable");
-  cw_here_t *here = cw_here();
-  if (!here || !here->req)
+  cw_runner_t *runner = cw_runner();
+  if (!runner || !runner->req)
     return PyErr_Format(PyExc_RuntimeError,
                         "after_response is for the thread that runs a request");
   PyObject *rest = PyTuple_GetSlice(args, 1, n), *entry = NULL;
   if (rest)
     entry = PyTuple_Pack(3, PyTuple_GET_ITEM(args, 0), rest, kwargs ? kwargs : Py_None);
   Py_XDECREF(rest);
-  if (!here->after) here->after = PyList_New(0);
-  int rc = entry && here->after ? PyList_Append(here->after, entry) : -1;
+  if (!runner->after) runner->after = PyList_New(0);
+  int rc = entry && runner->after ? PyList_Append(runner->after, entry) : -1;
   Py_XDECREF(entry);
   if (rc < 0) return NULL;
   Py_RETURN_NONE;
 }
 
-void cw_after_run(cw_here_t *here) {
+void cw_after_run(cw_runner_t *runner) {
   /* Its own: a function may use what registers more, which is refused. */
-  PyObject *list = here->after;
-  here->after = NULL;
+  PyObject *list = runner->after;
+  runner->after = NULL;
   for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
     PyObject *entry = PyList_GET_ITEM(list, i), *kwargs = PyTuple_GET_ITEM(entry, 2);
     PyObject *r = PyObject_Call(PyTuple_GET_ITEM(entry, 0), PyTuple_GET_ITEM(entry, 1),

@@ -8,9 +8,9 @@
 /* Made once, for the process's life. */
 PyObject *cw_request_timeout;
 
-void cw_deadline_clear(cw_here_t *here) {
-  here->hit = false;
-  PyThreadState_SetAsyncExc((unsigned long)here->id, NULL);
+void cw_deadline_clear(cw_runner_t *runner) {
+  runner->hit = false;
+  PyThreadState_SetAsyncExc((unsigned long)runner->id, NULL);
 }
 
 /* The stack of a thread as text. */
@@ -35,7 +35,7 @@ static CW_NEW PyObject *stack_of(unsigned long ident) {
 
 void cw_wsgi_interrupt(pthread_t id) {
   CW_ASSERT_GIL();
-  cw_here_t *p = cw_here_of(id);
+  cw_runner_t *p = cw_runner_of(id);
   if (!p || !p->open) return;
   unsigned call = p->calls;
   PyObject *text = stack_of((unsigned long)id);

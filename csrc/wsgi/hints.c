@@ -13,8 +13,8 @@ static int hint_text(PyObject *o, cw_span_t *out) {
 
 static PyObject *send_hints(PyObject *module, PyObject *headers) {
   /* One function for all requests, which costs them nothing: the thread knows which. */
-  cw_here_t *here = cw_here();
-  cw_req_t *req = here ? here->req : NULL;
+  cw_runner_t *runner = cw_runner();
+  cw_req_t *req = runner ? runner->req : NULL;
   cw_field_t fields[MOST_HINTS];
   unsigned n = 0;
   if (cw_forks_check() < 0) return NULL;

@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "wsgi/wsgi_internal.h"
 
-static PyObject *hooks; /* borrowed of extras.c, which takes it back at the end */
+static PyObject *hooks; /* borrowed of package.c, which takes it back at the end */
 static bool use_sendfile = true;
 
 /* The only item of a list or tuple, or NULL (no error): its length is the body's. */
@@ -125,17 +125,17 @@ static void call_post_request(PyObject *request, PyObject *env,
 
 /* Calls the app and sends what it returns, which goes to *result. Returns whether the
  * response is complete; an exception may be set either way. */
-static bool call_app(cw_here_t *here, PyObject *app, PyObject *env,
+static bool call_app(cw_runner_t *runner, PyObject *app, PyObject *env,
                      PyObject *start_response, PyObject **result) {
   PyObject *args[3] = {NULL, env, start_response};
-  cw_req_t *req = here->req;
+  cw_req_t *req = runner->req;
   *result =
       PyObject_Vectorcall(app, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
   if (CW_UNLIKELY(cw_forked_child)) cw_forks_end();
   if (!*result) return false;
   bool complete = send_all(req, *result) == 0;
   /* RequestTimeout comes too late, and would keep close() from its very first line. */
-  if (CW_UNLIKELY(here->hit)) cw_deadline_clear(here);
+  if (CW_UNLIKELY(runner->hit)) cw_deadline_clear(runner);
   bool closed = close_result(*result) == 0;
   if (CW_UNLIKELY(cw_forked_child)) cw_forks_end();
   return (closed || cw_resp_sent(req)) && complete;
@@ -194,8 +194,8 @@ static void run(void *data, cw_req_t *req) {
     cw_req_finish(req, true);
     return;
   }
-  cw_here_t *here = cw_here_make();
-  if (CW_UNLIKELY(!here)) {
+  cw_runner_t *runner = cw_runner_make();
+  if (CW_UNLIKELY(!runner)) {
     cw_req_finish(req, false);
     return;
   }
@@ -208,12 +208,12 @@ static void run(void *data, cw_req_t *req) {
     cw_start_response_keep(start_response);
     request = call_pre_request(env);
   }
-  here->req = req;
-  here->calls++;
-  here->open = true;
-  if (env) complete = call_app(here, mount->app, env, start_response, &result);
-  here->open = false;
-  if (CW_UNLIKELY(here->hit)) cw_deadline_clear(here);
+  runner->req = req;
+  runner->calls++;
+  runner->open = true;
+  if (env) complete = call_app(runner, mount->app, env, start_response, &result);
+  runner->open = false;
+  if (CW_UNLIKELY(runner->hit)) cw_deadline_clear(runner);
   if (CW_UNLIKELY(cw_req_taken_over(req))) {
     /* Libraries end such a request by StopIteration, as gunicorn wants it. */
     complete = true;
@@ -228,7 +228,7 @@ static void run(void *data, cw_req_t *req) {
            (int)cw_log_target(target.p, target.len), target.p);
   }
   if (CW_UNLIKELY(cw_body_untouched(req))) warn_untouched(cw_req_head(req));
-  here->req = NULL;
+  runner->req = NULL;
   if (start_response) cw_start_response_detach(start_response);
   if (input) cw_input_detach(input);
   if (CW_UNLIKELY(upgrade != NULL)) cw_upgrade_detach(upgrade);
@@ -241,7 +241,7 @@ static void run(void *data, cw_req_t *req) {
   Py_XDECREF(env);
   Py_XDECREF(start_response);
   Py_XDECREF(input);
-  if (CW_UNLIKELY(here->after != NULL)) cw_after_run(here);
+  if (CW_UNLIKELY(runner->after != NULL)) cw_after_run(runner);
   if (CW_UNLIKELY(cw_forked_child)) cw_forks_end();
 }
 

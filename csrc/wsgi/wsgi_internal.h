@@ -30,32 +30,32 @@ void cw_environ_clear(void);
 CW_NEW PyObject *cw_environ_new(const cw_head_t *head, PyObject *input,
                                 const cw_mount_t *mount);
 
-/* here.c: what a thread that runs requests is doing. Guarded by the GIL; fetched once a
- * request, because thread-local storage of a shared library costs a call. */
-typedef struct cw_here {
+/* runner.c: what a thread that runs requests is doing. Guarded by the GIL; fetched once
+ * a request, because thread-local storage of a shared library costs a call. */
+typedef struct cw_runner {
   pthread_t id;
-  bool open, hit;       /* deadline.c: may be interrupted; was */
-  unsigned calls;       /* of apps that it has begun: tells one from the next */
-  cw_req_t *req;        /* what it runs; NULL: nothing */
-  PyObject *after;      /* after.c: list of what to call then, or NULL; owned */
-  struct cw_here *next; /* of all threads that ran a request */
-} cw_here_t;
+  bool open, hit;         /* deadline.c: may be interrupted; was */
+  unsigned calls;         /* of apps that it has begun: tells one from the next */
+  cw_req_t *req;          /* what it runs; NULL: nothing */
+  PyObject *after;        /* after.c: list of what to call then, or NULL; owned */
+  struct cw_runner *next; /* of all threads that ran a request */
+} cw_runner_t;
 /* The calling thread's, or NULL where it has run no request: a thread of the app. */
-cw_here_t *cw_here(void);
+cw_runner_t *cw_runner(void);
 /* The same, made at a thread's first request. NULL when out of memory. */
-cw_here_t *cw_here_make(void);
+cw_runner_t *cw_runner_make(void);
 /* The one of another thread, or NULL. */
-cw_here_t *cw_here_of(pthread_t id);
+cw_runner_t *cw_runner_of(pthread_t id);
 
 /* after.c: cwsgi.after_response() */
 CW_RAISES int cw_after_init(PyObject *module);
 /* Runs what this thread's request has registered. */
-void cw_after_run(cw_here_t *here);
+void cw_after_run(cw_runner_t *runner);
 
 /* deadline.c: RequestTimeout */
 CW_RAISES int cw_deadline_init(PyObject *module);
 /* The call that was interrupted is over: the exception must not hit the next one. */
-void cw_deadline_clear(cw_here_t *here);
+void cw_deadline_clear(cw_runner_t *runner);
 
 /* input_type.c */
 CW_RAISES int cw_input_type_init(PyObject *module);

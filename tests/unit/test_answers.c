@@ -135,7 +135,7 @@ static void listeners_of_metrics_serve_nothing_else(void **state) {
   cw_server_t *plain;
   start(&limits);
   plain = srv;
-  plain->service.account.counted = plain->service.account.timed = plain->own_paths =
+  plain->service.account.counted = plain->service.account.timed = plain->probed =
       true; /* as with such a listener */
   assert_true(begins(ask(&scraped, GET("/metrics", "")), "HTTP/1.1 503"));
   board = calloc(1, sizeof(*board));

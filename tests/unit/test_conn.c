@@ -279,7 +279,7 @@ static void a_scrape_is_not_evicted_by_what_it_takes_in(void **state) {
   cw_board_t *board = calloc(1, sizeof(*board));
   assert_non_null(board);
   cw_server_set_board(srv, board, 0);
-  srv->own_paths = true;
+  srv->probed = true;
   srv->service.limits.metrics = "/metrics";
   srv->service.limits.connections = 1;
   srv->acceptors.on_spare = true;

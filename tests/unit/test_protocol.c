@@ -19,7 +19,7 @@ static int ended;
 static cw_listener_t service = {.fd = -1, .is_unix = 1, .host = "unit"};
 
 static line_conn_t *of(cw_conn_t *c) {
-  return (line_conn_t *)(void *)c->own;
+  return (line_conn_t *)(void *)c->part;
 }
 
 /* ---- its stream -------------------------------------------------------------- */

@@ -2,8 +2,8 @@
 /* The parts of a worker that are written in Python, each loaded only where it is used:
  * hooks of the configuration file, logging, start-up and shut-down functions, warm-up,
  * the reloader. All functions need the GIL, main thread. */
-#ifndef CW_WORKER_EXTRAS_H
-#define CW_WORKER_EXTRAS_H
+#ifndef CW_WORKER_PACKAGE_H
+#define CW_WORKER_PACKAGE_H
 
 #include <stdint.h>
 
@@ -11,38 +11,38 @@
 #include "wsgi/python.h"
 
 /* Before the app is imported: logging, the object with the hooks. */
-CW_RAISES int cw_extras_begin(const cw_settings_t *s);
+CW_RAISES int cw_package_begin(const cw_settings_t *s);
 
 /* The post_fork hook: in the worker, as early as it can be. `supervisor` is its process
  * id. */
-CW_RAISES int cw_extras_forked(int age, int supervisor);
+CW_RAISES int cw_package_forked(int age, int supervisor);
 
 /* The app is imported: hooks that run after a fork may look at it. */
-CW_RAISES int cw_extras_loaded(PyObject *app);
+CW_RAISES int cw_package_loaded(PyObject *app);
 
 /* Says so where gevent has patched what `threads` threads cannot do with. */
-void cw_extras_check_gevent(int threads);
+void cw_package_check_gevent(int threads);
 
 /* What SIGABRT and CW_SIGNAL_DUMP do, the worker_abort hook included. In the worker. */
-CW_RAISES int cw_extras_init_dump(const cw_settings_t *s);
+CW_RAISES int cw_package_init_dump(const cw_settings_t *s);
 
 /* --reload, and the app could not be imported: returns when a file has changed. */
-CW_RAISES int cw_extras_await_change(const cw_settings_t *s);
+CW_RAISES int cw_package_await_change(const cw_settings_t *s);
 
 /* The app is here: post_worker_init, functions of cwsgi.on_startup(), the reloader.
  * `app` is the callable that requests go to. */
-CW_RAISES int cw_extras_start(const cw_settings_t *s, PyObject *app);
+CW_RAISES int cw_package_start(const cw_settings_t *s, PyObject *app);
 
 /* Has access lines go through Python's logging, by a change of the settings, where the
  * logger gunicorn.access was set up. */
-CW_RAISES int cw_extras_route_access(cw_settings_t *s);
+CW_RAISES int cw_package_route_access(cw_settings_t *s);
 /* USR1: files that Python's handlers have open may have been renamed. Any thread. */
-void cw_extras_reopen_access_nogil(void);
+void cw_package_reopen_access_nogil(void);
 /* The server writes no more: waits a moment for the last of them. */
-void cw_extras_finish_access(void);
+void cw_package_finish_access(void);
 
 /* The end: functions of cwsgi.on_shutdown(), which get `grace_ms`, then the hooks
  * worker_int (where `interrupted`) and worker_exit. */
-void cw_extras_end(int64_t grace_ms, bool interrupted);
+void cw_package_end(int64_t grace_ms, bool interrupted);
 
 #endif

@@ -6,27 +6,27 @@
 #include "wsgi/wsgi_internal.h"
 
 /* Freed by cw_wsgi_thread_end(); the main thread's with the process. */
-static _Thread_local cw_here_t *mine;
+static _Thread_local cw_runner_t *mine;
 /* Guarded by the GIL. */
-static cw_here_t *all;
+static cw_runner_t *all;
 
-cw_here_t *cw_here(void) {
+cw_runner_t *cw_runner(void) {
   return mine;
 }
 
-cw_here_t *cw_here_make(void) {
+cw_runner_t *cw_runner_make(void) {
   if (CW_LIKELY(mine != NULL)) return mine;
-  cw_here_t *here = cw_calloc(1, sizeof(*here));
-  if (!here) return NULL;
-  here->id = pthread_self();
-  here->next = all;
-  all = here;
-  return mine = here;
+  cw_runner_t *runner = cw_calloc(1, sizeof(*runner));
+  if (!runner) return NULL;
+  runner->id = pthread_self();
+  runner->next = all;
+  all = runner;
+  return mine = runner;
 }
 
 void cw_wsgi_thread_end(void) {
   CW_ASSERT_GIL();
-  cw_here_t **p = &all;
+  cw_runner_t **p = &all;
   if (!mine) return;
   while (*p != mine) p = &(*p)->next;
   *p = mine->next;
@@ -34,8 +34,8 @@ void cw_wsgi_thread_end(void) {
   mine = NULL;
 }
 
-cw_here_t *cw_here_of(pthread_t id) {
-  cw_here_t *here = all;
-  while (here && !pthread_equal(here->id, id)) here = here->next;
-  return here;
+cw_runner_t *cw_runner_of(pthread_t id) {
+  cw_runner_t *runner = all;
+  while (runner && !pthread_equal(runner->id, id)) runner = runner->next;
+  return runner;
 }

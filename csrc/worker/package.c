@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Calls of the package's Python modules. */
-#include "worker/extras.h"
+#include "worker/package.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 #include "worker/dump.h"
 #include "wsgi/wsgi.h"
 
-/* cwsgi._hooks.WorkerHooks, or NULL; freed by cw_extras_end(). */
+/* cwsgi._hooks.WorkerHooks, or NULL; freed by cw_package_end(). */
 static PyObject *hooks;
 
 static const char *const worker_hooks[] = {
@@ -111,7 +111,7 @@ static CW_RAISES int make_hooks(const cw_settings_t *s) {
   return 0;
 }
 
-int cw_extras_begin(const cw_settings_t *s) {
+int cw_package_begin(const cw_settings_t *s) {
   CW_ASSERT_GIL();
   /* It may have set up loggers, which comes before what settings say of them. */
   if (have_hook(s, "import") &&
@@ -121,12 +121,12 @@ int cw_extras_begin(const cw_settings_t *s) {
   return set_up_logging(s) < 0 || make_hooks(s) < 0 ? -1 : 0;
 }
 
-int cw_extras_loaded(PyObject *app) {
+int cw_package_loaded(PyObject *app) {
   CW_ASSERT_GIL();
   return hooks ? done(PyObject_CallMethod(hooks, "set_app", "O", app)) : 0;
 }
 
-void cw_extras_check_gevent(int threads) {
+void cw_package_check_gevent(int threads) {
   CW_ASSERT_GIL();
   PyObject *modules = PyImport_GetModuleDict();                      /* borrowed */
   PyObject *monkey = PyDict_GetItemString(modules, "gevent.monkey"); /* borrowed */
@@ -143,13 +143,13 @@ void cw_extras_check_gevent(int threads) {
   Py_XDECREF(r);
 }
 
-int cw_extras_forked(int age, int supervisor) {
+int cw_package_forked(int age, int supervisor) {
   CW_ASSERT_GIL();
   return hooks ? done(PyObject_CallMethod(hooks, "post_fork", "ii", age, supervisor))
                : 0;
 }
 
-int cw_extras_init_dump(const cw_settings_t *s) {
+int cw_package_init_dump(const cw_settings_t *s) {
   CW_ASSERT_GIL();
   PyObject *hook = have_hook(s, "worker_abort")
                        ? PyObject_GetAttrString(hooks, "worker_abort")
@@ -192,13 +192,13 @@ static CW_RAISES int start_reloader(const cw_settings_t *s) {
                                  items_of(s, CW_OPT_RELOAD_EXTRA_FILES), changed)));
 }
 
-int cw_extras_await_change(const cw_settings_t *s) {
+int cw_package_await_change(const cw_settings_t *s) {
   CW_ASSERT_GIL();
   return done(call("cwsgi._reload", "await_change",
                    Py_BuildValue("(N)", items_of(s, CW_OPT_RELOAD_EXTRA_FILES))));
 }
 
-int cw_extras_start(const cw_settings_t *s, PyObject *app) {
+int cw_package_start(const cw_settings_t *s, PyObject *app) {
   CW_ASSERT_GIL();
   if (hooks && done(PyObject_CallMethod(hooks, "post_worker_init", "O", app)) < 0)
     return -1;
@@ -209,7 +209,7 @@ int cw_extras_start(const cw_settings_t *s, PyObject *app) {
 
 static int route_fd = -1; /* the pipe to the thread that logs them; Python's */
 
-int cw_extras_route_access(cw_settings_t *s) {
+int cw_package_route_access(cw_settings_t *s) {
   CW_ASSERT_GIL();
   static const cw_opt_t files[] = {CW_OPT_LOGCONFIG, CW_OPT_LOGCONFIG_JSON,
                                    CW_OPT_LOGCONFIG_DICT};
@@ -244,13 +244,13 @@ int cw_extras_route_access(cw_settings_t *s) {
   return rc;
 }
 
-void cw_extras_reopen_access_nogil(void) {
+void cw_package_reopen_access_nogil(void) {
   if (route_fd >= 0 && write(route_fd, "\5\n", 2) != 2)
     cw_log(CW_LOG_ERROR, "log files of Python's handlers are not reopened: %s",
            strerror(errno));
 }
 
-void cw_extras_finish_access(void) {
+void cw_package_finish_access(void) {
   CW_ASSERT_GIL();
   if (route_fd >= 0 && done(call("cwsgi._access", "finish", PyTuple_New(0))) < 0)
     cw_wsgi_report("Access lines may be missing");
@@ -258,7 +258,7 @@ void cw_extras_finish_access(void) {
 
 /* ---- the end -------------------------------------------------------------- */
 
-void cw_extras_end(int64_t grace_ms, bool interrupted) {
+void cw_package_end(int64_t grace_ms, bool interrupted) {
   CW_ASSERT_GIL();
   PyObject *functions = registered("_shutdown_functions");
   if (functions && done(call("cwsgi._startup", "shutdown",

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What the server answers itself, without a thread, the GIL or the app: health and
  * metrics. Baton holder only. */
-#ifndef CW_HTTP_OWN_H
-#define CW_HTTP_OWN_H
+#ifndef CW_HTTP_PROBE_H
+#define CW_HTTP_PROBE_H
 
 #include "http/conn.h"
 
@@ -10,10 +10,10 @@ typedef struct cw_own {
   int status; /* 0: out of memory */
   const char *type;
   cw_buf_t body; /* the caller frees it */
-} cw_own_t;
+} cw_probe_t;
 
 /* Fills in the answer to a request whose head is complete. Returns false where it is
  * for the app. */
-bool cw_own_answer(const cw_conn_t *c, const cw_req_t *req, cw_own_t *out);
+bool cw_probe_answer(const cw_conn_t *c, const cw_req_t *req, cw_probe_t *out);
 
 #endif

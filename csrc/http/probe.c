@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Health and metrics. */
-#include "http/own.h"
+#include "http/probe.h"
 #include "http/server_internal.h"
 
 #include <string.h>
 
 #include "base/metrics_text.h"
 
-static void say(cw_own_t *out, int status, const char *text) {
+static void say(cw_probe_t *out, int status, const char *text) {
   out->status = status;
   out->type = "text/plain";
   if (cw_buf_append(&out->body, text, strlen(text)) != 0) out->status = 0;
@@ -21,7 +21,7 @@ static bool reads(const cw_req_t *req, const char *path) {
           (m.len == 4 && memcmp(m.p, "HEAD", 4) == 0));
 }
 
-static void tell_metrics(cw_server_t *srv, cw_own_t *out) {
+static void tell_metrics(cw_server_t *srv, cw_probe_t *out) {
   if (!srv->service.account.board) {
     say(out, 503, "no metrics yet\n");
     return;
@@ -37,9 +37,9 @@ static void tell_metrics(cw_server_t *srv, cw_own_t *out) {
   out->type = CW_METRICS_TYPE;
 }
 
-bool cw_own_answer(const cw_conn_t *c, const cw_req_t *req, cw_own_t *out) {
+bool cw_probe_answer(const cw_conn_t *c, const cw_req_t *req, cw_probe_t *out) {
   cw_server_t *srv = c->srv;
-  *out = (cw_own_t){0};
+  *out = (cw_probe_t){0};
   if (reads(req, c->listener->metrics ? "/metrics" : srv->service.limits.metrics)) {
     tell_metrics(srv, out);
   } else if (c->listener->metrics) {
