@@ -78,7 +78,9 @@ void cw_generation_unlisten(state_t *st, generation_t *gen, const generation_t *
 
 static void free_generation(state_t *st, generation_t *gen) {
   const generation_t *now = st->gen && st->gen != gen ? st->gen : st->fallback;
-  cw_zygote_end(st, gen);
+  /* Its zygote ends with its socket. No worker can be asked of it any more: that one
+   * would be a user. */
+  if (gen->zygote.fd >= 0) close(gen->zygote.fd);
   cw_generation_unlisten(st, gen, now != gen ? now : NULL);
   free(gen->h);
   if (gen->h_fd >= 0) close(gen->h_fd);
