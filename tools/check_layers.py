@@ -36,9 +36,6 @@ LIBRARIES = {
 UPWARD = {
     ("http", "conn", "server"): "a connection and the server that it is a child of",
     ("worker", "sched_keeper", "sched"): "the keeper and the threads it stands in for",
-    ("supervisor", "workers", "supervisor"): "a failed start is acted upon where it is seen",
-    ("supervisor", "workers", "reload"): "so is a wish for a reload",
-    ("supervisor", "zygote", "workers"): "and what a zygote says of its workers",
 }
 
 # Lines. A table of data may be longer.

@@ -35,7 +35,7 @@ static void drop_unproven(state_t *st) {
   cw_enter_dir(st, &st->gen->settings);
   if (cw_reports_open(&st->gen->settings) != 0)
     cw_log(CW_LOG_ERROR, "logs go on where they went");
-  cw_zygote_end(st, failed);
+  cw_adopt_end_zygote(st, failed);
   for (int i = 0; i < CW_MAX_WORKERS; i++) {
     worker_t *w = &st->workers[i];
     if (w->gen != failed || !w->pid) continue;

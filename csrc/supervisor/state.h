@@ -25,7 +25,8 @@ enum {
   EXIT_CONFIG = 1,
   EXIT_BOOT = 3,
   EXIT_APP = 4,
-  MS = 1000, /* of the microsecond clock */
+  MS = 1000,            /* of the microsecond clock */
+  RETRY_US = 1000 * MS, /* after a process could not be started for a reason of ours */
 };
 
 typedef struct zygote {
@@ -71,6 +72,21 @@ typedef struct worker {
   int words;             /* its cw_word_t are written here; 0: none */
   int64_t beat;          /* its last sign of life that can be one, ms */
 } worker_t;
+
+/* What lower files have found, for the loop to act upon. Begins as {0}. */
+typedef struct verdict {
+  /* The first worker of `st->gen`, or its zygote, ended with `status` before it was
+   * ready: nor will the next one. The first of several counts. */
+  bool start_failed;
+  int status;
+  bool proven;       /* `st->gen` has its first ready worker */
+  bool wants_reload; /* a worker that may wish for it does */
+} verdict_t;
+
+static inline void cw_verdict_start_failed(verdict_t *v, int status) {
+  if (!v->start_failed) v->status = status;
+  v->start_failed = true;
+}
 
 typedef struct stray {
   pid_t pid;

@@ -55,17 +55,29 @@ void cw_worker_tell(worker_t *w, int sig);
 /* Frees what is kept of a worker that is gone. */
 void cw_worker_forget(worker_t *w);
 
+/* zygote.c: --preload */
+bool cw_zygote_wanted(const generation_t *gen);
+/* Starts it if need be. */
+void cw_zygote_have(state_t *st, generation_t *gen);
+/* Asks a ready one for a worker, whose end of its pipe goes along. Returns 0, or -1
+ * where it does not listen. */
+int cw_zygote_ask(generation_t *gen, int slot, int word_fd);
+/* Reads what it has to say next, without waiting, and notes it where it is ready.
+ * Returns as recv(2). */
+ssize_t cw_zygote_read(generation_t *gen, cw_zygote_message_t *m);
+/* Lets it go: it ends with its socket. */
+void cw_zygote_close(generation_t *gen);
+/* Writes the generations that have one to `out`. Returns how many. */
+int cw_zygotes(state_t *st, generation_t **out, int max);
+
 /* workers.c */
 /* Starts, tells to go and kills what is due. Returns how long to sleep, us, or -1. */
 int64_t cw_workers_reconcile(state_t *st);
 /* Reads the pipe and looks at what workers have put on the board. */
-void cw_workers_on_notify(state_t *st);
-/* Grants a wish to reload that had to wait. Returns us until it may be, or -1. */
-int64_t cw_workers_grant(state_t *st);
-void cw_workers_on_end(state_t *st, int slot, int status, const struct rusage *ru);
-/* The first worker of a generation, or its zygote, ended with `status` before it was
- * ready: nor will the next one. Falls back, or stops. */
-void cw_start_failed(state_t *st, int status);
+void cw_workers_on_notify(state_t *st, verdict_t *v);
+/* The worker of `slot` has ended. May end its generation. */
+void cw_workers_on_end(state_t *st, int slot, int status, const struct rusage *ru,
+                       verdict_t *v);
 /* Sends a signal to every worker that lives. */
 void cw_workers_signal(state_t *st, int sig);
 bool cw_workers_alive(const state_t *st);
@@ -74,22 +86,16 @@ int cw_workers_count(const state_t *st);
 void cw_worker_retire(state_t *st, worker_t *w);
 void cw_workers_kill_all(state_t *st);
 
-/* zygote.c: --preload */
-bool cw_zygote_wanted(const generation_t *gen);
-/* Starts it if need be. */
-void cw_zygote_have(state_t *st, generation_t *gen);
-/* Asks a ready one for a worker, whose end of its pipe goes along. Returns 0, or -1
- * where it does not listen. */
-int cw_zygote_ask(generation_t *gen, int slot, int word_fd);
+/* adopt.c: workers that zygotes fork */
 /* A process that nobody knows has ended: perhaps a worker that is yet to be named. */
-void cw_zygotes_on_stranger(state_t *st, pid_t pid, int status,
-                            const struct rusage *ru);
-/* Reads what all of them have to say. May end generations. */
-void cw_zygotes_on_message(state_t *st);
-void cw_zygote_on_end(state_t *st, generation_t *gen, int status);
-void cw_zygote_end(state_t *st, generation_t *gen);
-/* Calls `fn` for every generation that has one. */
-int cw_zygotes(state_t *st, generation_t **out, int max);
+void cw_adopt_stranger(state_t *st, pid_t pid, int status, const struct rusage *ru);
+/* Reads what all zygotes have to say. May end generations. */
+void cw_adopt_read(state_t *st, verdict_t *v);
+/* The zygote of `gen` has ended: who was asked of it will not come. */
+void cw_adopt_on_zygote_end(state_t *st, generation_t *gen, int status, verdict_t *v);
+/* Has it end, after it has named those that it was asked for. No more are: this process
+ * stops, or `gen` is no longer the present one. */
+void cw_adopt_end_zygote(state_t *st, generation_t *gen);
 
 /* hooks.c: the master's hooks, in a helper process. Each call waits for the answer, but
  * not for ever. Nothing happens where the configuration has no such function. */
@@ -117,13 +123,15 @@ void cw_upgrade_ready(state_t *st);
  */
 void cw_upgrade_heard(state_t *st);
 
-/* supervisor.c */
-void cw_stop(state_t *st, bool quick);
-void cw_say_listening(state_t *st);
+/* loop.c */
+/* Watches signals and children until all is over. Returns the exit code. */
+int cw_loop_run(state_t *st);
+/* Acts on what was found. */
+void cw_loop_act(state_t *st, const verdict_t *v);
+/* Grants a wish to reload that had to wait. Returns us until it may be, or -1. */
+int64_t cw_loop_grant(state_t *st);
 /* With --daemon: lets the terminal go, and the process that waits there, with this exit
  * code. Done once, at the first ready worker or at the end. */
 void cw_leave_terminal(state_t *st, int code);
-/* Has the pid file where the settings of `st->gen` want it. */
-void cw_move_pidfile(state_t *st);
 
 #endif

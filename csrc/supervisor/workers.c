@@ -3,8 +3,6 @@
  * cw_workers_reconcile(): enough workers of the present generation, and of those that
  * have to go as many as are needed until their successors are ready. */
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,7 +10,6 @@
 #include "base/clock.h"
 #include "base/granted.h"
 #include "base/signal_name.h"
-#include "supervisor/sdnotify.h"
 #include "supervisor/supervisor_internal.h"
 
 enum {
@@ -48,7 +45,7 @@ static void start_worker(state_t *st) {
   int theirs = cw_words_open(w);
   if (theirs < 0) {
     cw_log(CW_LOG_ERROR, "cannot start a worker: %s", strerror(errno));
-    st->next = cw_now_us() + BACKOFF_FIRST_US * 10;
+    st->next = cw_now_us() + RETRY_US;
     return;
   }
   if (cw_zygote_wanted(gen)) {
@@ -64,7 +61,7 @@ static void start_worker(state_t *st) {
     close(theirs);
     if (pid < 0) {
       cw_worker_forget(w);
-      st->next = cw_now_us() + BACKOFF_FIRST_US * 10;
+      st->next = cw_now_us() + RETRY_US;
       return;
     }
     w->pid = pid;
@@ -101,8 +98,9 @@ static void kill_late(state_t *st, int slot) {
   if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 &&
       errno == ECHILD) {
     static const struct rusage none;
+    verdict_t unused = {0}; /* it was told to go: no start has failed */
     cw_log(CW_LOG_ERROR, "Worker (pid:%d) is no child of this process", (int)pid);
-    cw_workers_on_end(st, slot, 0, &none);
+    cw_workers_on_end(st, slot, 0, &none, &unused);
     return;
   }
   cw_log(CW_LOG_WARNING, "Worker (pid:%d) did not stop in time; killed", (int)pid);
@@ -178,24 +176,6 @@ static void back_off(state_t *st, bool failed) {
            (double)wait / 1e6);
 }
 
-void cw_start_failed(state_t *st, int status) {
-  if (st->fallback) {
-    cw_reload_failed(st, "the new worker could not be started");
-    return;
-  }
-  int code = WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_CONFIG;
-  if (code == CW_EXIT_AGAIN) return;
-  if (code == CW_EXIT_NOT_WSGI) code = EXIT_APP;
-  st->exit_code = code == EXIT_BOOT || code == EXIT_APP ? code : EXIT_CONFIG;
-  if (st->exit_code != EXIT_CONFIG)
-    cw_log(CW_LOG_ERROR, "Shutting down: the app could not be started");
-  else
-    cw_log(CW_LOG_ERROR, "Shutting down: no worker could be started with %s%s",
-           st->launcher->python,
-           code == CW_EXIT_NO_PACKAGE ? "; is cwsgi installed for it?" : "");
-  cw_stop(st, true);
-}
-
 /* Whether a worker that ends with this code has said itself what is wrong with its app;
  * the app may end it with any other. */
 static bool app_is_unusable(int code) {
@@ -203,7 +183,8 @@ static bool app_is_unusable(int code) {
          code == CW_EXIT_NO_PACKAGE || code == CW_EXIT_AGAIN;
 }
 
-void cw_workers_on_end(state_t *st, int slot, int status, const struct rusage *ru) {
+void cw_workers_on_end(state_t *st, int slot, int status, const struct rusage *ru,
+                       verdict_t *v) {
   worker_t *w = &st->workers[slot];
   generation_t *gen = w->gen;
   pid_t pid = w->pid;
@@ -229,7 +210,7 @@ void cw_workers_on_end(state_t *st, int slot, int status, const struct rusage *r
   if (failed && (stuck || !told)) st->own.restarts++;
   if (!st->stopping && (!told || failed)) {
     if (!was_ready && gen == st->gen && !gen->proven && WIFEXITED(status))
-      cw_start_failed(st, status);
+      cw_verdict_start_failed(v, status);
     else if (!told)
       back_off(st, (failed || !was_ready) && served < STEADY_US);
   }
@@ -252,53 +233,11 @@ static void fit_to_memory(state_t *st, pid_t pid) {
   st->want = (int)fit;
 }
 
-static void say_ready(state_t *st) {
-  char text[64];
-  snprintf(text, sizeof(text), "READY=1\nMAINPID=%d", (int)getpid());
-  cw_sd_notify(text);
-}
-
-/* A generation has shown that it works. */
-static void prove(state_t *st, worker_t *w) {
-  w->gen->proven = true;
-  fit_to_memory(st, w->pid);
-  if (!st->serving) {
-    st->serving = true;
-    cw_say_listening(st);
-    cw_hooks_call(st, "when_ready", "%s", "");
-    cw_upgrade_ready(st);
-    say_ready(st);
-    cw_leave_terminal(st, 0);
-  }
-  if (st->fallback) {
-    /* Its workers have their own. Ours would go on listening until the last of them has
-     * ended, for clients that nobody answers. */
-    cw_generation_unlisten(st, st->fallback, st->gen);
-    cw_generation_unref(st, st->fallback);
-    st->fallback = NULL;
-    cw_move_pidfile(st);
-    st->own.reloads++;
-    cw_log(CW_LOG_INFO, "Reloaded: new workers take over");
-    say_ready(st);
-  }
-}
-
-int64_t cw_workers_grant(state_t *st) {
-  enum { PAUSE_US = 1000 * MS };
-  int64_t now = cw_now_us(), due = st->wished ? st->wished + PAUSE_US : now;
-  if (!st->wishes_reload || st->stopping || st->own.draining) return -1;
-  if (due > now) return due - now;
-  st->wishes_reload = false;
-  st->wished = now;
-  cw_reload(st);
-  return -1;
-}
-
 /* A worker's wish, if it may have one. */
-static void hear(state_t *st, worker_t *w, int wish) {
+static void hear(const state_t *st, worker_t *w, int wish, verdict_t *v) {
   const cw_settings_t *s = &w->gen->settings;
   if (wish == CW_WISH_RELOAD && w->gen == st->gen && cw_opt_num(s, CW_OPT_RELOAD))
-    st->wishes_reload = true;
+    v->wants_reload = true;
   if (wish == CW_WISH_MAX_REQUESTS && cw_opt_num(s, CW_OPT_MAX_REQUESTS) &&
       !w->leaving) {
     cw_log(CW_LOG_INFO, "Worker (pid:%d) has served --max-requests: replacing it",
@@ -307,7 +246,7 @@ static void hear(state_t *st, worker_t *w, int wish) {
   }
 }
 
-void cw_workers_on_notify(state_t *st) {
+void cw_workers_on_notify(state_t *st, verdict_t *v) {
   char bytes[CW_MAX_WORKERS];
   int64_t now = cw_now_us(), unused = -1;
   if (!cw_pace_allows(&st->notes, now, &unused)) return;
@@ -317,12 +256,14 @@ void cw_workers_on_notify(state_t *st) {
     worker_t *w = &st->workers[i];
     cw_slot_t *slot = &st->board->slots[i];
     if (!w->gen || !w->pid) continue;
-    hear(st, w, atomic_exchange(&slot->wish, CW_WISH_NONE));
+    hear(st, w, atomic_exchange(&slot->wish, CW_WISH_NONE), v);
     if (w->ready || atomic_load(&slot->state) != CW_WORKER_READY) continue;
     w->ready = true;
     w->ready_at = cw_now_us();
     st->failures = 0;
-    if (!w->gen->proven && !st->stopping && w->gen == st->gen) prove(st, w);
+    if (w->gen->proven || st->stopping || w->gen != st->gen) continue;
+    w->gen->proven = v->proven = true;
+    fit_to_memory(st, w->pid);
   }
 }
 

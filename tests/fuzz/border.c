@@ -207,12 +207,14 @@ static void reap(input_t *in) {
   /* The ends of the others lead to forks, or to a stop that waits. */
   if (!is_child(pid) || (pid >= ZYGOTE && pid < NEW) || !gen.proven) return;
   dead[pid] = true;
+  verdict_t v = {0};
   for (int i = 0; i < SLOTS; i++)
     if (st.workers[i].pid == pid) {
-      cw_workers_on_end(&st, i, status, &ru);
+      cw_workers_on_end(&st, i, status, &ru, &v);
+      cw_loop_act(&st, &v);
       return;
     }
-  cw_zygotes_on_stranger(&st, pid, status, &ru);
+  cw_adopt_stranger(&st, pid, status, &ru);
 }
 
 static void scrape(void) {
@@ -223,6 +225,7 @@ static void scrape(void) {
 
 static void act(input_t *in) {
   char byte = 'x';
+  verdict_t v = {0};
   switch (take(in) % 13) {
     case 0: scribble(in); break;
     case 1: aim(in); break;
@@ -233,16 +236,17 @@ static void act(input_t *in) {
     case 4: inherit(in); break;
     case 5: ask(in); break;
     case 6: reap(in); break;
-    case 7: cw_workers_on_notify(&st); break;
+    case 7: cw_workers_on_notify(&st, &v); break;
     case 8:
       st.watch.at = 0; /* it is time */
       (void)cw_watch(&st);
       break;
-    case 9: cw_zygotes_on_message(&st); break;
-    case 10: (void)cw_workers_grant(&st); break;
+    case 9: cw_adopt_read(&st, &v); break;
+    case 10: (void)cw_loop_grant(&st); break;
     case 11: cw_board_publish(&st); break;
     default: scrape();
   }
+  cw_loop_act(&st, &v);
 }
 
 static void check(void) {

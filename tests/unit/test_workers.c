@@ -57,12 +57,14 @@ static int set_up(void **state) {
   st.board = mmap(NULL, sizeof(cw_board_t), PROT_READ | PROT_WRITE,
                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   assert_ptr_not_equal(st.board, MAP_FAILED);
-  return 0;
+  return pipe2(st.notify, O_CLOEXEC | O_NONBLOCK);
 }
 
 static int tear_down(void **state) {
   for (int i = 0; i < CW_MAX_WORKERS; i++)
     if (st.workers[i].words) close(st.workers[i].words);
+  close(st.notify[0]);
+  close(st.notify[1]);
   cw_settings_fini(&old.settings);
   cw_settings_fini(&new.settings);
   munmap(st.board, sizeof(cw_board_t));
@@ -246,6 +248,76 @@ static void words_and_signals_are_one(void **state) {
   assert_int_equal(told[0], 2);
 }
 
+/* The first worker of the new generation, which the others wait for. */
+static void start_first_of_new(void) {
+  st.want = 2;
+  st.gen = &new;
+  (void)cw_workers_reconcile(&st);
+  assert_int_equal(forked, 1);
+}
+
+static void be_ready_on_the_board(int n) {
+  atomic_store(&st.board->slots[by_number(n) - st.workers].state, CW_WORKER_READY);
+}
+
+static void a_generation_is_proven_once(void **state) {
+  start_first_of_new();
+  verdict_t v = {0};
+  cw_workers_on_notify(&st, &v);
+  assert_false(v.proven);
+  be_ready_on_the_board(0);
+  cw_workers_on_notify(&st, &v);
+  assert_true(v.proven);
+  assert_true(new.proven);
+  (void)cw_workers_reconcile(&st);
+  be_ready_on_the_board(1);
+  v = (verdict_t){0};
+  cw_workers_on_notify(&st, &v);
+  assert_true(by_number(1)->ready);
+  assert_false(v.proven);
+}
+
+static void a_first_worker_that_ends_is_a_failed_start(void **state) {
+  static const struct rusage ru;
+  start_first_of_new();
+  verdict_t v = {0};
+  cw_workers_on_end(&st, (int)(by_number(0) - st.workers), EXIT_APP << 8, &ru, &v);
+  assert_true(v.start_failed);
+  assert_int_equal(v.status, EXIT_APP << 8);
+  assert_false(v.proven);
+}
+
+static void a_worker_that_was_ready_is_no_failed_start(void **state) {
+  static const struct rusage ru;
+  start_first_of_new();
+  be_ready_on_the_board(0);
+  verdict_t v = {0};
+  cw_workers_on_notify(&st, &v);
+  v = (verdict_t){0};
+  cw_workers_on_end(&st, (int)(by_number(0) - st.workers), EXIT_APP << 8, &ru, &v);
+  assert_false(v.start_failed);
+}
+
+/* A worker can write what it likes: only those with --reload may wish for one. */
+static void a_wish_to_reload_is_heard_where_it_may_be(void **state) {
+  start_first_of_new();
+  cw_slot_t *slot = &st.board->slots[by_number(0) - st.workers];
+  verdict_t v = {0};
+  atomic_store(&slot->wish, CW_WISH_RELOAD);
+  cw_workers_on_notify(&st, &v);
+  assert_false(v.wants_reload);
+  assert_int_equal(
+      cw_settings_set_text(&new.settings, CW_OPT_RELOAD, "true", CW_FROM_ARGV), 0);
+  atomic_store(&slot->wish, CW_WISH_RELOAD);
+  cw_workers_on_notify(&st, &v);
+  assert_true(v.wants_reload);
+  st.gen = &old;
+  v = (verdict_t){0};
+  atomic_store(&slot->wish, CW_WISH_RELOAD);
+  cw_workers_on_notify(&st, &v);
+  assert_false(v.wants_reload);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 
 int main(void) {
@@ -261,6 +333,10 @@ int main(void) {
       TEST(a_failed_start_is_waited_for),
       TEST(who_is_late_is_killed),
       TEST(words_and_signals_are_one),
+      TEST(a_generation_is_proven_once),
+      TEST(a_first_worker_that_ends_is_a_failed_start),
+      TEST(a_worker_that_was_ready_is_no_failed_start),
+      TEST(a_wish_to_reload_is_heard_where_it_may_be),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
