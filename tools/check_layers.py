@@ -38,6 +38,9 @@ UPWARD = {
     ("worker", "sched_keeper", "sched"): "the keeper and the threads it stands in for",
 }
 
+# Who calls fork(2): all others have base/child.c do it.
+FORKS = {"base/child.c", "supervisor/identity.c", "worker/zygote.c"}
+
 # Lines. A table of data may be longer.
 LONGEST = {".c": 600, ".h": 150}
 LONGER = {
@@ -72,6 +75,8 @@ def complaints_about(path):
     length, name = text.count("\n"), f"{folder}/{path.name}"
     if length > LONGEST[path.suffix] and name not in LONGER:
         yield f"has {length} lines, {LONGEST[path.suffix]} are the most"
+    if name not in FORKS and re.search(r"\bv?fork\(\)", COMMENT_OR_TEXT.sub("", text)):
+        yield "forks: cw_child_fork() does"
     if path.suffix == ".h" and "no guard on purpose" not in text:
         if not re.search(r"^#ifndef (CW_\w+_H)\n#define \1\n", text, re.M):
             yield "has no guard CW_..._H"

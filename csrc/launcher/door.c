@@ -4,12 +4,15 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/child.h"
 #include "base/log.h"
 #include "supervisor/supervisor.h"
 
@@ -112,8 +115,8 @@ static int embedded_version(const cw_python_t *python, char *out, size_t len) {
 
 static int executed_version(const cw_python_t *python, char *out, size_t len) {
   int fds[2];
-  if (pipe(fds) != 0) return -1;
-  pid_t pid = fork();
+  if (pipe2(fds, O_CLOEXEC) != 0) return -1;
+  pid_t pid = cw_child_fork(&(cw_child_t){.death_signal = SIGKILL});
   if (pid == 0) {
     dup2(fds[1], STDOUT_FILENO);
     execl(python->program, python->program, "-ISc",

@@ -10,10 +10,10 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/child.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/title.h"
@@ -101,13 +101,12 @@ static int run_reader(const cw_origin_t *o, const char *config, cw_buf_t *out) {
     cw_complain("cannot read %s: %s", config, strerror(errno));
     return -1;
   }
-  pid_t parent = getpid(), pid = fork();
+  pid_t pid = cw_child_fork(&(cw_child_t){.mask = &o->mask,
+                                          .death_signal = SIGKILL,
+                                          .keep = &fds[1],
+                                          .n_keep = 1,
+                                          .closes_private = true});
   if (pid == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) _exit(0);
-    fcntl(fds[1], F_SETFD, 0);
-    close(fds[0]);
-    sigprocmask(SIG_SETMASK, &o->mask, NULL);
     cw_title_set("cwsgi: configuration");
     cw_door_enter_config(&o->python, fds[1], config);
   }

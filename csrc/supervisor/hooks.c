@@ -3,7 +3,6 @@
  * (python/cwsgi/_master.py tells the protocol): one datagram of NUL-separated words for
  * a call, one for its answer. */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/child.h"
 #include "base/clock.h"
 #include "base/title.h"
 #include "supervisor/supervisor_internal.h"
@@ -75,15 +75,15 @@ void cw_hooks_start(state_t *st) {
            strerror(errno));
     return;
   }
-  pid_t pid = fork();
+  pid_t pid = cw_child_fork(&(cw_child_t){.mask = &st->old_mask,
+                                          .death_signal = SIGKILL,
+                                          .keep = &fds[1],
+                                          .n_keep = 1,
+                                          .closes_private = true});
   if (pid == 0) {
-    cw_child_tie(parent, SIGKILL);
-    fcntl(fds[1], F_SETFD, 0);
-    cw_close_private();
     if (st->starter) cw_log_detach(cw_opt_num(s, CW_OPT_ENABLE_STDIO_INHERITANCE) != 0);
     /* What hooks write belongs to the error log, wherever that is. */
     if (cw_log_fd() != STDERR_FILENO) dup2(cw_log_fd(), STDERR_FILENO);
-    sigprocmask(SIG_SETMASK, &st->old_mask, NULL);
     cw_title_set("cwsgi: hooks [%s]", cw_settings_name(s));
     /* Our descriptor follows the log when it is rotated. Its name may be changed by
      * whoever can write to its folder; this one cannot. */

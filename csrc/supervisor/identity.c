@@ -155,6 +155,7 @@ int cw_daemonize(void) {
     return -1;
   }
   for (int i = 0; i < 2; i++) {
+    /* Not by cw_child_fork(): the child takes this process's place, with all it has. */
     pid_t pid = fork();
     if (pid < 0) {
       cw_complain("--daemon: cannot fork: %s", strerror(errno));

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/child.h"
 #include "base/clock.h"
 #include "supervisor/checks.h"
 #include "supervisor/identity.h"
@@ -152,17 +153,17 @@ void cw_upgrade(state_t *st) {
     cw_log(CW_LOG_ERROR, "cannot start a new cwsgi: %s", strerror(errno));
     return;
   }
-  pid_t parent = getpid(), pid = fork();
+  /* It lives on when this one ends, and executes cwsgi. */
+  pid_t parent = getpid(), pid = cw_child_fork(&(cw_child_t){
+                               .mask = &st->old_mask, .keep = &fds[1], .n_keep = 1});
   if (pid == 0) {
     char tell[16];
     snprintf(tell, sizeof(tell), "%d", fds[1]);
-    fcntl(fds[1], F_SETFD, 0);
     if (setenv(ENV_TELL, tell, 1) != 0 ||
         cw_sockets_hand_over(&st->gen->sockets, parent) != 0) {
       cw_complain("cannot hand the sockets over: %s", strerror(errno));
       _exit(EXIT_CONFIG);
     }
-    sigprocmask(SIG_SETMASK, &st->old_mask, NULL);
     cw_enter_dir(st, NULL);
     execvp(st->launcher->argv[0], st->launcher->argv);
     cw_complain("cannot start %s again: %s", st->launcher->argv[0], strerror(errno));

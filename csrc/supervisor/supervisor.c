@@ -186,7 +186,7 @@ int cw_supervise_check(const cw_launcher_t *launcher, cw_settings_t *settings) {
   fflush(stdout);
   gen = (generation_t){.settings = *settings, .h_fd = -1, .zygote.fd = -1};
   if (cw_heritage_make(&st, &gen) != 0) return EXIT_CONFIG;
-  pid_t pid = cw_child_fork_worker(&st, &gen, CW_SLOT_CHECK, -1);
+  pid_t pid = cw_boot(&st, &gen, CW_SLOT_CHECK, -1);
   if (pid < 0 || waitpid(pid, &status, 0) != pid) return EXIT_CONFIG;
   int code = WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_CONFIG;
   return code == CW_EXIT_NOT_WSGI ? EXIT_APP : code ? EXIT_CONFIG : 0;

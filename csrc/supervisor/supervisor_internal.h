@@ -31,18 +31,11 @@ bool cw_pace_allows(const pace_t *p, int64_t now, int64_t *wait);
 /* Counts one that was looked at. */
 void cw_pace_note(pace_t *p, int64_t now);
 
-/* child.c */
-/* Forks a process that keeps nothing of the supervisor and enters Python; a zygote with
- * `own_fd`, what it is spoken to by (cw_heritage_t). Returns its id, or -1 after saying
- * why not.
- */
-pid_t cw_child_fork_worker(state_t *st, generation_t *gen, int slot, int own_fd);
-/* In a child that does not call exec: closes what exec would have closed. A socket that
- * it kept would go on listening when nobody serves it any more. */
-void cw_close_private(void);
-/* In a child: has the kernel send it `sig` when the supervisor, `parent`, ends, however
- * it does; ends at once where it has. A change of user makes the kernel forget it. */
-void cw_child_tie(pid_t parent, int sig);
+/* boot.c */
+/* Forks a process that keeps nothing of the supervisor and enters Python; `own_fd` is
+ * what it is spoken to by (cw_heritage_t), or -1. Returns its id, or -1 after saying
+ * why not. */
+pid_t cw_boot(state_t *st, generation_t *gen, int slot, int own_fd);
 /* Goes to --chdir, or where we were started: paths in settings count from there, as
  * with gunicorn. */
 void cw_enter_dir(state_t *st, const cw_settings_t *s);

@@ -57,7 +57,7 @@ static void start_worker(state_t *st) {
     }
     w->asked = true;
   } else {
-    pid_t pid = cw_child_fork_worker(st, gen, slot, theirs);
+    pid_t pid = cw_boot(st, gen, slot, theirs);
     close(theirs);
     if (pid < 0) {
       cw_worker_forget(w);

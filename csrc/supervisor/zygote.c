@@ -37,7 +37,7 @@ static int start(state_t *st, generation_t *gen) {
   }
   fcntl(fds[0], F_SETFL, O_NONBLOCK);
   z->fd = fds[0];
-  pid_t pid = cw_child_fork_worker(st, gen, CW_SLOT_ZYGOTE, fds[1]);
+  pid_t pid = cw_boot(st, gen, CW_SLOT_ZYGOTE, fds[1]);
   close(fds[1]);
   if (pid < 0) {
     close(fds[0]);

@@ -9,11 +9,11 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/child.h"
 #include "base/forked.h"
 #include "base/log.h"
 
@@ -29,8 +29,7 @@ static void be_adopted(const cw_heritage_t *h) {
     if (i == ADOPTION_TRIES || gone) _exit(0);
     usleep(ADOPTION_US);
   }
-  prctl(PR_SET_PDEATHSIG, SIGTERM);
-  if (getppid() != h->supervisor) _exit(0);
+  cw_child_tie(h->supervisor, SIGTERM);
 }
 
 /* What came of the second fork. */
@@ -39,7 +38,9 @@ typedef struct outcome {
   int error;    /* for this reason */
 } outcome_t;
 
-/* Forks twice. Returns 0 in the worker; in the zygote its id, or -1. */
+/* Forks twice. Returns 0 in the worker; in the zygote its id, or -1. Not by
+ * cw_child_fork(): the worker is tied to another process than the one that forks it,
+ * its signals stay as the zygote has them, and what is private stands in a table. */
 static pid_t fork_worker(const cw_heritage_t *h) {
   int fds[2];
   outcome_t got = {.worker = -1, .error = EIO};

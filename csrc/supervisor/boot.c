@@ -1,59 +1,40 @@
 /* SPDX-License-Identifier: MIT */
-/* What a forked process does before it is something else. */
-#include <dirent.h>
+/* Booting a worker, a zygote or a check: the new process leaves nothing of the
+ * supervisor behind, and enters Python. */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
+#include "base/child.h"
 #include "base/title.h"
 #include "supervisor/identity.h"
 #include "supervisor/reports.h"
 #include "supervisor/supervisor_internal.h"
 
-void cw_child_tie(pid_t parent, int sig) {
-  prctl(PR_SET_PDEATHSIG, sig);
-  if (getppid() != parent) _exit(0);
-}
-
-void cw_close_private(void) {
-  DIR *dir = opendir("/proc/self/fd");
-  const struct dirent *entry;
-  while (dir && (entry = readdir(dir)) != NULL) {
-    int fd = atoi(entry->d_name), flags = fcntl(fd, F_GETFD);
-    if (fd > STDERR_FILENO && fd != dirfd(dir) && fd != cw_log_fd() && flags >= 0 &&
-        (flags & FD_CLOEXEC))
-      close(fd);
-  }
-  if (dir) closedir(dir);
-}
+/* No orphan may keep the port: it ends when the supervisor does, however it does. */
+enum { DEATH_SIGNAL = SIGTERM };
 
 /* What comes while Python starts waits for the worker's handlers: it would kill, and
  * look like a failure. */
-static void block_until_handled(const state_t *st, int slot) {
+static sigset_t blocked_until_handled(const state_t *st, int slot) {
   sigset_t mask = st->old_mask;
   for (size_t i = 0; slot != CW_SLOT_CHECK && i < CW_ARRAY_LEN(cw_handled); i++)
     sigaddset(&mask, cw_handled[i]);
-  sigprocmask(SIG_SETMASK, &mask, NULL);
+  return mask;
 }
 
-/* In the new process: leaves nothing of the supervisor behind. */
+/* In the new process. */
 static CW_NORETURN void become(state_t *st, generation_t *gen, int slot, int own_fd,
                                pid_t parent) {
   const cw_settings_t *s = &gen->settings;
   const char *dir = cw_opt_str(s, CW_OPT_CHDIR);
   const cw_value_t *env = &s->v[CW_OPT_RAW_ENV], *file = &s->v[CW_OPT_ENVIRON];
-  for (int i = 0; i < gen->sockets.n; i++) fcntl(gen->sockets.l[i].fd, F_SETFD, 0);
-  fcntl(gen->h_fd, F_SETFD, 0);
-  fcntl(st->board_fd, F_SETFD, 0);
-  fcntl(st->notify[1], F_SETFD, 0);
   /* The heritage does not change: it names the place of a descriptor of ours that no
    * child keeps. */
   if (own_fd >= 0 && dup2(own_fd, gen->h->own_fd) < 0) _exit(EXIT_CONFIG);
-  cw_close_private();
+  if (own_fd >= 0) close(own_fd);
   cw_reports_capture(s);
   /* Until Python is there; nobody should take it for a supervisor meanwhile. */
   cw_title_set(slot < 0 ? "cwsgi: preloading" : "cwsgi: worker %d", slot + 1);
@@ -74,17 +55,28 @@ static CW_NORETURN void become(state_t *st, generation_t *gen, int slot, int own
                 user ? user : "", st->launcher->python, strerror(errno));
     _exit(EXIT_CONFIG);
   }
-  /* No orphan may keep the port: end when the supervisor does, however it does. A
-   * change of user forgets this, so it comes after. */
-  cw_child_tie(parent, SIGTERM);
-  block_until_handled(st, slot);
+  /* The change of user has made the kernel forget it. */
+  cw_child_tie(parent, DEATH_SIGNAL);
   st->launcher->enter_worker(st->launcher->data, gen->h_fd, slot);
   _exit(EXIT_CONFIG);
 }
 
-pid_t cw_child_fork_worker(state_t *st, generation_t *gen, int slot, int own_fd) {
+pid_t cw_boot(state_t *st, generation_t *gen, int slot, int own_fd) {
   if (cw_heritage_share(gen) != 0) return -1;
-  pid_t parent = getpid(), pid = fork();
+  sigset_t mask = blocked_until_handled(st, slot);
+  int keep[CW_MAX_LISTENERS + 4];
+  size_t n = 0;
+  for (int i = 0; i < gen->sockets.n; i++) keep[n++] = gen->sockets.l[i].fd;
+  keep[n++] = gen->h_fd;
+  keep[n++] = st->board_fd;
+  keep[n++] = st->notify[1];
+  keep[n++] = own_fd;
+  pid_t parent = getpid(),
+        pid = cw_child_fork(&(cw_child_t){.mask = &mask,
+                                          .death_signal = DEATH_SIGNAL,
+                                          .keep = keep,
+                                          .n_keep = n,
+                                          .closes_private = true});
   if (pid == 0) become(st, gen, slot, own_fd, parent);
   if (pid < 0) cw_log(CW_LOG_ERROR, "cannot fork a worker: %s", strerror(errno));
   return pid;
