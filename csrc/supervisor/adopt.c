@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Workers that a zygote forks: who was asked for, whom it names, and who has ended
  * before it was named. The kernel makes them our children. */
+#include "supervisor/adopt.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
@@ -10,8 +12,13 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "supervisor/generation.h"
+#include "supervisor/hooks.h"
 #include "supervisor/identity.h"
-#include "supervisor/supervisor_internal.h"
+#include "supervisor/pace.h"
+#include "supervisor/words.h"
+#include "supervisor/workers.h"
+#include "supervisor/zygote.h"
 
 /* ---- workers that end before their zygote has named them ------------------ */
 

@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The supervisor's side of the board. Workers can write anything to it at any time: no
  * decision is taken on what is found there without a check (base/board.h). */
-#include "base/clock.h"
-#include "supervisor/supervisor_internal.h"
-
-/* A worker that writes to us without end gets this many looks in so much time: far more
- * than an honest one needs, and less than a hundredth of a processor. */
-enum { WINDOW_US = 100 * MS, WINDOW_MOST = 32 };
+#include "supervisor/board.h"
 
 void cw_board_publish(state_t *st) {
   cw_board_t *b = st->board;
@@ -31,18 +26,8 @@ void cw_board_clear(state_t *st, int slot) {
     if (atomic_load(&s->running[i].busy)) atomic_store(&s->running[i].busy, 0);
   st->own.used = CW_MAX(st->own.used, slot + 1);
   /* 0 would say that nobody watches, and the worker may serve before the next look. */
+#include "supervisor/board.h"
+
   if (st->own.watch_ms == 0) st->own.watch_ms = 1;
   cw_board_publish(st);
-}
-
-bool cw_pace_allows(const pace_t *p, int64_t now, int64_t *wait) {
-  int64_t left = p->since + WINDOW_US - now;
-  if (p->n < WINDOW_MOST || left <= 0) return true;
-  *wait = *wait < 0 ? left : CW_MIN(*wait, left);
-  return false;
-}
-
-void cw_pace_note(pace_t *p, int64_t now) {
-  if (now - p->since >= WINDOW_US) *p = (pace_t){.since = now};
-  p->n++;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Booting a worker, a zygote or a check: the new process leaves nothing of the
  * supervisor behind, and enters Python. */
+#include "supervisor/boot.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -9,9 +11,9 @@
 
 #include "base/child.h"
 #include "base/title.h"
+#include "supervisor/generation.h"
 #include "supervisor/identity.h"
 #include "supervisor/reports.h"
-#include "supervisor/supervisor_internal.h"
 
 /* No orphan may keep the port: it ends when the supervisor does, however it does. */
 enum { DEATH_SIGNAL = SIGTERM };

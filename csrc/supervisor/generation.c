@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Generations: settings, sockets and what workers inherit. */
+#include "supervisor/generation.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,7 +12,6 @@
 
 #include "base/buf.h"
 #include "supervisor/identity.h"
-#include "supervisor/supervisor_internal.h"
 
 int cw_heritage_make(state_t *st, generation_t *gen) {
   cw_buf_t tail = {0};

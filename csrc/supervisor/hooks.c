@@ -2,6 +2,8 @@
 /* The master's hooks of a configuration file, run by a helper process in Python
  * (python/cwsgi/_master.py tells the protocol): one datagram of NUL-separated words for
  * a call, one for its answer. */
+#include "supervisor/hooks.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -16,7 +18,6 @@
 #include "base/child.h"
 #include "base/clock.h"
 #include "base/title.h"
-#include "supervisor/supervisor_internal.h"
 
 enum {
   ANSWER_MS = 10 * 1000,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The supervisor's loop: waits, hears of signals, children and wishes, and acts on what
  * the lower files find; drain and stop. */
+#include "supervisor/loop.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -13,11 +15,20 @@
 
 #include "base/clock.h"
 #include "base/signal_name.h"
+#include "supervisor/adopt.h"
+#include "supervisor/board.h"
+#include "supervisor/generation.h"
+#include "supervisor/hooks.h"
 #include "supervisor/identity.h"
+#include "supervisor/pace.h"
 #include "supervisor/pidfile.h"
+#include "supervisor/reload.h"
 #include "supervisor/reports.h"
 #include "supervisor/sdnotify.h"
-#include "supervisor/supervisor_internal.h"
+#include "supervisor/upgrade.h"
+#include "supervisor/watch.h"
+#include "supervisor/workers.h"
+#include "supervisor/zygote.h"
 
 enum {
   KILL_MARGIN_US = 500 * MS, /* beyond the workers' own deadline */

@@ -18,6 +18,7 @@
 #include "base/heritage.h"
 #include "base/log.h"
 #include "base/options.h"
+#include "supervisor/pace.h"
 #include "supervisor/sockets.h"
 #include "supervisor/supervisor.h"
 
@@ -49,12 +50,6 @@ typedef struct generation {
   bool automatic;
   zygote_t zygote;
 } generation_t;
-
-/* How often something that others can bring about may wake us. */
-typedef struct pace {
-  int64_t since; /* begin of the present window, us */
-  int n;         /* times in it */
-} pace_t;
 
 typedef struct worker {
   pid_t pid;                 /* 0: none, or asked of the zygote */

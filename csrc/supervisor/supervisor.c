@@ -14,11 +14,15 @@
 #include <unistd.h>
 
 #include "base/title.h"
+#include "supervisor/boot.h"
 #include "supervisor/checks.h"
+#include "supervisor/generation.h"
+#include "supervisor/hooks.h"
 #include "supervisor/identity.h"
+#include "supervisor/loop.h"
 #include "supervisor/pidfile.h"
 #include "supervisor/reports.h"
-#include "supervisor/supervisor_internal.h"
+#include "supervisor/upgrade.h"
 
 static const cw_settings_t *settings_of(const state_t *st) {
   return &st->gen->settings;

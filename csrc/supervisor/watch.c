@@ -2,13 +2,15 @@
 /* Watching workers: --timeout and --max-memory. Time is counted in ticks of this
  * process: where a container's CPU was taken away, no tick came, and no worker is
  * blamed for what it could not do (docs/processes.md, "Time"). */
+#include "supervisor/watch.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/granted.h"
-#include "supervisor/supervisor_internal.h"
+#include "supervisor/workers.h"
 
 enum {
   TICK_MS = 1000,

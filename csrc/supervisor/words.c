@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* What the supervisor says to a worker: by a pipe of its own, and by signals. */
+#include "supervisor/words.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "supervisor/supervisor_internal.h"
 
 int cw_words_open(worker_t *w) {
   int fds[2];

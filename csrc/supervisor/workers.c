@@ -2,6 +2,8 @@
 /* Worker processes from birth to burial. What is wanted is stated once, in
  * cw_workers_reconcile(): enough workers of the present generation, and of those that
  * have to go as many as are needed until their successors are ready. */
+#include "supervisor/workers.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -10,7 +12,13 @@
 #include "base/clock.h"
 #include "base/granted.h"
 #include "base/signal_name.h"
-#include "supervisor/supervisor_internal.h"
+#include "supervisor/board.h"
+#include "supervisor/boot.h"
+#include "supervisor/generation.h"
+#include "supervisor/hooks.h"
+#include "supervisor/pace.h"
+#include "supervisor/words.h"
+#include "supervisor/zygote.h"
 
 enum {
   STEADY_US = 1000 * MS, /* a worker that served this long was no failed start */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* --preload: a process that has imported the app once and forks the workers. They
  * become our children, not its own: it forks twice, and this process is a subreaper. */
+#include "supervisor/zygote.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -9,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "supervisor/supervisor_internal.h"
+#include "supervisor/boot.h"
 
 bool cw_zygote_wanted(const generation_t *gen) {
   return cw_opt_num(&gen->settings, CW_OPT_PRELOAD_APP) != 0;

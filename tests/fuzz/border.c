@@ -16,7 +16,11 @@
 
 #include "base/heritage.h"
 #include "base/metrics_text.h"
-#include "supervisor/supervisor_internal.h"
+#include "supervisor/adopt.h"
+#include "supervisor/board.h"
+#include "supervisor/loop.h"
+#include "supervisor/watch.h"
+#include "supervisor/workers.h"
 
 enum {
   FIRST = 1000, /* the children's ids, */

@@ -10,7 +10,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "supervisor/supervisor_internal.h"
+#include "supervisor/words.h"
+#include "supervisor/workers.h"
 
 enum { FIRST = 1000, MOST = 64 };
 

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* The one side of the board that the supervisor trusts, its own (base/board.h). */
+#ifndef CW_SUPERVISOR_BOARD_H
+#define CW_SUPERVISOR_BOARD_H
+
+#include "supervisor/state.h"
+
+/* Writes what the supervisor knows over whatever is there. */
+void cw_board_publish(state_t *st);
+
+/* Empties the slot for a worker that starts. */
+void cw_board_clear(state_t *st, int slot);
+
+#endif

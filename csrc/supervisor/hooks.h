@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* The master's hooks, in a helper process. Each call waits for the answer, but not for
+ * ever. Nothing happens where the configuration has no such function. */
+#ifndef CW_SUPERVISOR_HOOKS_H
+#define CW_SUPERVISOR_HOOKS_H
+
+#include "supervisor/state.h"
+
+/* Starts the helper, or has the one there is read the present settings. */
+void cw_hooks_start(state_t *st);
+
+/* Calls the hook `name` with the words of `fmt`, divided by blanks. */
+void cw_hooks_call(state_t *st, const char *name, const char *fmt, ...) CW_PRINTF(3, 4);
+
+/* USR1: log files that hooks have open may have been renamed. */
+void cw_hooks_reopen(const state_t *st);
+
+void cw_hooks_end(state_t *st);
+
+/* The helper has died: starts another one, unless that is of no use. */
+void cw_hooks_on_end(state_t *st);
+
+#endif
