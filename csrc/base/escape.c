@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/hex.h"
 #include "base/macros.h"
 
 size_t cw_utf8_length(const unsigned char *p, size_t n) {
@@ -48,12 +49,11 @@ size_t cw_escape_plain(const char *p, size_t n, const char *kept) {
 
 size_t cw_escape(char *out, size_t size, const char *p, size_t n, const char *kept,
                  size_t *used) {
-  static const char digits[] = "0123456789ABCDEF";
   size_t at = 0, len = 0;
   while (at < n) {
     size_t plain = plain_length(p + at, n - at, kept);
-    unsigned char c = (unsigned char)p[at];
-    const char hex[] = {'\\', 'x', digits[c >> 4], digits[c & 15]};
+    char hex[CW_HEX_ESCAPE];
+    cw_hex_escape((unsigned char)p[at], hex);
     size_t more = plain ? plain : sizeof(hex);
     if (more > size - len) break;
     memcpy(out + len, plain ? p + at : hex, more);

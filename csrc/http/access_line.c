@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/hex.h"
 #include "http/checks.h"
 #include "http/line.h"
 
@@ -278,7 +279,7 @@ static void put_json(cw_line_t *s, const cw_access_t *a) {
 
 static bool all_hex(const char *p, size_t n) {
   for (size_t i = 0; i < n; i++)
-    if (!strchr("0123456789abcdefABCDEF", p[i]) || !p[i]) return false;
+    if (cw_hex_value(p[i]) < 0) return false;
   return true;
 }
 
@@ -299,8 +300,7 @@ static bool read_traceparent(cw_span_t v, trace_t *t) {
   t->id = (cw_span_t){v.p + 3, 32};
   memcpy(t->span, v.p + 36, 16);
   t->span[16] = '\0';
-  char low = v.p[54];
-  t->sampled = (low <= '9' ? low - '0' : (low | 0x20) - 'a' + 10) & 1;
+  t->sampled = cw_hex_value(v.p[54]) & 1;
   t->has_flag = true;
   return true;
 }

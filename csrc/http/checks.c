@@ -5,6 +5,8 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+#include "base/hex.h"
+
 #define T CW_BYTE_TOKEN
 #define V CW_BYTE_VALUE
 #define R CW_BYTE_TARGET
@@ -55,12 +57,6 @@ static bool all(cw_span_t s, uint8_t class) {
   for (size_t i = 0; i < s.len; i++)
     if (!(cw_byte_class[(unsigned char)s.p[i]] & class)) return false;
   return true;
-}
-
-static int hex(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  c |= 0x20;
-  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 bool cw_is_token(cw_span_t s) {
@@ -147,7 +143,7 @@ static bool is_ip_literal(cw_span_t s) {
   struct in6_addr addr;
   if (s.p[0] == 'v' || s.p[0] == 'V') {
     size_t dot = 1;
-    while (dot < s.len && hex(s.p[dot]) >= 0) dot++;
+    while (dot < s.len && cw_hex_value(s.p[dot]) >= 0) dot++;
     if (dot == 1 || dot + 1 >= s.len || s.p[dot] != '.') return false;
     for (size_t i = dot + 1; i < s.len; i++)
       if (s.p[i] == '%' ||
@@ -164,7 +160,8 @@ static bool is_ip_literal(cw_span_t s) {
 /* Whether every '%' starts an escape. */
 static bool escapes_are_whole(cw_span_t s) {
   for (size_t i = 0; i < s.len; i++)
-    if (s.p[i] == '%' && (s.len - i < 3 || hex(s.p[i + 1]) < 0 || hex(s.p[i + 2]) < 0))
+    if (s.p[i] == '%' &&
+        (s.len - i < 3 || cw_hex_value(s.p[i + 1]) < 0 || cw_hex_value(s.p[i + 2]) < 0))
       return false;
   return true;
 }
@@ -253,11 +250,12 @@ int cw_check_target(cw_span_t method, cw_span_t target, cw_target_t *out) {
 size_t cw_percent_decode(cw_span_t s, char *out) {
   char *o = out;
   for (size_t i = 0; i < s.len; i++) {
-    if (s.p[i] != '%' || s.len - i < 3 || hex(s.p[i + 1]) < 0 || hex(s.p[i + 2]) < 0) {
+    if (s.p[i] != '%' || s.len - i < 3 || cw_hex_value(s.p[i + 1]) < 0 ||
+        cw_hex_value(s.p[i + 2]) < 0) {
       *o++ = s.p[i];
       continue;
     }
-    *o++ = (char)(hex(s.p[i + 1]) * 16 + hex(s.p[i + 2]));
+    *o++ = (char)(cw_hex_value(s.p[i + 1]) * 16 + cw_hex_value(s.p[i + 2]));
     i += 2;
   }
   return (size_t)(o - out);

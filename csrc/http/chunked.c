@@ -2,6 +2,7 @@
 /* The chunked coding, one byte at a time outside of chunk data. */
 #include "http/chunked.h"
 
+#include "base/hex.h"
 #include "http/checks.h"
 
 enum {
@@ -40,12 +41,6 @@ void cw_chunked_init(cw_chunked_t *c) {
 
 bool cw_chunked_done(const cw_chunked_t *c) {
   return c->state == DONE;
-}
-
-static int hex(unsigned char ch) {
-  if (ch >= '0' && ch <= '9') return ch - '0';
-  ch |= 0x20;
-  return ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
 }
 
 static bool is_extension(uint8_t state) {
@@ -104,9 +99,9 @@ static int step(cw_chunked_t *c, unsigned char ch) {
   }
   switch (c->state) {
     case SIZE:
-      if (hex(ch) >= 0) {
+      if (cw_hex_value((char)ch) >= 0) {
         if (c->left >> (MAX_BITS - 4) || ++c->digits > MAX_DIGITS) return -1;
-        c->left = c->left * 16 + (unsigned)hex(ch);
+        c->left = c->left * 16 + (unsigned)cw_hex_value((char)ch);
         return 0;
       }
       if (c->digits == 0) return -1;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/escape.h"
+#include "base/hex.h"
 
 void cw_line_put(cw_line_t *s, const char *p, size_t n) {
   n = CW_MIN(n, s->size - s->n);
@@ -52,8 +53,6 @@ static bool put_whole(cw_line_t *s, const char *p, size_t n, size_t *most) {
   return true;
 }
 
-static const char digits[] = "0123456789ABCDEF";
-
 /* Puts the bytes from `i` on that need no escape; returns where they end, or SIZE_MAX
  * where there was no room for all of them. */
 static size_t put_plain(cw_line_t *s, cw_span_t v, size_t i, size_t *most) {
@@ -69,10 +68,12 @@ static size_t put_plain(cw_line_t *s, cw_span_t v, size_t i, size_t *most) {
 void cw_line_escaped(cw_line_t *s, cw_span_t v, size_t most) {
   for (size_t i = 0; (i = put_plain(s, v, i, &most)) < v.len; i++) {
     unsigned char c = (unsigned char)v.p[i];
-    const char hex[] = {'\\', 'x', digits[c >> 4], digits[c & 15]};
+    char hex[CW_HEX_ESCAPE];
+    cw_hex_escape(c, hex);
     const char pair[] = {'\\', (char)c};
     bool quoted = c == '"' || c == '\\';
-    if (!put_whole(s, quoted ? pair : hex, quoted ? 2 : 4, &most)) return;
+    if (!put_whole(s, quoted ? pair : hex, quoted ? sizeof(pair) : sizeof(hex), &most))
+      return;
   }
 }
 
