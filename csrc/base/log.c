@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/escape.h"
+#include "base/io.h"
 #include "base/syslog.h"
 
 enum { LINE = 2048 };
@@ -177,17 +178,6 @@ static pthread_mutex_t writing = PTHREAD_MUTEX_INITIALIZER;
  * Under `writing`. */
 static unsigned lost;
 
-static bool write_all(int fd, const char *p, size_t n) {
-  while (n > 0) {
-    ssize_t w = write(fd, p, n);
-    if (w < 0 && errno == EINTR) continue;
-    if (w <= 0) return false;
-    p += w;
-    n -= (size_t)w;
-  }
-  return true;
-}
-
 /* Says how many lines are missing, now that there is somebody again. */
 static void tell_lost(int fd) {
   char line[80];
@@ -195,7 +185,7 @@ static void tell_lost(int fd) {
   int n =
       snprintf(line, sizeof(line), "[%d] %u lines before this could not be written\n",
                (int)getpid(), lost);
-  if (write_all(fd, line, (size_t)n)) lost = 0;
+  if (cw_write_all(fd, line, (size_t)n) == 0) lost = 0;
 }
 
 /* Text of several lines: at once where it can stay as it is. */
@@ -206,7 +196,7 @@ static bool write_text(int fd, const char *text, size_t n) {
     used = cw_escape_plain(text, n, CW_LOG_KEPT);
     size_t len = used;
     if (used < n) len = cw_escape(piece, sizeof(piece), text, n, CW_LOG_KEPT, &used);
-    whole &= write_all(fd, len == used ? text : piece, len);
+    whole &= cw_write_all(fd, len == used ? text : piece, len) == 0;
   }
   return whole;
 }
@@ -218,7 +208,7 @@ static void put_line(int fd, char *line, size_t n, const char *text, size_t text
   int saved = errno;
   pthread_mutex_lock(&writing);
   tell_lost(fd);
-  bool whole = write_all(fd, line, n);
+  bool whole = cw_write_all(fd, line, n) == 0;
   whole &= write_text(fd, text, text_len);
   lost += !whole && fd == log_fd;
   pthread_mutex_unlock(&writing);

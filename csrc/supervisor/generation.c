@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/io.h"
 #include "supervisor/identity.h"
 
 int cw_heritage_make(state_t *st, generation_t *gen) {
@@ -61,8 +62,8 @@ int cw_heritage_share(generation_t *gen) {
   /* Not before: the process that went to the background is another one. */
   gen->h->supervisor = getpid();
   int fd = memfd_create("cwsgi", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  ssize_t n = fd >= 0 ? write(fd, gen->h, gen->h_size) : -1;
-  if (n == (ssize_t)gen->h_size && fcntl(fd, F_ADD_SEALS, SEALS) == 0) {
+  if (fd >= 0 && cw_write_all(fd, gen->h, gen->h_size) == 0 &&
+      fcntl(fd, F_ADD_SEALS, SEALS) == 0) {
     gen->h_fd = fd;
     return 0;
   }

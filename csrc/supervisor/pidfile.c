@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "supervisor/guarded.h"
 
@@ -62,7 +63,7 @@ static int write_pid(const char *path, void *data) {
     if (fd < 0 && errno != EEXIST) return -1;
   }
   if (fd < 0) return -1;
-  bool ok = write(fd, text, (size_t)n) == n && fchmod(fd, 0644) == 0;
+  bool ok = cw_write_all(fd, text, (size_t)n) == 0 && fchmod(fd, 0644) == 0;
   close(fd);
   if (ok && rename(other, path) == 0) return 0;
   int saved = errno;

@@ -9,6 +9,7 @@
 
 #include "base/fault.h"
 #include "base/forked.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "wsgi/wsgi.h"
 #include "wsgi/wsgi_internal.h"
@@ -28,14 +29,9 @@ static pthread_key_t key; /* for the process's life */
 /* Made once, for the process's life. */
 static PyTypeObject *errors_type;
 
-static void write_all(const char *p, size_t n) {
-  while (n > 0) {
-    ssize_t w = write(cw_log_fd(), p, n);
-    if (w < 0 && errno == EINTR) continue;
-    if (w <= 0) return; /* nowhere left to say so */
-    p += w;
-    n -= (size_t)w;
-  }
+/* Where that fails there is nowhere left to say so. */
+static void to_log(const char *p, size_t n) {
+  (void)!cw_write_all(cw_log_fd(), p, n);
 }
 
 void cw_errors_flush(void) {
@@ -43,14 +39,14 @@ void cw_errors_flush(void) {
   size_t n = line->len;
   line->len = 0;
   Py_BEGIN_ALLOW_THREADS
-  write_all(line->text, n);
+  to_log(line->text, n);
   Py_END_ALLOW_THREADS
 }
 
 /* A thread ends: what it wrote last has no newline, and is written all the same. */
 static void drop_line(void *arg) {
   line_t *last = arg;
-  if (last->len) write_all(last->text, last->len);
+  if (last->len) to_log(last->text, last->len);
   free(last);
 }
 
@@ -89,13 +85,13 @@ static int put(const char *p, size_t n) {
       size_t total = line->len + whole;
       line->len = 0;
       Py_BEGIN_ALLOW_THREADS
-      write_all(joined, total);
+      to_log(joined, total);
       Py_END_ALLOW_THREADS
       free(joined);
     } else {
       cw_errors_flush();
       Py_BEGIN_ALLOW_THREADS
-      write_all(p, whole);
+      to_log(p, whole);
       Py_END_ALLOW_THREADS
     }
   }
