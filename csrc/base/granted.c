@@ -2,6 +2,7 @@
 /* Affinity, cgroup v2 and v1 limits. */
 #include "base/granted.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
 #include <stdio.h>
@@ -12,11 +13,14 @@
 #include "base/macros.h"
 
 /* Reads the first line of a small file. Returns 0 or -1. */
-static int read_line(const char *path, char *out, int len) {
-  FILE *f = fopen(path, "re");
-  int rc = f && fgets(out, len, f) ? 0 : -1;
-  if (f) fclose(f);
-  return rc;
+static int read_line(const char *path, char *out, size_t len) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t n = fd >= 0 ? read(fd, out, len - 1) : -1;
+  if (fd >= 0) close(fd);
+  if (n <= 0) return -1;
+  out[n] = '\0';
+  out[strcspn(out, "\n")] = '\0';
+  return 0;
 }
 
 static int64_t read_number(const char *path) {
@@ -84,10 +88,10 @@ static int read_statm(pid_t pid, int64_t *resident, int64_t *shared) {
 
 int64_t cw_private_memory(pid_t pid) {
   int64_t resident, shared;
-  return read_statm(pid, &resident, &shared) == 0 ? resident - shared : 0;
+  return read_statm(pid, &resident, &shared) == 0 ? resident - shared : -1;
 }
 
 int64_t cw_resident_memory(pid_t pid) {
   int64_t resident, shared;
-  return read_statm(pid, &resident, &shared) == 0 ? resident : 0;
+  return read_statm(pid, &resident, &shared) == 0 ? resident : -1;
 }

@@ -17,10 +17,10 @@ int64_t cw_granted_memory(void);
  * nobody tells. */
 int64_t cw_used_memory(void);
 
-/* Resident memory of `pid`, in bytes, or 0 where it cannot be read. */
+/* Resident memory of `pid`, in bytes, or -1 where it cannot be read. */
 int64_t cw_resident_memory(pid_t pid);
 
-/* Resident memory of `pid` that is its own, in bytes, or 0 where it cannot be read. */
+/* Resident memory of `pid` that is its own, in bytes, or -1 where it cannot be read. */
 int64_t cw_private_memory(pid_t pid);
 
 #endif

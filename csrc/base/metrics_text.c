@@ -3,13 +3,13 @@
  * a page of shared memory that was never written makes it. */
 #include "base/metrics_text.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <unistd.h>
+
+#include "base/granted.h"
 
 typedef struct text {
   cw_buf_t *out;
@@ -114,20 +114,6 @@ static void put_requests(text_t *t) {
   }
 }
 
-/* Resident bytes of a process, or -1. */
-static int64_t resident(int pid) {
-  char path[40], text[128];
-  snprintf(path, sizeof(path), "/proc/%d/statm", pid);
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return -1;
-  ssize_t n = read(fd, text, sizeof(text) - 1);
-  close(fd);
-  long pages;
-  text[CW_MAX(n, 0)] = '\0';
-  if (sscanf(text, "%*s %ld", &pages) != 1) return -1;
-  return (int64_t)pages * sysconf(_SC_PAGESIZE);
-}
-
 static void put_workers(text_t *t) {
   int ready = 0;
   describe(t, "worker_resident_bytes", "gauge", "Memory of each worker.");
@@ -135,7 +121,7 @@ static void put_workers(text_t *t) {
     const cw_slot_t *slot = &t->board->slots[i];
     int pid = atomic_load(&slot->pid);
     ready += atomic_load(&slot->state) == CW_WORKER_READY;
-    int64_t bytes = pid > 0 && is_alive(slot) ? resident(pid) : -1;
+    int64_t bytes = pid > 0 && is_alive(slot) ? cw_resident_memory(pid) : -1;
     if (bytes >= 0)
       put(t, "cwsgi_worker_resident_bytes{worker=\"%d\"} %" PRId64 "\n", i + 1, bytes);
   }
