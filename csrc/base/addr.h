@@ -10,7 +10,14 @@
 
 #include "base/macros.h"
 
-enum { CW_ADDR_TEXT = 46, CW_PORT_TEXT = 6 }; /* bytes, with the final NUL */
+/* Bytes of texts, with the final NUL. */
+enum {
+  CW_ADDR_TEXT = 46,  /* an IP address */
+  CW_PORT_TEXT = 6,   /* a port */
+  CW_NAME_TEXT = 256, /* a host's name (RFC 1035 section 2.3.4), or a path */
+  CW_LISTENER_TEXT =
+      112, /* what a listener is bound to: an address, a name or a path */
+};
 
 struct sockaddr_storage;
 

@@ -9,26 +9,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-int cw_host_port(const char *text, const char *default_port, char host[256],
-                 char port[8]) {
-  const char *end, *rest;
-  if (*text == '[') {
-    end = strchr(++text, ']');
-    if (!end) return -1;
-    rest = end + 1;
-  } else {
-    end = rest = text + strcspn(text, ":");
-  }
-  size_t n = (size_t)(end - text), port_len = strlen(rest);
-  if (n >= 256 || port_len > 6 || (port_len && rest[0] != ':')) return -1;
-  if (port_len && (port_len == 1 || rest[1 + strspn(rest + 1, "0123456789")]))
-    return -1;
-  snprintf(host, 256, "%.*s", (int)n, text);
-  snprintf(port, 8, "%s", port_len ? rest + 1 : default_port);
-  if (n == 0) snprintf(host, 256, "localhost");
-  return 0;
-}
-
 int cw_dial_host(cw_dial_t *d, const char *host, const char *port, int type, char *err,
                  size_t err_len) {
   const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = type};

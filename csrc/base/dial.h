@@ -15,11 +15,6 @@ typedef struct cw_dial {
   int type; /* SOCK_DGRAM or SOCK_STREAM */
 } cw_dial_t;
 
-/* Splits "HOST", "HOST:PORT", "[V6]:PORT" or ":PORT" (this host). Returns 0, or -1
- * where it is none of these or too long. */
-CW_MUSTCHECK int cw_host_port(const char *text, const char *default_port,
-                              char host[256], char port[8]);
-
 /* Looks a host up; blocks for as long as the resolver does. IPv4 is preferred: daemons
  * on "localhost" hardly ever listen on ::1 alone. Returns 0, or -1 with the reason in
  * `err`. */

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/addr.h"
+
 #define CW_HERITAGE_MAGIC 0x63777367u
 
 enum {
@@ -24,9 +26,9 @@ enum {
 typedef struct cw_listener {
   int fd;
   int is_unix;
-  int metrics;    /* serves --metrics and nothing else */
-  char host[112]; /* SERVER_NAME: the address as bound, or the path of a Unix socket */
-  char port[8];   /* SERVER_PORT; empty for a Unix socket */
+  int metrics;                 /* serves --metrics and nothing else */
+  char host[CW_LISTENER_TEXT]; /* SERVER_NAME: as bound, or a Unix socket's path */
+  char port[CW_PORT_TEXT];     /* SERVER_PORT; empty for a Unix socket */
 } cw_listener_t;
 
 /* Codes between a worker and its supervisor: out of the way of those that apps use. */

@@ -8,12 +8,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/host_port.h"
+
 static bool is_unix(const char *to) {
   return strncmp(to, "unix://", 7) == 0;
 }
 
 int cw_statsd_check(const char *to, char *err, size_t err_len) {
-  char host[256], port[8];
+  char host[CW_NAME_TEXT], port[CW_PORT_TEXT];
   if (is_unix(to) ? to[7] != '\0' : cw_host_port(to, "8125", host, port) == 0) return 0;
   snprintf(err, err_len, "--statsd-host: '%s' is not HOST:PORT or unix://PATH", to);
   return -1;
@@ -21,7 +23,7 @@ int cw_statsd_check(const char *to, char *err, size_t err_len) {
 
 int cw_statsd_open(cw_statsd_t *s, const char *to, const char *prefix, const char *tags,
                    char *err, size_t err_len) {
-  char host[256], port[8];
+  char host[CW_NAME_TEXT], port[CW_PORT_TEXT];
   size_t n = strlen(prefix);
   *s = (cw_statsd_t){.fd = -1};
   if (cw_statsd_check(to, err, err_len) != 0) return -1;

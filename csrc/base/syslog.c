@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/dial.h"
 #include "base/escape.h"
+#include "base/host_port.h"
 
 enum { RETRY_US = 2 * 1000 * 1000 }; /* between two connection attempts */
 
@@ -43,8 +44,8 @@ int cw_syslog_facility(const char *name) {
 
 /* The parts of an address. */
 typedef struct target {
-  char host[256]; /* or the path */
-  char port[8];
+  char host[CW_NAME_TEXT]; /* or the path */
+  char port[CW_PORT_TEXT];
   bool is_unix;
   int type; /* 0: not said */
 } target_t;

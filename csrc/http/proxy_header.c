@@ -28,16 +28,16 @@ static cw_span_t word(cw_span_t *s) {
   return w;
 }
 
-static bool take_addr(cw_span_t w, int family, char out[46]) {
+static bool take_addr(cw_span_t w, int family, char out[CW_ADDR_TEXT]) {
   unsigned char raw[16];
-  if (w.len == 0 || w.len >= 46 || memchr(w.p, '\0', w.len)) return false;
+  if (w.len == 0 || w.len >= CW_ADDR_TEXT || memchr(w.p, '\0', w.len)) return false;
   memcpy(out, w.p, w.len);
   out[w.len] = '\0';
   return inet_pton(family, out, raw) == 1;
 }
 
 /* A port: 0 to 65535, no leading zero. */
-static bool take_port(cw_span_t w, char out[6]) {
+static bool take_port(cw_span_t w, char out[CW_PORT_TEXT]) {
   unsigned n = 0;
   if (w.len == 0 || w.len > 5 || (w.len > 1 && w.p[0] == '0')) return false;
   for (size_t i = 0; i < w.len; i++) {

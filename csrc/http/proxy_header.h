@@ -6,12 +6,13 @@
 
 #include <sys/types.h>
 
+#include "base/addr.h"
 #include "base/macros.h"
 #include "base/modes.h"
 
 typedef struct cw_proxy_info {
   char family[8]; /* "TCP4", "TCP6"; "" where the sender speaks for itself */
-  char src_addr[46], dst_addr[46];
+  char src_addr[CW_ADDR_TEXT], dst_addr[CW_ADDR_TEXT];
   char src_port[6], dst_port[6];
 } cw_proxy_info_t;
 

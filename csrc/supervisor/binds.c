@@ -8,9 +8,8 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/host_port.h"
 #include "base/log.h"
-
-enum { HOST = 256, PORT = 8 };
 
 static const char FORMS[] =
     "HOST, HOST:PORT, :PORT, [V6]:PORT, PORT, unix:PATH or fd://N";
@@ -24,36 +23,21 @@ static const char *without_scheme(const char *text) {
 }
 
 static bool is_port(const char *text) {
-  size_t n = strlen(text);
-  return n > 0 && n < PORT && strspn(text, "0123456789") == n && atol(text) <= 65535;
-}
-
-/* Where the host ends: at the colon in front of a port, or at the end of all. NULL for
- * a bare V6 address, of which nobody can tell. */
-static const char *end_of_host(const char *text) {
-  const char *close = text[0] == '[' ? strchr(text, ']') : NULL;
-  const char *colon = strchr(close ? close : text, ':');
-  if (colon && (strchr(colon + 1, ':') || (close && colon != close + 1))) return NULL;
-  return colon ? colon : text + strlen(text);
+  return cw_is_port((cw_span_t){text, strlen(text)});
 }
 
 int cw_bind_split(const char *text, char *host, size_t host_len, char *port,
                   size_t port_len) {
+  cw_span_t name = {"", 0}, number;
   text = without_scheme(text);
-  const char *end = is_port(text) ? text : end_of_host(text);
-  const char *number = end ? end + (*end == ':') : "";
-  if (!is_port(number) || strlen(number) >= port_len) return -1;
-  size_t n = (size_t)(end - text);
-  if (n >= 2 && text[0] == '[' && text[n - 1] == ']') {
-    text++;
-    n -= 2;
-  } else if (memchr(text, '[', n)) {
+  if (is_port(text))
+    number = (cw_span_t){text, strlen(text)};
+  else if (cw_host_port_split(text, &name, &number) != 0)
     return -1;
-  }
-  if (n >= host_len) return -1;
-  snprintf(port, port_len, "%s", number);
-  snprintf(host, host_len, "%.*s", (int)n, text);
-  if (n == 0) snprintf(host, host_len, "0.0.0.0");
+  if (!cw_is_port(number) || number.len >= port_len || name.len >= host_len) return -1;
+  snprintf(port, port_len, "%s", number.p);
+  snprintf(host, host_len, "%.*s", (int)name.len, name.p);
+  if (name.len == 0) snprintf(host, host_len, "0.0.0.0");
   return 0;
 }
 
@@ -73,14 +57,17 @@ static const char *default_port(const char *otherwise) {
 
 /* Appends one address of a list to `out`, with its port. */
 static int add_one(cw_buf_t *out, const char *word) {
-  char host[HOST], port[PORT];
-  const char *text = without_scheme(word), *end = end_of_host(text), *chosen = "";
+  char host[CW_NAME_TEXT], port[CW_PORT_TEXT];
+  const char *text = without_scheme(word), *chosen = "";
+  cw_span_t name, number;
   bool plain = begins(word, "unix:") || begins(word, "fd://") ||
                cw_bind_split(word, host, sizeof(host), port, sizeof(port)) == 0;
-  if (!plain && (!end || *end || !*text)) {
-    if (!end && *text != '[')
+  bool split = cw_host_port_split(text, &name, &number) == 0;
+  if (!plain && (!split || number.p || !*text)) {
+    const char *colon = strchr(text, ':');
+    if (!split && colon && strchr(colon + 1, ':') && !strchr(text, '['))
       cw_complain("--bind: an IPv6 address stands in brackets: [%s]", text);
-    else if (end && (strcmp(end, ":") == 0 || !*text))
+    else if (split && (!*text || !*number.p))
       cw_complain("--bind: '%s' lacks %s; is a variable in it not set?", word,
                   *text ? "a port" : "an address");
     else

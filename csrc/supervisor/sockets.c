@@ -303,7 +303,7 @@ int cw_sockets_hand_over(const cw_sockets_t *set, pid_t pid) {
 
 /* Reads that. Returns 0, or -1 after saying what is wrong. */
 static int take_over(const char *text, cw_sockets_t *out) {
-  char *p, port[8];
+  char *p, port[CW_PORT_TEXT];
   (void)strtol(text, &p, 10);
   out->inherited = strtol(p, &p, 10) != 0;
   while (*p == '\n' && out->n < CW_MAX_LISTENERS) {

@@ -4,6 +4,7 @@
  * is room for. Nothing else that a client chose outlives its request. */
 #include <string.h>
 
+#include "base/addr.h"
 #include "wsgi/wsgi.h"
 #include "wsgi/wsgi_internal.h"
 
@@ -57,7 +58,7 @@ static PyObject *k_http_cookie;
  * held is another request's by now. Freed by cw_environ_clear(), at the worker's end.
  */
 typedef struct kept {
-  char text[112];
+  char text[CW_LISTENER_TEXT]; /* the longest of them */
   PyObject *value;
 } kept_t;
 

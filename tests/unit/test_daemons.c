@@ -43,26 +43,6 @@ static void nothing(int fd) {
   assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), -1);
 }
 
-static void hosts_and_ports(void **state) {
-  static const struct {
-    const char *text, *host, *port;
-  } good[] = {{"a.example:514", "a.example", "514"},
-              {"a", "a", "99"},
-              {"[::1]:5", "::1", "5"},
-              {"[::1]", "::1", "99"},
-              {":7", "localhost", "7"},
-              {"", "localhost", "99"}};
-  static const char *const bad[] = {"a:", "a:b", "[::1", "[::1]5", "a:123456", "::1"};
-  char host[256], port[8];
-  for (size_t i = 0; i < CW_ARRAY_LEN(good); i++) {
-    assert_int_equal(cw_host_port(good[i].text, "99", host, port), 0);
-    assert_string_equal(host, good[i].host);
-    assert_string_equal(port, good[i].port);
-  }
-  for (size_t i = 0; i < CW_ARRAY_LEN(bad); i++)
-    if (cw_host_port(bad[i], "99", host, port) == 0) fail_msg("taken: %s", bad[i]);
-}
-
 static void syslog_lines(void **state) {
   char buf[100];
   size_t n =
@@ -263,7 +243,6 @@ static void error_log_files(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(hosts_and_ports),
       cmocka_unit_test(syslog_lines),
       cmocka_unit_test(syslog_addresses),
       cmocka_unit_test(syslog_survives_its_daemon),
