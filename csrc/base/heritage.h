@@ -31,15 +31,6 @@ typedef struct cw_listener {
   char port[CW_PORT_TEXT];     /* SERVER_PORT; empty for a Unix socket */
 } cw_listener_t;
 
-/* Codes between a worker and its supervisor: out of the way of those that apps use. */
-
-/* How a worker ends whose app is of another kind than WSGI. It is 4, as for any app
- * that cannot be used, to the outside, but --check-config tells it from the others. */
-enum { CW_EXIT_NOT_WSGI = 236 };
-
-/* How a worker ends that waited for a file to change, since its app was broken. */
-enum { CW_EXIT_AGAIN = 237 };
-
 /* What a worker handles itself. The supervisor starts it with these blocked; it
  * unblocks them when its handlers are there. */
 static const int cw_handled[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1};

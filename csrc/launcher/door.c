@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "base/child.h"
+#include "base/exit_codes.h"
 #include "base/log.h"
-#include "supervisor/supervisor.h"
 
 /* sys.path[0] is -c's current folder: the worker puts the app's folder there itself,
  * after its own module is in, so that no file of the app can pose as cwsgi. The path of
@@ -75,7 +75,7 @@ static CW_NORETURN void run(const cw_python_t *python, const char *code,
   }
   execv(python->program, argv);
   cw_complain("cannot start %s: %s", python->program, strerror(errno));
-  _exit(1);
+  _exit(CW_EXIT_CONFIG);
 }
 
 void cw_door_enter(const cw_python_t *python, int fd, int slot) {

@@ -9,13 +9,14 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/exit_codes.h"
 #include "base/log.h"
 #include "base/options.h"
 #include "launcher/door.h"
 #include "launcher/settings.h"
 #include "supervisor/supervisor.h"
 
-enum { EXIT_CONFIG = 1, EXIT_USAGE = 2, MESSAGE = 512 };
+enum { MESSAGE = 512 };
 
 static int print_version(const cw_settings_t *s) {
   cw_python_t python;
@@ -41,7 +42,7 @@ static int print_help(void) {
 static int print_completion(const char *shell) {
   if (cw_options_completion(shell, stdout) == 0) return 0;
   cw_complain("--completion: '%s' is not bash, zsh or fish", shell);
-  return EXIT_USAGE;
+  return CW_EXIT_USAGE;
 }
 
 /* ---- what the supervisor asks for ----------------------------------------- */
@@ -63,7 +64,7 @@ static int complete(cw_origin_t *o, cw_settings_t *s) {
   char err[MESSAGE];
   int code = cw_settings_add_file(o, s);
   if (code != 0) goto fail;
-  code = EXIT_CONFIG;
+  code = CW_EXIT_CONFIG;
   if (cw_find_python(cw_opt_str(s, CW_OPT_PYTHON), &o->python, err, sizeof(err)) != 0) {
     cw_complain("%s", err);
     goto fail;
@@ -109,7 +110,7 @@ int main(int argc, char **argv) {
     if (!(origin.argv[i] = strdup(argv[i]))) origin.argv = NULL;
   if (!origin.argv || fix_pythonpath() != 0) {
     cw_complain("out of memory");
-    return EXIT_CONFIG;
+    return CW_EXIT_CONFIG;
   }
   sigprocmask(SIG_SETMASK, NULL, &origin.mask);
   int code = cw_settings_read_words(&origin, &settings);

@@ -15,13 +15,12 @@
 
 #include "base/child.h"
 #include "base/clock.h"
+#include "base/exit_codes.h"
 #include "base/log.h"
 #include "base/title.h"
 #include "launcher/door.h"
 
 enum {
-  EXIT_CONFIG = 1,
-  EXIT_USAGE = 2,
   MESSAGE = 512,
   LIMIT_US = 60 * 1000 * 1000, /* for a configuration file to be read */
   LOOK_MS = 100,
@@ -29,13 +28,13 @@ enum {
 
 int cw_settings_read_words(const cw_origin_t *o, cw_settings_t *out) {
   char err[MESSAGE];
-  int code = EXIT_CONFIG;
+  int code = CW_EXIT_CONFIG;
   if (cw_settings_init(out) != 0) {
     cw_complain("out of memory");
-    return EXIT_CONFIG;
+    return CW_EXIT_CONFIG;
   }
   if (cw_settings_read_env(out, err, sizeof(err)) != 0) goto fail;
-  code = EXIT_USAGE;
+  code = CW_EXIT_USAGE;
   if (cw_settings_read_args(out, o->argc - 1, o->argv + 1, CW_FROM_ARGV, err,
                             sizeof(err)) != 0 ||
       cw_settings_read_cmd_args(out, err, sizeof(err)) != 0)
@@ -133,13 +132,13 @@ int cw_settings_add_file(cw_origin_t *o, cw_settings_t *s) {
   if (!found) return 0;
   if (!config) {
     cw_complain("out of memory");
-    return EXIT_CONFIG;
+    return CW_EXIT_CONFIG;
   }
   if (!o->have_python &&
       cw_find_python(cw_opt_str(s, CW_OPT_PYTHON), &o->python, err, sizeof(err)) != 0) {
     cw_complain("%s", err);
     free(config);
-    return EXIT_CONFIG;
+    return CW_EXIT_CONFIG;
   }
   o->have_python = true;
   int rc = run_reader(o, config, &entries);
@@ -155,5 +154,5 @@ int cw_settings_add_file(cw_origin_t *o, cw_settings_t *s) {
   free(full);
   cw_buf_free(&entries);
   free(config);
-  return rc == 0 ? 0 : EXIT_CONFIG;
+  return rc == 0 ? 0 : CW_EXIT_CONFIG;
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/child.h"
+#include "base/exit_codes.h"
 #include "base/title.h"
 #include "supervisor/generation.h"
 #include "supervisor/identity.h"
@@ -35,14 +36,14 @@ static CW_NORETURN void become(state_t *st, generation_t *gen, int slot, int own
   const cw_value_t *env = &s->v[CW_OPT_RAW_ENV], *file = &s->v[CW_OPT_ENVIRON];
   /* The heritage does not change: it names the place of a descriptor of ours that no
    * child keeps. */
-  if (own_fd >= 0 && dup2(own_fd, gen->h->own_fd) < 0) _exit(EXIT_CONFIG);
+  if (own_fd >= 0 && dup2(own_fd, gen->h->own_fd) < 0) _exit(CW_EXIT_CONFIG);
   if (own_fd >= 0) close(own_fd);
   cw_reports_capture(s);
   /* Until Python is there; nobody should take it for a supervisor meanwhile. */
   cw_title_set(slot < 0 ? "cwsgi: preloading" : "cwsgi: worker %d", slot + 1);
   if (dir && chdir(dir) != 0) {
     cw_complain("--chdir: cannot enter %s: %s", dir, strerror(errno));
-    _exit(EXIT_CONFIG);
+    _exit(CW_EXIT_CONFIG);
   }
   setenv("SERVER_SOFTWARE", "cwsgi/" CW_VERSION, 1);
   /* putenv() of a bare name removes it. */
@@ -50,17 +51,17 @@ static CW_NORETURN void become(state_t *st, generation_t *gen, int slot, int own
   /* A name alone changes nothing here. */
   for (unsigned i = 0; i < env->n_items; i++)
     if (strchr(env->items[i], '=')) putenv(env->items[i]);
-  if (cw_identity_assume(s) != 0) _exit(EXIT_CONFIG);
+  if (cw_identity_assume(s) != 0) _exit(CW_EXIT_CONFIG);
   if (access(st->launcher->python, X_OK) != 0) {
     const char *user = cw_opt_str(s, CW_OPT_USER);
     cw_complain("%s%s cannot start %s: %s", user ? "--user " : "the workers",
                 user ? user : "", st->launcher->python, strerror(errno));
-    _exit(EXIT_CONFIG);
+    _exit(CW_EXIT_CONFIG);
   }
   /* The change of user has made the kernel forget it. */
   cw_child_tie(parent, DEATH_SIGNAL);
   st->launcher->enter_worker(st->launcher->data, gen->h_fd, slot);
-  _exit(EXIT_CONFIG);
+  _exit(CW_EXIT_CONFIG);
 }
 
 pid_t cw_boot(state_t *st, generation_t *gen, int slot, int own_fd) {

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/exit_codes.h"
 #include "base/log.h"
 
 enum { NO_NUMBER = -1, NO_ID = -2 };
@@ -141,7 +142,7 @@ int cw_identity_assume(const cw_settings_t *s) {
 
 /* Waits for what the process in the background says, and ends so. */
 static CW_NORETURN void await_start(int fd) {
-  unsigned char code = 1;
+  unsigned char code = CW_EXIT_CONFIG;
   ssize_t n;
   do n = read(fd, &code, 1);
   while (n < 0 && errno == EINTR);

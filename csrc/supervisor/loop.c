@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/exit_codes.h"
 #include "base/signal_name.h"
 #include "supervisor/adopt.h"
 #include "supervisor/board.h"
@@ -102,11 +103,11 @@ static void start_failed(state_t *st, int status) {
     cw_reload_failed(st, "the new worker could not be started");
     return;
   }
-  int code = WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_CONFIG;
+  int code = WIFEXITED(status) ? WEXITSTATUS(status) : CW_EXIT_CONFIG;
   if (code == CW_EXIT_AGAIN) return;
-  if (code == CW_EXIT_NOT_WSGI) code = EXIT_APP;
-  st->exit_code = code == EXIT_BOOT || code == EXIT_APP ? code : EXIT_CONFIG;
-  if (st->exit_code != EXIT_CONFIG)
+  if (code == CW_EXIT_NOT_WSGI) code = CW_EXIT_APP;
+  st->exit_code = code == CW_EXIT_BOOT || code == CW_EXIT_APP ? code : CW_EXIT_CONFIG;
+  if (st->exit_code != CW_EXIT_CONFIG)
     cw_log(CW_LOG_ERROR, "Shutting down: the app could not be started");
   else
     cw_log(CW_LOG_ERROR, "Shutting down: no worker could be started with %s%s",

@@ -23,9 +23,6 @@
 #include "supervisor/supervisor.h"
 
 enum {
-  EXIT_CONFIG = 1,
-  EXIT_BOOT = 3,
-  EXIT_APP = 4,
   MS = 1000,            /* of the microsecond clock */
   RETRY_US = 1000 * MS, /* after a process could not be started for a reason of ours */
 };

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/exit_codes.h"
 #include "base/title.h"
 #include "supervisor/boot.h"
 #include "supervisor/checks.h"
@@ -148,17 +149,17 @@ int cw_supervise(const cw_launcher_t *launcher, cw_settings_t *settings) {
   if (upgrade) st.upgrade.parent = (pid_t)atol(upgrade);
   cw_upgrade_begin(&st);
   if (start(&st, launcher, settings) != 0 || set_up_signals(&st) != 0)
-    return EXIT_CONFIG;
+    return CW_EXIT_CONFIG;
   cw_enter_dir(&st, settings);
   st.gen = cw_generation_new(&st, settings, NULL);
-  if (!st.gen) return stop_pending() ? 0 : EXIT_CONFIG;
+  if (!st.gen) return stop_pending() ? 0 : CW_EXIT_CONFIG;
   cw_generation_ref(st.gen);
   const cw_settings_t *s = settings_of(&st);
   if (set_up(&st) != 0) {
-    cw_leave_terminal(&st, EXIT_CONFIG);
+    cw_leave_terminal(&st, CW_EXIT_CONFIG);
     /* No Unix socket's file stays behind. */
     cw_generation_unref(&st, st.gen);
-    return EXIT_CONFIG;
+    return CW_EXIT_CONFIG;
   }
   say_start(&st);
   if (cw_opt_given(s, CW_OPT_WORKER_CLASS))
@@ -184,14 +185,14 @@ int cw_supervise_check(const cw_launcher_t *launcher, cw_settings_t *settings) {
   static state_t st;
   static generation_t gen;
   int status;
-  if (start(&st, launcher, settings) != 0) return EXIT_CONFIG;
+  if (start(&st, launcher, settings) != 0) return CW_EXIT_CONFIG;
   if (cw_opt_num(settings, CW_OPT_PRINT_CONFIG))
     cw_settings_print(settings, false, stdout);
   fflush(stdout);
   gen = (generation_t){.settings = *settings, .h_fd = -1, .zygote.fd = -1};
-  if (cw_heritage_make(&st, &gen) != 0) return EXIT_CONFIG;
+  if (cw_heritage_make(&st, &gen) != 0) return CW_EXIT_CONFIG;
   pid_t pid = cw_boot(&st, &gen, CW_SLOT_CHECK, -1);
-  if (pid < 0 || waitpid(pid, &status, 0) != pid) return EXIT_CONFIG;
-  int code = WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_CONFIG;
-  return code == CW_EXIT_NOT_WSGI ? EXIT_APP : code ? EXIT_CONFIG : 0;
+  if (pid < 0 || waitpid(pid, &status, 0) != pid) return CW_EXIT_CONFIG;
+  int code = WIFEXITED(status) ? WEXITSTATUS(status) : CW_EXIT_CONFIG;
+  return code == CW_EXIT_NOT_WSGI ? CW_EXIT_APP : code ? CW_EXIT_CONFIG : 0;
 }

@@ -7,9 +7,6 @@
 #include "base/macros.h"
 #include "base/options.h"
 
-/* How a worker ends whose Python has no cwsgi. */
-#define CW_EXIT_NO_PACKAGE 235
-
 /* What the launcher does for the supervisor: everything that has to do with Python or
  * with the command line. `data` is passed to each. */
 typedef struct cw_launcher {

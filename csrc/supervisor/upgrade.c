@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/child.h"
+#include "base/exit_codes.h"
 #include "supervisor/boot.h"
 #include "supervisor/hooks.h"
 #include "supervisor/sdnotify.h"
@@ -69,12 +70,12 @@ void cw_upgrade(state_t *st) {
     if (setenv(ENV_TELL, tell, 1) != 0 ||
         cw_sockets_hand_over(&st->gen->sockets, parent) != 0) {
       cw_complain("cannot hand the sockets over: %s", strerror(errno));
-      _exit(EXIT_CONFIG);
+      _exit(CW_EXIT_CONFIG);
     }
     cw_enter_dir(st, NULL);
     execvp(st->launcher->argv[0], st->launcher->argv);
     cw_complain("cannot start %s again: %s", st->launcher->argv[0], strerror(errno));
-    _exit(EXIT_CONFIG);
+    _exit(CW_EXIT_CONFIG);
   }
   close(fds[1]);
   if (pid < 0) {

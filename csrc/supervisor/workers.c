@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/exit_codes.h"
 #include "base/granted.h"
 #include "base/signal_name.h"
 #include "supervisor/board.h"
@@ -187,7 +188,7 @@ static void back_off(state_t *st, bool failed) {
 /* Whether a worker that ends with this code has said itself what is wrong with its app;
  * the app may end it with any other. */
 static bool app_is_unusable(int code) {
-  return code == EXIT_BOOT || code == EXIT_APP || code == CW_EXIT_NOT_WSGI ||
+  return code == CW_EXIT_BOOT || code == CW_EXIT_APP || code == CW_EXIT_NOT_WSGI ||
          code == CW_EXIT_NO_PACKAGE || code == CW_EXIT_AGAIN;
 }
 

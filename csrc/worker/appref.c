@@ -6,12 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/heritage.h"
+#include "base/exit_codes.h"
 #include "base/log.h"
 #include "base/ref.h"
 #include "wsgi/wsgi.h"
-
-enum { IMPORT_FAILED = 3, APP_UNUSABLE = 4 };
 
 static const char *cwd(void) {
   static char path[PATH_MAX];
@@ -172,7 +170,7 @@ static int check_kind(const char *ref, PyObject *app) {
   if (!PyCallable_Check(app)) {
     cw_complain("cannot use '%s' (in %s): it is a %s, which is not callable", ref,
                 cwd(), Py_TYPE(app)->tp_name);
-    return APP_UNUSABLE;
+    return CW_EXIT_APP;
   }
   bool bound;
   PyObject *fn = function_of(app, &bound);
@@ -192,14 +190,14 @@ static int check_kind(const char *ref, PyObject *app) {
         "cannot use '%s' (in %s): it takes no arguments, so it is no app; if it makes "
         "one, write '%s()'",
         ref, cwd(), ref);
-  return asgi ? CW_EXIT_NOT_WSGI : factory ? APP_UNUSABLE : 0;
+  return asgi ? CW_EXIT_NOT_WSGI : factory ? CW_EXIT_APP : 0;
 }
 
 PyObject *cw_appref_load(const char *ref, int *exit_code) {
   CW_ASSERT_GIL();
   cw_ref_t parts;
   const char *wrong = cw_ref_split(ref, &parts);
-  *exit_code = APP_UNUSABLE;
+  *exit_code = CW_EXIT_APP;
   if (wrong) {
     cw_complain("cannot use '%s': %s", ref, wrong);
     return NULL;
@@ -207,13 +205,13 @@ PyObject *cw_appref_load(const char *ref, int *exit_code) {
   PyObject *name =
       PyUnicode_DecodeFSDefaultAndSize(parts.module.p, (Py_ssize_t)parts.module.len);
   PyObject *module = name ? PyImport_Import(name) : NULL;
-  *exit_code = IMPORT_FAILED;
+  *exit_code = CW_EXIT_BOOT;
   if (!module) {
     report_import(ref, name);
     Py_XDECREF(name);
     return NULL;
   }
-  *exit_code = APP_UNUSABLE;
+  *exit_code = CW_EXIT_APP;
   PyObject *app;
   if (parts.bare)
     app = default_attr(module, ref);

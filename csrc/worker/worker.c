@@ -17,6 +17,7 @@
 
 #include "base/board.h"
 #include "base/clock.h"
+#include "base/exit_codes.h"
 #include "base/forked.h"
 #include "base/heritage.h"
 #include "base/log.h"
@@ -33,8 +34,6 @@
 #include "worker/threads.h"
 #include "worker/zygote.h"
 #include "wsgi/wsgi.h"
-
-enum { EXIT_BOOT = 3 };
 
 /* What this process was given, for as long as it lives. */
 static int64_t grace_ms;
@@ -199,7 +198,7 @@ static void keep_private(const cw_heritage_t *h, int slot) {
 /* Imports one app and mounts it. Returns 0, or an exit code after saying what is wrong.
  */
 static int load(const char *prefix, const char *ref, PyObject **first) {
-  int exit_code = EXIT_BOOT;
+  int exit_code = CW_EXIT_BOOT;
   PyObject *callable = cw_appref_load(ref, &exit_code);
   if (!callable) return exit_code;
   int rc = cw_wsgi_mount(prefix, callable);
@@ -207,7 +206,7 @@ static int load(const char *prefix, const char *ref, PyObject **first) {
   Py_DECREF(callable);
   if (rc == 0) return 0;
   cw_wsgi_report("Cannot mount an app");
-  return EXIT_BOOT;
+  return CW_EXIT_BOOT;
 }
 
 /* Imports every app. */
@@ -218,7 +217,7 @@ static int load_all(const cw_settings_t *s, PyObject **first) {
   for (unsigned i = 0; code == 0 && i < mounts->n_items; i++) {
     const char *eq = strchr(mounts->items[i], '=');
     char *path = strndup(mounts->items[i], (size_t)(eq - mounts->items[i]));
-    if (!path) return EXIT_BOOT;
+    if (!path) return CW_EXIT_BOOT;
     code = load(path, eq + 1, first);
     free(path);
   }
@@ -324,7 +323,7 @@ static const char *warm_up(const cw_settings_t *s, cw_server_t *srv,
 
 static int serve(const cw_settings_t *s, const cw_app_t *app) {
   const char *reason = "out of memory or descriptors";
-  int exit_code = EXIT_BOOT;
+  int exit_code = CW_EXIT_BOOT;
   cw_limits_t limits = {0};
   cw_host_t host;
   cw_server_t *srv = NULL;
@@ -437,7 +436,7 @@ static int serve_loaded(cw_settings_t *s, PyObject *first) {
   cw_wsgi_end_forked();
   if (rc < 0) {
     cw_wsgi_report("The start-up of the app failed");
-    return EXIT_BOOT;
+    return CW_EXIT_BOOT;
   }
   int code = serve(s, &app);
   cw_wsgi_clear();

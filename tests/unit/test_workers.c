@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/exit_codes.h"
 #include "supervisor/words.h"
 #include "supervisor/workers.h"
 
@@ -282,9 +283,9 @@ static void a_first_worker_that_ends_is_a_failed_start(void **state) {
   static const struct rusage ru;
   start_first_of_new();
   verdict_t v = {0};
-  cw_workers_on_end(&st, (int)(by_number(0) - st.workers), EXIT_APP << 8, &ru, &v);
+  cw_workers_on_end(&st, (int)(by_number(0) - st.workers), CW_EXIT_APP << 8, &ru, &v);
   assert_true(v.start_failed);
-  assert_int_equal(v.status, EXIT_APP << 8);
+  assert_int_equal(v.status, CW_EXIT_APP << 8);
   assert_false(v.proven);
 }
 
@@ -295,7 +296,7 @@ static void a_worker_that_was_ready_is_no_failed_start(void **state) {
   verdict_t v = {0};
   cw_workers_on_notify(&st, &v);
   v = (verdict_t){0};
-  cw_workers_on_end(&st, (int)(by_number(0) - st.workers), EXIT_APP << 8, &ru, &v);
+  cw_workers_on_end(&st, (int)(by_number(0) - st.workers), CW_EXIT_APP << 8, &ru, &v);
   assert_false(v.start_failed);
 }
 
