@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hook_names.h"
 #include "base/log.h"
 #include "base/modes.h"
 #include "base/options_internal.h"
@@ -319,17 +320,10 @@ static bool is_truthy(const char *value) {
 }
 
 static bool is_hook(cw_span_t name) {
-  static const char *const hooks[] = {
-      "on_starting",  "on_reload",        "when_ready", "pre_fork", "post_fork",
-      "post_request", "post_worker_init", "worker_int", "pre_exec", "pre_request",
-      "worker_abort", "worker_exit",      "child_exit", "on_exit",  "nworkers_changed",
-  };
-  /* No name in Python: workers have to execute the file. */
-  if (name.len == 6 && memcmp(name.p, "import", 6) == 0) return true;
-  for (size_t i = 0; i < CW_ARRAY_LEN(hooks); i++)
-    if (strlen(hooks[i]) == name.len && memcmp(hooks[i], name.p, name.len) == 0)
-      return true;
-  return false;
+  static const char import[] = CW_HOOKS_IMPORT;
+  if (name.len == sizeof(import) - 1 && memcmp(name.p, import, name.len) == 0)
+    return true;
+  return cw_hook_named(name) != CW_N_HOOKS;
 }
 
 /* Appends to a text option what one more element of a sequence says. */

@@ -115,7 +115,7 @@ static void on_forked(state_t *st, int slot, pid_t pid, verdict_t *v) {
   w->pid = pid;
   atomic_store(&st->board->slots[slot].pid, (int)pid);
   cw_log(CW_LOG_INFO, "Booting worker with pid: %d", (int)pid);
-  cw_hooks_call(st, "forked", "%d %d %d", slot, w->age, (int)pid);
+  cw_hooks_forked(st, slot, w->age, pid);
   if (st->stopping && !is_dead) cw_worker_tell(w, st->quick ? SIGQUIT : SIGTERM);
   if (is_dead) cw_workers_on_end(st, slot, dead.status, &dead.ru, v);
 }

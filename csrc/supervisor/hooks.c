@@ -26,16 +26,6 @@ enum {
   STEADY_US = 1000 * MS, /* one that died sooner would do so again */
 };
 
-static const char *const names[] = {"on_starting", "on_reload",        "when_ready",
-                                    "pre_fork",    "child_exit",       "pre_exec",
-                                    "on_exit",     "nworkers_changed", NULL};
-
-static bool wanted(const cw_settings_t *s) {
-  for (const char *const *name = names; *name; name++)
-    if (cw_opt_has(s, CW_OPT_HOOKS, *name)) return true;
-  return false;
-}
-
 /* Waits for the answer to a call. Returns 0 or -1. */
 static int wait_answer(state_t *st, const char *name, int limit_ms) {
   struct pollfd p = {.fd = st->hooks.fd, .events = POLLIN};
@@ -68,9 +58,9 @@ void cw_hooks_start(state_t *st) {
   int fds[2];
   pid_t parent = getpid();
   /* The one that runs reads the file again: hooks may keep state on their server. */
-  if (st->hooks.fd >= 0 && wanted(s) && send_settings(st) == 0) return;
+  if (st->hooks.fd >= 0 && cw_hooks_given(s, true) && send_settings(st) == 0) return;
   cw_hooks_end(st);
-  if (!wanted(s)) return;
+  if (!cw_hooks_given(s, true)) return;
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0) {
     cw_log(CW_LOG_ERROR, "cannot start the process that runs hooks: %s",
            strerror(errno));
@@ -107,23 +97,39 @@ void cw_hooks_start(state_t *st) {
   if (send_settings(st) != 0) cw_hooks_end(st);
 }
 
-void cw_hooks_call(state_t *st, const char *name, const char *fmt, ...) {
+/* Sends `name` with the words of `fmt`, and waits for the answer. */
+static void tell_words(state_t *st, const char *name, const char *fmt, va_list ap) {
   char text[LONGEST];
-  if (st->hooks.fd < 0) return;
-  bool told = strcmp(name, "forked") == 0 || strcmp(name, "pre_fork") == 0 ||
-              strcmp(name, "child_exit") == 0 || strcmp(name, "nworkers_changed") == 0;
-  /* What keeps server.WORKERS right is told in any case. */
-  if (!told && !cw_opt_has(&st->gen->settings, CW_OPT_HOOKS, name)) return;
   int n = snprintf(text, sizeof(text), "%s ", name);
-  va_list ap;
-  va_start(ap, fmt);
   int m = vsnprintf(text + n, sizeof(text) - (size_t)n, fmt, ap);
-  va_end(ap);
   size_t len = m > 0 ? (size_t)(n + m) : (size_t)n - 1;
   for (size_t i = 0; i < len; i++)
     if (text[i] == ' ') text[i] = '\0';
   if (send(st->hooks.fd, text, len, MSG_NOSIGNAL) == (ssize_t)len)
     (void)wait_answer(st, name, ANSWER_MS);
+}
+
+void cw_hooks_call(state_t *st, cw_hook_t hook, const char *fmt, ...) {
+  /* What keeps server.WORKERS right is told in any case. */
+  bool always = hook == CW_HOOK_PRE_FORK || hook == CW_HOOK_CHILD_EXIT ||
+                hook == CW_HOOK_NWORKERS_CHANGED;
+  if (st->hooks.fd < 0) return;
+  if (!always && !cw_hook_given(&st->gen->settings, hook)) return;
+  va_list ap;
+  va_start(ap, fmt);
+  tell_words(st, cw_hook_name(hook), fmt, ap);
+  va_end(ap);
+}
+
+static CW_PRINTF(3, 4) void tell(state_t *st, const char *name, const char *fmt, ...) {
+  va_list ap;
+  va_start(ap, fmt);
+  tell_words(st, name, fmt, ap);
+  va_end(ap);
+}
+
+void cw_hooks_forked(state_t *st, int slot, int age, pid_t pid) {
+  if (st->hooks.fd >= 0) tell(st, "forked", "%d %d %d", slot, age, (int)pid);
 }
 
 void cw_hooks_reopen(const state_t *st) {

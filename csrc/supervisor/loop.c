@@ -156,7 +156,7 @@ static void proven(state_t *st) {
   if (!st->serving) {
     st->serving = true;
     say_listening(st);
-    cw_hooks_call(st, "when_ready", "%s", "");
+    cw_hooks_call(st, CW_HOOK_WHEN_READY, "%s", "");
     cw_upgrade_ready(st);
     say_ready();
     cw_leave_terminal(st, 0);
@@ -261,7 +261,7 @@ static void change_workers(state_t *st, int by) {
   if (after == before) return;
   st->want = after;
   cw_log(CW_LOG_INFO, "Workers: %d instead of %d", after, before);
-  cw_hooks_call(st, "nworkers_changed", "%d %d", after, before);
+  cw_hooks_call(st, CW_HOOK_NWORKERS_CHANGED, "%d %d", after, before);
 }
 
 /* A terminal sends WINCH whenever its window changes: it only means something where

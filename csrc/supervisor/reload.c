@@ -42,7 +42,7 @@ static void drop_unproven(state_t *st) {
   }
   cw_generation_unref(st, failed);
   if (before != st->want)
-    cw_hooks_call(st, "nworkers_changed", "%d %d", st->want, before);
+    cw_hooks_call(st, CW_HOOK_NWORKERS_CHANGED, "%d %d", st->want, before);
 }
 
 void cw_reload_failed(state_t *st, const char *why) {
@@ -98,7 +98,7 @@ void cw_reload(state_t *st) {
   st->next = 0;
   st->failures = 0;
   cw_hooks_start(st);
-  cw_hooks_call(st, "on_reload", "%s", "");
+  cw_hooks_call(st, CW_HOOK_ON_RELOAD, "%s", "");
   if (before != st->want)
-    cw_hooks_call(st, "nworkers_changed", "%d %d", st->want, before);
+    cw_hooks_call(st, CW_HOOK_NWORKERS_CHANGED, "%d %d", st->want, before);
 }

@@ -169,10 +169,10 @@ int cw_supervise(const cw_launcher_t *launcher, cw_settings_t *settings) {
   cw_reports_identity(s, st.gen->h->cwd);
   cw_title_set("cwsgi: supervisor [%s]", cw_settings_name(s));
   cw_hooks_start(&st);
-  cw_hooks_call(&st, "on_starting", "%s", "");
-  cw_hooks_call(&st, "nworkers_changed", "%d ", st.want);
+  cw_hooks_call(&st, CW_HOOK_ON_STARTING, "%s", "");
+  cw_hooks_call(&st, CW_HOOK_NWORKERS_CHANGED, "%d ", st.want);
   int code = cw_loop_run(&st);
-  cw_hooks_call(&st, "on_exit", "%s", "");
+  cw_hooks_call(&st, CW_HOOK_ON_EXIT, "%s", "");
   cw_hooks_end(&st);
   if (st.pidfile) cw_pidfile_remove(settings_of(&st), st.pidfile);
   cw_log(CW_LOG_INFO, code ? "cwsgi has stopped (exit code %d)" : "cwsgi has stopped",

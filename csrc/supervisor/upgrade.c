@@ -56,7 +56,7 @@ void cw_upgrade(state_t *st) {
     cw_log(CW_LOG_WARNING, "USR2 ignored: the cwsgi before this one still runs");
     return;
   }
-  cw_hooks_call(st, "pre_exec", "%s", "");
+  cw_hooks_call(st, CW_HOOK_PRE_EXEC, "%s", "");
   if (pipe2(fds, O_CLOEXEC) != 0) {
     cw_log(CW_LOG_ERROR, "cannot start a new cwsgi: %s", strerror(errno));
     return;

@@ -50,7 +50,7 @@ static void start_worker(state_t *st) {
                   .started = cw_now_us(),
                   .watch_started = st->own.watch_ms,
                   .beat = st->own.watch_ms};
-  cw_hooks_call(st, "pre_fork", "%d %d", slot, w->age);
+  cw_hooks_call(st, CW_HOOK_PRE_FORK, "%d %d", slot, w->age);
   int theirs = cw_words_open(w);
   if (theirs < 0) {
     cw_log(CW_LOG_ERROR, "cannot start a worker: %s", strerror(errno));
@@ -76,7 +76,7 @@ static void start_worker(state_t *st) {
     w->pid = pid;
     atomic_store(&st->board->slots[slot].pid, (int)pid);
     cw_log(CW_LOG_INFO, "Booting worker with pid: %d", (int)pid);
-    cw_hooks_call(st, "forked", "%d %d %d", slot, w->age, (int)pid);
+    cw_hooks_forked(st, slot, w->age, pid);
   }
   w->gen = gen;
   cw_generation_ref(gen);
@@ -214,7 +214,7 @@ void cw_workers_on_end(state_t *st, int slot, int status, const struct rusage *r
   cw_worker_forget(w);
   int code = WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
   /* One that was replaced for being stuck did not end well, however politely. */
-  cw_hooks_call(st, "child_exit", "%d %d %d %d", slot, age, (int)pid,
+  cw_hooks_call(st, CW_HOOK_CHILD_EXIT, "%d %d %d %d", slot, age, (int)pid,
                 stuck && code == 0 ? 1 : code);
   if (failed && (stuck || !told)) st->own.restarts++;
   if (!st->stopping && (!told || failed)) {

@@ -7,20 +7,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/hook_names.h"
 #include "base/log.h"
 #include "worker/dump.h"
 #include "wsgi/wsgi.h"
 
 /* cwsgi._hooks.WorkerHooks, or NULL; freed by cw_package_end(). */
 static PyObject *hooks;
-
-static const char *const worker_hooks[] = {
-    "post_fork",   "post_worker_init", "worker_int",  "worker_abort",
-    "worker_exit", "pre_request",      "post_request"};
-
-static bool have_hook(const cw_settings_t *s, const char *hook) {
-  return cw_opt_has(s, CW_OPT_HOOKS, hook);
-}
 
 /* The settings as a list of str "name=value". */
 static CW_NEW PyObject *entries_of(const cw_settings_t *s) {
@@ -98,15 +91,12 @@ static CW_RAISES int set_up_logging(const cw_settings_t *s) {
 }
 
 static CW_RAISES int make_hooks(const cw_settings_t *s) {
-  bool any = false;
-  for (size_t i = 0; i < CW_ARRAY_LEN(worker_hooks); i++)
-    any |= have_hook(s, worker_hooks[i]);
-  if (!any) return 0;
+  if (!cw_hooks_given(s, false)) return 0;
   hooks = call("cwsgi._hooks", "WorkerHooks",
                Py_BuildValue("(sNN)", cw_opt_str(s, CW_OPT_CONFIG),
                              items_of(s, CW_OPT_HOOKS), entries_of(s)));
   if (!hooks) return -1;
-  if (have_hook(s, "pre_request") || have_hook(s, "post_request"))
+  if (cw_hook_given(s, CW_HOOK_PRE_REQUEST) || cw_hook_given(s, CW_HOOK_POST_REQUEST))
     cw_wsgi_set_hooks(hooks);
   return 0;
 }
@@ -114,7 +104,7 @@ static CW_RAISES int make_hooks(const cw_settings_t *s) {
 int cw_package_begin(const cw_settings_t *s) {
   CW_ASSERT_GIL();
   /* It may have set up loggers, which comes before what settings say of them. */
-  if (have_hook(s, "import") &&
+  if (cw_opt_has(s, CW_OPT_HOOKS, CW_HOOKS_IMPORT) &&
       done(call("cwsgi._config", "load",
                 Py_BuildValue("(s)", cw_opt_str(s, CW_OPT_CONFIG)))) < 0)
     return -1;
@@ -151,7 +141,7 @@ int cw_package_forked(int age, int supervisor) {
 
 int cw_package_init_dump(const cw_settings_t *s) {
   CW_ASSERT_GIL();
-  PyObject *hook = have_hook(s, "worker_abort")
+  PyObject *hook = cw_hook_given(s, CW_HOOK_WORKER_ABORT)
                        ? PyObject_GetAttrString(hooks, "worker_abort")
                        : NULL;
   int rc = PyErr_Occurred()
