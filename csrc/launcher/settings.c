@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/exit_codes.h"
 #include "base/log.h"
+#include "base/signals.h"
 #include "base/title.h"
 #include "launcher/door.h"
 
@@ -55,16 +56,6 @@ static const char *config_of(cw_origin_t *o, const cw_settings_t *s) {
   return cw_opt_str(s, CW_OPT_CONFIG) ? cw_opt_str(s, CW_OPT_CONFIG) : o->found;
 }
 
-/* Whether the supervisor, which blocks these and reads them later, is to stop. */
-static bool stop_pending(void) {
-  static const int stops[] = {SIGTERM, SIGINT, SIGQUIT};
-  sigset_t set;
-  sigpending(&set);
-  for (size_t i = 0; i < CW_ARRAY_LEN(stops); i++)
-    if (sigismember(&set, stops[i]) == 1) return true;
-  return false;
-}
-
 /* Whether the reader has said that this is all: what the file started may hold the pipe
  * open for longer. */
 static bool is_complete(const cw_buf_t *b) {
@@ -82,7 +73,8 @@ static const char *read_all(int fd, cw_buf_t *out) {
     char chunk[4096];
     struct pollfd p = {.fd = fd, .events = POLLIN};
     int rc = poll(&p, 1, LOOK_MS);
-    if (stop_pending()) return "asked to stop";
+    /* The supervisor blocks signals to stop, and reads them later. */
+    if (cw_stop_pending()) return "asked to stop";
     if (cw_now_us() > end) return "it takes longer than a minute";
     if (rc == 0 || (rc < 0 && errno == EINTR)) continue;
     ssize_t n = rc > 0 ? read(fd, chunk, sizeof(chunk)) : -1;

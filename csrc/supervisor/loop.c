@@ -15,7 +15,7 @@
 
 #include "base/clock.h"
 #include "base/exit_codes.h"
-#include "base/signal_name.h"
+#include "base/signals.h"
 #include "supervisor/adopt.h"
 #include "supervisor/board.h"
 #include "supervisor/generation.h"

@@ -20,6 +20,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "base/signals.h"
 #include "supervisor/binds.h"
 #include "supervisor/guarded.h"
 #include "supervisor/identity.h"
@@ -32,13 +33,10 @@ enum { FIRST_LISTEN_FD = 3, TRIES = 5 };
  * be about to end, as at a restart. Waits before that. False where a signal to stop has
  * come meanwhile; it stays pending. */
 static bool try_again(const char *name, int *tries) {
-  static const int stops[] = {SIGTERM, SIGINT, SIGQUIT};
   const struct timespec second = {.tv_sec = 1};
-  sigset_t set;
   if (errno != EADDRINUSE || --*tries <= 0) return false;
   cw_complain("%s is in use; trying again in 1 s", name);
-  sigemptyset(&set);
-  for (size_t i = 0; i < CW_ARRAY_LEN(stops); i++) sigaddset(&set, stops[i]);
+  sigset_t set = cw_stop_signals();
   int sig = sigtimedwait(&set, NULL, &second);
   if (sig > 0) kill(getpid(), sig);
   errno = EADDRINUSE;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/exit_codes.h"
+#include "base/signals.h"
 #include "base/title.h"
 #include "supervisor/boot.h"
 #include "supervisor/checks.h"
@@ -27,14 +28,6 @@
 
 static const cw_settings_t *settings_of(const state_t *st) {
   return &st->gen->settings;
-}
-
-/* Whether there is no reason to go on: nobody reads signals yet. */
-static bool stop_pending(void) {
-  sigset_t set;
-  sigpending(&set);
-  return sigismember(&set, SIGTERM) == 1 || sigismember(&set, SIGINT) == 1 ||
-         sigismember(&set, SIGQUIT) == 1;
 }
 
 /* Shared memory of `size` bytes under the descriptor *fd. A worker that made it shorter
@@ -152,7 +145,7 @@ int cw_supervise(const cw_launcher_t *launcher, cw_settings_t *settings) {
     return CW_EXIT_CONFIG;
   cw_enter_dir(&st, settings);
   st.gen = cw_generation_new(&st, settings, NULL);
-  if (!st.gen) return stop_pending() ? 0 : CW_EXIT_CONFIG;
+  if (!st.gen) return cw_stop_pending() ? 0 : CW_EXIT_CONFIG;
   cw_generation_ref(st.gen);
   const cw_settings_t *s = settings_of(&st);
   if (set_up(&st) != 0) {

@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "base/exit_codes.h"
 #include "base/granted.h"
-#include "base/signal_name.h"
+#include "base/signals.h"
 #include "supervisor/board.h"
 #include "supervisor/boot.h"
 #include "supervisor/generation.h"

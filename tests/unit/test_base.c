@@ -12,7 +12,7 @@
 #include "base/event.h"
 #include "base/fault.h"
 #include "base/list.h"
-#include "base/signal_name.h"
+#include "base/signals.h"
 
 static void buf_keeps_order_over_consumption(void **state) {
   cw_buf_t b = {0};
@@ -117,6 +117,28 @@ static void signals_have_their_names(void **state) {
     assert_string_equal(cw_signal_name(unnamed[i]), "?");
 }
 
+static void stops_that_wait_are_seen(void **state) {
+  static const int stops[] = {SIGTERM, SIGINT, SIGQUIT};
+  sigset_t set = cw_stop_signals(), before;
+  sigaddset(&set, SIGUSR1);
+  sigprocmask(SIG_BLOCK, &set, &before);
+  assert_false(cw_stop_pending());
+  raise(SIGUSR1);
+  assert_false(cw_stop_pending());
+  for (size_t i = 0; i < CW_ARRAY_LEN(stops); i++) {
+    raise(stops[i]);
+    assert_true(cw_stop_pending());
+    sigemptyset(&set);
+    sigaddset(&set, stops[i]);
+    assert_int_equal(sigwaitinfo(&set, NULL), stops[i]);
+    assert_false(cw_stop_pending());
+  }
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR1);
+  assert_int_equal(sigwaitinfo(&set, NULL), SIGUSR1);
+  sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(buf_keeps_order_over_consumption),
@@ -126,6 +148,7 @@ int main(void) {
       cmocka_unit_test(event_is_remembered_and_wakes),
       cmocka_unit_test(date_has_the_fixed_form),
       cmocka_unit_test(signals_have_their_names),
+      cmocka_unit_test(stops_that_wait_are_seen),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

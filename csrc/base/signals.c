@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Names of signals. */
-#include "base/signal_name.h"
+/* Names of signals; signals to stop. */
+#include "base/signals.h"
 
-#include <signal.h>
 #include <stddef.h>
 
 #include "base/macros.h"
@@ -27,4 +26,19 @@ static const char *const names[] = {
 const char *cw_signal_name(int sig) {
   if (sig < 0 || (size_t)sig >= CW_ARRAY_LEN(names) || !names[sig]) return "?";
   return names[sig];
+}
+
+sigset_t cw_stop_signals(void) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGQUIT);
+  return set;
+}
+
+bool cw_stop_pending(void) {
+  sigset_t set, stops = cw_stop_signals();
+  return sigpending(&set) == 0 && sigandset(&set, &set, &stops) == 0 &&
+         !sigisemptyset(&set);
 }
