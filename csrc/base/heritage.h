@@ -31,6 +31,9 @@ typedef struct cw_listener {
   char port[CW_PORT_TEXT];     /* SERVER_PORT; empty for a Unix socket */
 } cw_listener_t;
 
+/* INT and QUIT: what can end within this time may. The worker's deadline, ms. */
+enum { CW_QUICK_GRACE_MS = 1000 };
+
 /* What a worker handles itself. The supervisor starts it with these blocked; it
  * unblocks them when its handlers are there. */
 static const int cw_handled[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1};

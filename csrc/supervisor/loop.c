@@ -31,11 +31,6 @@
 #include "supervisor/workers.h"
 #include "supervisor/zygote.h"
 
-enum {
-  KILL_MARGIN_US = 500 * MS, /* beyond the workers' own deadline */
-  QUICK_US = 1500 * MS,
-};
-
 static const cw_settings_t *settings_of(const state_t *st) {
   return &st->gen->settings;
 }
@@ -43,10 +38,11 @@ static const cw_settings_t *settings_of(const state_t *st) {
 /* ---- the end -------------------------------------------------------------- */
 
 static void stop_now(state_t *st) {
-  int64_t grace = cw_opt_num(settings_of(st), CW_OPT_GRACEFUL_TIMEOUT) * MS;
+  int64_t grace = st->quick ? CW_QUICK_GRACE_MS
+                            : cw_opt_num(settings_of(st), CW_OPT_GRACEFUL_TIMEOUT);
   st->stopping = true;
   st->drain_until = 0;
-  st->deadline = cw_now_us() + (st->quick ? QUICK_US : grace + KILL_MARGIN_US);
+  st->deadline = cw_now_us() + grace * MS + KILL_MARGIN_US;
   generation_t *all[] = {st->gen, st->fallback};
   for (size_t i = 0; i < CW_ARRAY_LEN(all); i++) {
     if (!all[i]) continue;

@@ -23,7 +23,8 @@
 #include "supervisor/supervisor.h"
 
 enum {
-  MS = 1000,            /* of the microsecond clock */
+  MS = 1000,                 /* of the microsecond clock */
+  KILL_MARGIN_US = 500 * MS, /* from a worker's own deadline to its end by force */
   RETRY_US = 1000 * MS, /* after a process could not be started for a reason of ours */
 };
 

@@ -25,7 +25,6 @@ enum {
   STEADY_US = 1000 * MS, /* a worker that served this long was no failed start */
   BACKOFF_FIRST_US = 100 * MS,
   BACKOFF_MAX_US = 30 * 1000 * MS,
-  KILL_MARGIN_US = 500 * MS, /* beyond the worker's own deadline */
 };
 
 /* ---- start ---------------------------------------------------------------- */

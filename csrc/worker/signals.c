@@ -18,8 +18,6 @@
 #include "worker/package.h"
 #include "wsgi/wsgi.h"
 
-enum { QUICK_GRACE_MS = 1000 /* INT and QUIT: what can end at once may */ };
-
 enum { BEFORE, SERVING, AFTER };
 
 /* One for the process, and nothing of it is ever freed: handlers use it at any time. */
@@ -245,7 +243,7 @@ static void act(int words) {
   }
   if (words & CW_WORD_QUIT) {
     atomic_store(&own.interrupted, true);
-    cw_sched_stop(own.sched, CW_MIN(own.grace_ms, (int64_t)QUICK_GRACE_MS));
+    cw_sched_stop(own.sched, CW_MIN(own.grace_ms, (int64_t)CW_QUICK_GRACE_MS));
   } else if (words & CW_WORD_STOP) {
     cw_sched_stop(own.sched, own.grace_ms);
   }
