@@ -15,12 +15,12 @@
 #include "base/log.h"
 #include "http/h1.h"
 #include "http/server_internal.h"
+#include "unit/serve.h"
 
 static cw_server_t *srv;
 static cw_board_t *board;
 static cw_req_t *ready[16];
 static int n_ready, n_expired;
-static cw_listener_t service = {.fd = -1, .is_unix = 1, .host = "unit"};
 static cw_listener_t scraped = {.fd = -1, .is_unix = 1, .host = "m", .metrics = 1};
 static char script_name[64], path[64], scheme[8];
 
@@ -28,35 +28,20 @@ static void on_ready(void *data, cw_req_t *req) {
   assert_true(n_ready < 16);
   ready[n_ready++] = req;
 }
-static void on_blocking(void *data) {
-  fail();
-}
 static void on_expired(void *data, cw_req_t *req) {
   n_expired++;
 }
 
 static cw_limits_t limits_now(void) {
-  return (cw_limits_t){.head = 64 * 1024,
-                       .request_line = 512,
-                       .field_size = 512,
-                       .fields = 40,
-                       .buffer_body = 256,
-                       .keepalive = 60000,
-                       .header = 30000,
-                       .send = 60000,
-                       .body_pause = 60000,
-                       .access_format = "%(r)s %(s)s",
-                       .trusted = {.all = true},
-                       .proxy_headers = CW_SAYS_FORWARDED,
+  return (cw_limits_t){USUAL_LIMITS, .access_format = "%(r)s %(s)s",
+                       .trusted = {.all = true}, .proxy_headers = CW_SAYS_FORWARDED,
                        .forwarder_headers = "SCRIPT_NAME,PATH_INFO"};
 }
 
 static void start(const cw_limits_t *limits) {
   const cw_host_t host = {
-      .ready = on_ready, .blocking = on_blocking, .expired = on_expired};
-  const char *reason = "?";
-  srv = cw_server_new(&cw_h1, &service, 0, limits, &host, &reason);
-  if (!srv) fail_msg("%s", reason);
+      .ready = on_ready, .blocking = must_not_block, .expired = on_expired};
+  srv = serve(&cw_h1, limits, &host);
   n_ready = n_expired = 0;
 }
 
@@ -95,11 +80,7 @@ static void run_all(void) {
 }
 
 static int dial(const cw_listener_t *l) {
-  struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
-  int fds[2];
-  assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-  cw_conn_accept(srv, l, fds[0], &peer);
-  return fds[1];
+  return dial_by(srv, l);
 }
 
 /* What came back so far; valid until the next call. */
@@ -115,7 +96,7 @@ static const char *answer(int fd) {
 /* One request on a connection of its own. */
 static const char *ask(const cw_listener_t *l, const char *head) {
   int fd = dial(l);
-  assert_int_equal(send(fd, head, strlen(head), 0), (ssize_t)strlen(head));
+  send_text(fd, head);
   run_all();
   const char *text = answer(fd);
   close(fd);
@@ -194,7 +175,7 @@ static void expired_in_the_queue(void **state) {
   expire_now();
   int fd = dial(&service);
   const char *head = GET("/", "");
-  assert_int_equal(send(fd, head, strlen(head), 0), (ssize_t)strlen(head));
+  send_text(fd, head);
   cw_server_turn(srv, false);
   assert_int_equal(n_ready, 1);
   turn_until_expired();
@@ -217,7 +198,7 @@ static void expired_while_it_sends(void **state) {
   expire_now();
   int fd = dial(&service);
   const char *head = GET("/", "");
-  assert_int_equal(send(fd, head, strlen(head), 0), (ssize_t)strlen(head));
+  send_text(fd, head);
   cw_server_turn(srv, false);
   cw_req_t *req = ready[--n_ready];
   assert_int_equal(cw_resp_start(req, "200 OK", 6), CW_OK);
@@ -316,7 +297,7 @@ static void script_names(void **state) {
   int fd = dial(&service);
   CW_CONTAINER(srv->conns.next, cw_conn_t, all)->trusted = false;
   const char *head = GET("/x", "SCRIPT_NAME: /shop\r\n");
-  assert_int_equal(send(fd, head, strlen(head), 0), (ssize_t)strlen(head));
+  send_text(fd, head);
   run_all();
   assert_true(begins(answer(fd), "HTTP/1.1 200"));
   assert_string_equal(script_name, "");
@@ -390,7 +371,7 @@ static cw_conn_t *newest(void) {
 static int make_idle(void) {
   int fd = dial(&service);
   const char *head = GET("/", "");
-  assert_int_equal(send(fd, head, strlen(head), 0), (ssize_t)strlen(head));
+  send_text(fd, head);
   run_all();
   assert_true(begins(answer(fd), "HTTP/1.1 200"));
   assert_int_equal(cw_h1_of(newest())->state, CW_H1_IDLE);
@@ -447,7 +428,7 @@ static int call(const struct sockaddr_in *addr) {
 static void scrapes_get_in_when_the_service_is_full(void **state) {
   cw_listener_t two[2] = {{.host = "127.0.0.1"}, {.host = "127.0.0.1", .metrics = 1}};
   struct sockaddr_in addr[2];
-  const cw_host_t host = {.ready = on_ready, .blocking = on_blocking};
+  const cw_host_t host = {.ready = on_ready, .blocking = must_not_block};
   cw_limits_t limits = limits_now();
   const char *reason, *head = GET("/metrics", "");
   limits.connections = 1;

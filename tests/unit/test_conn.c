@@ -7,12 +7,12 @@
 
 #include "base/fault.h"
 #include "http/server_internal.h"
+#include "unit/serve.h"
 
 static cw_server_t *srv;
 static cw_req_t *ready[4];
 static int n_ready;
 static void (*on_second)(void);
-static cw_listener_t service = {.fd = -1, .is_unix = 1, .host = "unit"};
 static char piece[300 * 1024], sink[1024 * 1024];
 
 static void on_ready(void *data, cw_req_t *req) {
@@ -20,35 +20,19 @@ static void on_ready(void *data, cw_req_t *req) {
   ready[n_ready++] = req;
   if (n_ready == 2 && on_second) on_second();
 }
-static void on_blocking(void *data) {
-  fail();
-}
 
 static void start(void) {
-  static const cw_limits_t limits = {.head = 64 * 1024,
-                                     .request_line = 512,
-                                     .field_size = 512,
-                                     .fields = 40,
-                                     .buffer_body = 256,
-                                     .keepalive = 60000,
-                                     .header = 30000,
-                                     .send = 60000,
-                                     .body_pause = 60000};
-  const cw_host_t host = {.ready = on_ready, .blocking = on_blocking};
-  const char *reason = "?";
-  srv = cw_server_new(&cw_h1, &service, 0, &limits, &host, &reason);
-  if (!srv) fail_msg("%s", reason);
+  static const cw_limits_t limits = {USUAL_LIMITS};
+  const cw_host_t host = {.ready = on_ready, .blocking = must_not_block};
+  srv = serve(&cw_h1, &limits, &host);
   n_ready = 0;
   on_second = NULL;
 }
 
 static int dial(const char *text) {
-  struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
-  int fds[2];
-  assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-  cw_conn_accept(srv, &service, fds[0], &peer);
-  assert_int_equal(send(fds[1], text, strlen(text), 0), (ssize_t)strlen(text));
-  return fds[1];
+  int fd = dial_by(srv, &service);
+  send_text(fd, text);
+  return fd;
 }
 
 /* Has the first request stream more than its socket takes. */

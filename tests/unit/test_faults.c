@@ -12,6 +12,7 @@
 
 #include "base/fault.h"
 #include "http/server_internal.h"
+#include "unit/serve.h"
 
 #define HOST "Host: a\r\n"
 #define TEN(x) x x x x x x x x x x
@@ -38,28 +39,14 @@ static int queued;
 static const talk_t *now;
 static char content[BIG];
 static int file = -1;
-static cw_listener_t listener = {.fd = -1, .is_unix = 1, .host = "unit"};
 
 static void on_ready(void *data, cw_req_t *req) {
   assert_true(queued < 64);
   queue[queued++] = req;
 }
 
-/* One thread does everything here: nothing may wait. */
-static void on_blocking(void *data) {
-  fail();
-}
-
 static void set_up_server(void) {
-  static const cw_limits_t limits = {.head = 64 * 1024,
-                                     .request_line = 512,
-                                     .field_size = 512,
-                                     .fields = 40,
-                                     .buffer_body = 256,
-                                     .keepalive = 60000,
-                                     .header = 30000,
-                                     .send = 60000,
-                                     .body_pause = 60000,
+  static const cw_limits_t limits = {USUAL_LIMITS,
                                      .health = "/health",
                                      .request_timeout = 60000,
                                      .access_log = "/dev/null",
@@ -68,10 +55,8 @@ static void set_up_server(void) {
                                      .trusted = {.all = true},
                                      .proxy_headers = ~0u,
                                      .proxies = {.all = true}};
-  const cw_host_t host = {.ready = on_ready, .blocking = on_blocking};
-  const char *reason;
-  srv = cw_server_new(&cw_h1, &listener, 0, &limits, &host, &reason);
-  assert_non_null(srv);
+  const cw_host_t host = {.ready = on_ready, .blocking = must_not_block};
+  srv = serve(&cw_h1, &limits, &host);
 }
 
 /* The app. What it cannot send now ends the request, as an app's exception would. */
@@ -135,23 +120,20 @@ static unsigned heads_in(const cw_buf_t *got) {
 /* One conversation on a connection of its own. Returns the heads that came back; of
  * these the last may be an error, and only the last. */
 static unsigned converse(const talk_t *t, bool *whole) {
-  struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
   cw_buf_t got = {0};
-  int fds[2];
   size_t len = t->len ? t->len : strlen(t->in), step = t->step ? t->step : len;
   now = t;
-  assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-  cw_conn_accept(srv, &listener, fds[0], &peer);
+  int fd = dial_by(srv, &service);
   for (size_t at = 0; at < len; at += step) {
-    if (send(fds[1], t->in + at, CW_MIN(step, len - at), MSG_NOSIGNAL) < 0) break;
+    if (send(fd, t->in + at, CW_MIN(step, len - at), MSG_NOSIGNAL) < 0) break;
     turn();
   }
-  shutdown(fds[1], SHUT_WR);
+  shutdown(fd, SHUT_WR);
   for (int i = 0; i < 100; i++) {
     turn();
-    if (!collect(fds[1], &got)) break;
+    if (!collect(fd, &got)) break;
   }
-  close(fds[1]);
+  close(fd);
   turn();
   turn();
   assert_int_equal(cw_server_connections(srv), 0);

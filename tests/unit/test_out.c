@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "http/server_internal.h"
+#include "unit/serve.h"
 
 static void (*meanwhile)(void), (*after_send)(void);
 
@@ -40,7 +41,6 @@ static cw_req_t *running;
 static int client;
 static size_t received;
 static bool stood_by; /* the thread would wait */
-static cw_listener_t service = {.fd = -1, .is_unix = 1, .host = "unit"};
 
 static void on_ready(void *data, cw_req_t *req) {
   running = req;
@@ -50,29 +50,14 @@ static void on_blocking(void *data) {
 }
 
 static void start(void) {
-  static const cw_limits_t limits = {.head = 64 * 1024,
-                                     .request_line = 512,
-                                     .field_size = 512,
-                                     .fields = 40,
-                                     .buffer_body = 256,
-                                     .keepalive = 60000,
-                                     .header = 30000,
-                                     .send = 60000,
-                                     .body_pause = 60000};
+  static const cw_limits_t limits = {USUAL_LIMITS};
   const cw_host_t host = {.ready = on_ready, .blocking = on_blocking};
-  struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
-  static const char head[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-  const char *reason = "?";
-  int fds[2];
-  srv = cw_server_new(&cw_h1, &service, 0, &limits, &host, &reason);
-  if (!srv) fail_msg("%s", reason);
-  assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-  cw_conn_accept(srv, &service, fds[0], &peer);
-  client = fds[1];
+  srv = serve(&cw_h1, &limits, &host);
+  client = dial_by(srv, &service);
   running = NULL;
   received = 0;
   stood_by = false;
-  assert_int_equal(send(client, head, sizeof(head) - 1, 0), sizeof(head) - 1);
+  send_text(client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
   cw_server_turn(srv, false);
   assert_non_null(running);
   assert_int_equal(cw_resp_start(running, "200 OK", 6), CW_OK);

@@ -8,6 +8,7 @@
 
 #include "http/out.h"
 #include "http/server_internal.h"
+#include "unit/serve.h"
 
 typedef struct line_conn {
   cw_req_t *req;
@@ -16,7 +17,6 @@ typedef struct line_conn {
 static cw_server_t *srv;
 static cw_req_t *running;
 static int ended;
-static cw_listener_t service = {.fd = -1, .is_unix = 1, .host = "unit"};
 
 static line_conn_t *of(cw_conn_t *c) {
   return (line_conn_t *)(void *)c->part;
@@ -119,23 +119,17 @@ static void on_ready(void *data, cw_req_t *req) {
 static void start(void) {
   static const cw_limits_t limits = {.keepalive = 60000, .header = 30000};
   const cw_host_t host = {.ready = on_ready};
-  const char *reason = "?";
-  srv = cw_server_new(&lines, &service, 0, &limits, &host, &reason);
-  if (!srv) fail_msg("%s", reason);
+  srv = serve(&lines, &limits, &host);
   running = NULL;
   ended = 0;
 }
 
 static int dial(void) {
-  struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
-  int fds[2];
-  assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-  cw_conn_accept(srv, &service, fds[0], &peer);
-  return fds[1];
+  return dial_by(srv, &service);
 }
 
 static void say(int fd, const char *text) {
-  assert_int_equal(send(fd, text, strlen(text), 0), (ssize_t)strlen(text));
+  send_text(fd, text);
   cw_server_turn(srv, false);
 }
 
