@@ -80,15 +80,18 @@ class Front:
             return False
         return True
 
-    def ask(self, headers=(), path="/"):
-        """What comes of a request from CLIENT."""
+    def connect(self, timeout=20):
+        """A client on CLIENT."""
         sock = socket.create_connection(
             (self.port.host, self.port.number), 20 * SLOW, source_address=(CLIENT, 0)
         )
         if self.tls:
             context = ssl.create_default_context(cafile=self.tls / "cert.pem")
             sock = context.wrap_socket(sock, server_hostname="test")
-        with Client(sock) as client:
+        return Client(sock, timeout)
+
+    def ask(self, headers=(), path="/"):
+        with self.connect() as client:
             client.send(request(path, headers=headers))
             return client.response()
 

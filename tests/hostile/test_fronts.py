@@ -1,5 +1,6 @@
 """Behind real proxies as docs/proxies.md shows them, with clients that lie to them."""
 
+import contextlib
 import subprocess
 
 import pytest
@@ -139,6 +140,94 @@ def test_with_star_the_nearest_proxys_word_counts(serve, front, kind):
     server = serve("envdump:app", *options)
     told = front(kind, server, documented_lines(kind.title)).environ(LIES[:-2])
     assert (told["REMOTE_ADDR"], told["HTTP_HOST"]) == (CLIENT, "test")
+
+
+@pytest.mark.parametrize("kind", each(ALL))
+def test_a_proxys_word_cannot_be_taken_away(serve, front, kind):
+    """Fields that Connection names are for one hop: what a proxy adds must not be among them."""
+    server = serve("envdump:app", *documented_options(kind.title))
+    one = front(kind, server, documented_lines(kind.title))
+    named = "close, X-Forwarded-For, X-Forwarded-Proto, X-Forwarded-Host, Host"
+    told = one.environ([("Connection", named), *LIES, *HTTPS])
+    assert (told["REMOTE_ADDR"], told["HTTP_HOST"]) == (CLIENT, "test")
+    assert told["wsgi.url_scheme"] == "http"
+
+
+# Heads whose body's length is told in two ways, or in a way that some read and others do not.
+HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: hidden\r\n\r\n"
+CHUNK = b"%x\r\n%b\r\n0\r\n\r\n" % (len(HIDDEN), HIDDEN)
+LENGTH = b"Content-Length: %d\r\n" % len(HIDDEN)
+AMBIGUOUS = [
+    (LENGTH + b"Transfer-Encoding: chunked\r\n", b"0\r\n\r\n" + HIDDEN),
+    (b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", CHUNK),
+    (LENGTH + b"Content-Length: 0\r\n", HIDDEN),
+    (b"Content-Length: 0\r\n" + LENGTH, HIDDEN),
+    (b"Content-Length: 0, %d\r\n" % len(HIDDEN), HIDDEN),
+    (b"Content-Length: +%d\r\n" % len(HIDDEN), HIDDEN),
+    (b"Content-Length : %d\r\n" % len(HIDDEN), HIDDEN),
+    (b"Content_Length: %d\r\n" % len(HIDDEN), HIDDEN),
+    (b" " + LENGTH, HIDDEN),
+    *[
+        (LENGTH + coding, b"0\r\n\r\n" + HIDDEN)
+        for coding in (
+            b"Transfer-Encoding: xchunked\r\n",
+            b"Transfer-Encoding : chunked\r\n",
+            b"Transfer-Encoding: chunked, identity\r\n",
+            b"Transfer-Encoding: identity, chunked\r\n",
+            b"Transfer-Encoding:\x0bchunked\r\n",
+            b"Transfer-Encoding: \x00chunked\r\n",
+            b"Transfer-Encoding:\r\n chunked\r\n",
+            b"X: y\nTransfer-Encoding: chunked\r\n",
+            b"X: y\rTransfer-Encoding: chunked\r\n",
+            b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+            b"Transfer_Encoding: chunked\r\n",
+            b"Connection: Transfer-Encoding, Content-Length\r\nTransfer-Encoding: chunked\r\n",
+        )
+    ],
+    *[
+        (b"Transfer-Encoding: chunked\r\n", chunks)
+        for chunks in (
+            b"0;\n\r\n" + HIDDEN,
+            b"0\n\r\n" + HIDDEN,
+            b"+0\r\n\r\n" + HIDDEN,
+            b"0x0\r\n\r\n" + HIDDEN,
+            b"00000000000000000\r\n\r\n" + HIDDEN,
+            b"10000000000000000\r\n\r\n" + HIDDEN,
+            b"1;a=\nb\r\nx\r\n0\r\n\r\n" + HIDDEN,
+            b"0\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n" + HIDDEN,
+            b"1\r\nxy\r\n0\r\n\r\n" + HIDDEN,
+        )
+    ],
+    (b"Connection: Content-Length\r\n" + LENGTH, HIDDEN),
+    (b"Expect: 100-continue\r\n" + LENGTH, HIDDEN),
+    (b"Upgrade: h2c\r\nConnection: Upgrade\r\n" + LENGTH, HIDDEN),
+]
+
+
+@pytest.mark.parametrize("method", [b"GET", b"POST"])
+@pytest.mark.parametrize("kind", each(ALL))
+def test_no_request_hides_in_another(serve, front, tmp_path, kind, method):
+    """What the proxy has seen bears its mark; whatever it takes for a body must not run."""
+    log, last = (
+        tmp_path / "access",
+        b"GET /last HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
+    )
+    logging = ("--access-logfile", log, "--access-logformat", "%(s)s %(r)s %({x-forwarded-for}i)s.")
+    server = serve("envdump:app", *documented_options(kind.title), *logging)
+    one = front(kind, server, documented_lines(kind.title))
+    for version in (b"1.1", b"1.0"):
+        for fields, body in AMBIGUOUS:
+            with one.connect(timeout=1) as client:
+                head = method + b" /seen HTTP/" + version + b"\r\nHost: test\r\n" + fields
+                client.send(head + b"\r\n" + body + last)
+                with contextlib.suppress(TimeoutError):  # it waits for more of a body
+                    client.read()
+    assert one.environ(path="/end")["PATH_INFO"] == "/end"
+    lines = log.read_text().splitlines()
+    strange = [line for line in lines if not line.endswith(f" {CLIENT}.")]
+    # Refused before those fields are read, as what it was meant to be.
+    assert [line for line in strange if not line.startswith(f"400 {method.decode()} /seen ")] == []
+    assert len(lines) - len(strange) > 10
 
 
 # What the page says in passing, for where --forwarded-allow-ips is given: before which line.
