@@ -137,6 +137,13 @@ int cw_identity_assume(const cw_settings_t *s) {
   /* This memory was root's. Linux does the same unless fs.suid_dumpable says otherwise.
    */
   prctl(PR_SET_DUMPABLE, 0);
+  /* Root's terminal: who shares its session can type there (TIOCSTI), and choose who
+   * gets its signals. It fails only where this process leads a group, and a child that
+   * was just forked does not. */
+  if (setsid() < 0) {
+    cw_complain("cannot leave the terminal: %s", strerror(errno));
+    return -1;
+  }
   return 0;
 }
 

@@ -28,8 +28,10 @@ CW_MUSTCHECK int cw_identity_look_up(const cw_settings_t *s, cw_identity_t *out)
 CW_MUSTCHECK int cw_identity_read(const cw_settings_t *s, cw_identity_t *out);
 
 /* Becomes the user and group of the workers, for good, and sets --umask. With another
- * user there is no way back (no_new_privs), and nobody of that user can look into this
- * process until it executes a program. Returns 0, or -1 after saying what failed. */
+ * user there is no way back (no_new_privs), nobody of that user can look into this
+ * process until it executes a program, and it is in a session of its own, without a
+ * terminal. In a process that was just forked. Returns 0, or -1 after saying what
+ * failed. */
 CW_MUSTCHECK int cw_identity_assume(const cw_settings_t *s);
 
 /* Goes to the background: a child in a session of its own lives on. This process waits

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import struct
+import termios
 import threading
 import time
 from pathlib import Path
@@ -160,6 +161,18 @@ def flood(environ, start_response):
     while time.monotonic() < end:
         poke(number)
     return text(start_response, "flooded")
+
+
+@app.route("/type")
+def type_at_the_terminal(environ, start_response):
+    """Puts a line into root's terminal, as if it had been typed."""
+    said = []
+    for byte in b"typed by nobody\n":
+        try:
+            fcntl.ioctl(2, termios.TIOCSTI, bytes([byte]))
+        except OSError as error:
+            said.append(error.strerror)
+    return answer_json(start_response, said)
 
 
 @app.route("/who")

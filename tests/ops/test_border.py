@@ -1,11 +1,13 @@
 """A worker under --user tries to make the supervisor, which is root, do things for it."""
 
+import fcntl
 import json
 import os
 import pwd
 import signal
 import subprocess
 import sys
+import termios
 import time
 
 import psutil
@@ -188,6 +190,35 @@ def test_scribbling_over_everything(serve_hostile, preload):
     wait_workers(server, 2, without=pids)
     wait_for(lambda: b"cwsgi_workers 2\n" in server.get("/metrics").body, "metrics")
     assert server.stop() == 0
+
+
+# ---- the terminal ----
+
+
+@pytest.mark.parametrize("preload", [False, True])
+def test_a_worker_cannot_type_at_roots_terminal(serve_hostile, tmp_path, preload, door):
+    """What it pushed into the terminal would be the next command of the shell that started it."""
+    master, slave = os.openpty()
+
+    def controlled():
+        fcntl.ioctl(slave, termios.TIOCSCTTY)
+        os.dup2(slave, 0)
+        os.dup2(slave, 2)
+
+    options = ["--preload"] if preload else []
+    log = ["--error-logfile", tmp_path / "state" / "log"]  # the terminal is read by nobody
+    server = serve_hostile(*options, *log, env={"CWSGI_DOOR": door}, preexec=controlled)
+    (pid,) = wait_workers(server, 1)
+    assert len(json.loads(server.get("/type").body)) == len("typed by nobody\n")
+    os.set_blocking(slave, False)
+    with pytest.raises(BlockingIOError):
+        os.read(slave, 100)
+    assert psutil.Process(server.pid).terminal() and not psutil.Process(pid).terminal()
+    # Root's signals from there still stop all of it.
+    os.write(master, b"\x03")
+    assert server.wait_exit() == 0
+    os.close(master)
+    os.close(slave)
 
 
 # ---- process ids ----
