@@ -31,6 +31,8 @@
 #include "supervisor/workers.h"
 #include "supervisor/zygote.h"
 
+enum { AGAIN_US = 200 * 1000 /* until a start after a broken app has changed */ };
+
 static const cw_settings_t *settings_of(const state_t *st) {
   return &st->gen->settings;
 }
@@ -100,7 +102,11 @@ static void start_failed(state_t *st, int status) {
     return;
   }
   int code = WIFEXITED(status) ? WEXITSTATUS(status) : CW_EXIT_CONFIG;
-  if (code == CW_EXIT_AGAIN) return;
+  /* The app can end with that code, too, as soon as it is started: not without end. */
+  if (code == CW_EXIT_AGAIN && cw_opt_num(&st->gen->settings, CW_OPT_RELOAD)) {
+    st->next = cw_now_us() + AGAIN_US;
+    return;
+  }
   if (code == CW_EXIT_NOT_WSGI) code = CW_EXIT_APP;
   st->exit_code = code == CW_EXIT_BOOT || code == CW_EXIT_APP ? code : CW_EXIT_CONFIG;
   if (st->exit_code != CW_EXIT_CONFIG)

@@ -119,6 +119,26 @@ def test_wishes_are_granted_once_a_second(serve_hostile, enough):
     assert 1 <= reloads <= took + 2
 
 
+AGAIN = 237  # how a worker ends whose broken app has changed (csrc/base/heritage.h)
+
+
+def test_a_worker_that_always_says_again(serve, tmp_path):
+    """Whatever ends so at once is started at a limited pace."""
+    (tmp_path / "again.py").write_text(f"import os\nos._exit({AGAIN})\n")
+    began = time.monotonic()
+    server = serve("again:app", "--reload", chdir=tmp_path, wait=False)
+    wait_for(lambda: server.log().count("Booting worker") > 5, "it to be started again")
+    assert time.monotonic() - began > 5 * 0.2
+
+
+def test_a_worker_that_says_again_without_reload(tmp_path):
+    """Nothing was waited for, so it is an app that cannot be started."""
+    (tmp_path / "again.py").write_text(f"import os\nos._exit({AGAIN})\n")
+    result = run("-b", "127.0.0.1:0", "--chdir", tmp_path, "again:app")
+    assert result.returncode == 1
+    assert result.stderr.count("Booting worker") == 1
+
+
 # ---- numbers on the board ----
 
 
