@@ -180,8 +180,16 @@ def who(environ, start_response):
     return answer_json(start_response, {"pid": os.getpid(), "uid": os.getuid()})
 
 
-def lie(pid):
-    """As a zygote: names `pid` for every slot, over the socket that it talks through.
+def named():
+    """Whom to name: $HOSTILE_PID, an id, "self", or a file with an id."""
+    text = os.environ["HOSTILE_PID"]
+    if text.startswith("/"):
+        text = Path(text).read_text()
+    return os.getpid() if text == "self" else int(text)
+
+
+def lie():
+    """As a zygote: names somebody for every slot, over the socket that it talks through.
 
     Called while the app is imported, before the zygote says that it is ready.
     """
@@ -195,8 +203,8 @@ def lie(pid):
                     continue
                 sock.send(struct.pack("ii", -1, os.getpid()))  # "ready"
                 asked, _ = struct.unpack("ii", sock.recv(8))
-                sock.send(struct.pack("ii", asked, pid))
-                mark("lied", f"{asked} {pid}")
+                sock.send(struct.pack("ii", asked, named()))
+                mark("lied", f"{asked} {named()}")
         except OSError:
             continue
 
@@ -205,4 +213,4 @@ if (
     os.environ.get("HOSTILE_PID")
     and not (Path(os.environ["CWSGI_TEST_DIR"]) / "mark-lied").exists()
 ):
-    lie(int(os.environ["HOSTILE_PID"]))
+    lie()

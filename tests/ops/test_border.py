@@ -6,7 +6,6 @@ import os
 import pwd
 import signal
 import subprocess
-import sys
 import termios
 import time
 
@@ -54,6 +53,22 @@ def test_only_the_board_can_be_written_to(serve_hostile, door):
     # Neither can its length be changed, by whatever descriptor is left.
     server.get("/shrink")
     assert server.get("/who").status == 200
+
+
+F_GET_SEALS, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE = 1034, 1, 2, 4, 8
+
+
+def test_shared_memory_is_sealed(serve_hostile):
+    """Its length, and all of it but the board: also for who has got hold of a descriptor."""
+    server = serve_hostile()
+    found = []
+    for entry in os.scandir(f"/proc/{server.pid}/fd"):
+        if "memfd:cwsgi" in os.readlink(entry.path):
+            fd = os.open(entry.path, os.O_RDONLY)
+            found.append(fcntl.fcntl(fd, F_GET_SEALS))
+            os.close(fd)
+    length = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW
+    assert sorted(found) == [length, length | F_SEAL_WRITE]
 
 
 def test_the_new_hooks_helper_does_not_start_in_the_workers_folder(serve_hostile, tmp_path, door):
@@ -244,25 +259,60 @@ def test_a_worker_cannot_type_at_roots_terminal(serve_hostile, tmp_path, preload
 # ---- process ids ----
 
 
-@pytest.fixture
-def bystander():
-    """A process of root's that is no business of the server's."""
-    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+@pytest.fixture(params=[0, NOBODY.pw_uid], ids=["root's", "nobody's"])
+def bystander(request):
+    """A process that is no business of the server's."""
+    process = subprocess.Popen(["sleep", "600"], user=request.param)
     yield process
     process.kill()
     process.wait()
 
 
-@pytest.mark.parametrize("named", ["bystander", "0", "-1", "1", "supervisor"])
-def test_a_zygote_can_name_only_new_children(serve_hostile, bystander, named, tmp_path):
-    pid = {"bystander": bystander.pid, "supervisor": os.getpid()}.get(named, named)
-    server = serve_hostile("--preload", env={"HOSTILE_PID": pid}, wait=False)
-    server.wait_log("Booting" if named == "-1" else "which is no new worker")
+def refuse(server, pid=None):
+    """Waits until the zygote has named somebody, who is not taken for a worker."""
+    server.wait_log("Booting" if pid == "-1" else "which is no new worker")
     server.wait_ready()
     wait_workers(server, 1)
     assert f"Booting worker with pid: {pid}\n" not in server.log()
     assert server.stop() == 0
+
+
+def test_a_zygote_names_a_bystander(serve_hostile, bystander):
+    refuse(
+        serve_hostile("--preload", env={"HOSTILE_PID": bystander.pid}, wait=False), bystander.pid
+    )
     assert bystander.poll() is None
+
+
+@pytest.mark.parametrize("named", ["0", "-1", "1", "parent", "self"])
+def test_a_zygote_can_name_only_new_children(serve_hostile, named):
+    pid = os.getpid() if named == "parent" else named
+    refuse(serve_hostile("--preload", env={"HOSTILE_PID": pid}, wait=False), pid)
+
+
+ORPHAN = """
+import subprocess
+
+
+def pre_fork(server, worker):
+    code = '[ -e ORPHAN ] || { sleep 600 & echo -n $! > ORPHAN.new && mv ORPHAN.new ORPHAN; }'
+    subprocess.run(["sh", "-c", code], check=True)
+"""
+
+
+def test_a_zygote_names_what_a_hook_has_left(serve_hostile, tmp_path):
+    """A child of the supervisor, which takes orphans in, but root's."""
+    orphan, conf = tmp_path / "orphan", tmp_path / "a.conf.py"
+    conf.write_text(ORPHAN.replace("ORPHAN", str(orphan)))
+    server = serve_hostile("--preload", "-c", conf, env={"HOSTILE_PID": orphan}, wait=False)
+    try:
+        wait_for(orphan.exists, "the hook")
+        left = psutil.Process(int(orphan.read_text()))
+        wait_for(lambda: left.ppid() == server.pid or not left.is_running(), "it to be ours")
+        refuse(server, left.pid)
+        assert left.is_running()
+    finally:
+        left.kill()
 
 
 # ---- the configuration ----
