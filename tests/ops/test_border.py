@@ -201,10 +201,16 @@ def test_a_flood_of_the_pipe_does_not_take_a_core(serve_hostile):
     server = serve_hostile()
     wait_workers(server, 1)
     supervisor = psutil.Process(server.pid)
-    before, began = sum(supervisor.num_ctx_switches()), time.monotonic()
+
+    def used():
+        return sum(supervisor.cpu_times()[:2])
+
+    wakes, cpu, began = sum(supervisor.num_ctx_switches()), used(), time.monotonic()
     assert server.get("/flood?s=2").status == 200
     took = time.monotonic() - began
-    assert sum(supervisor.num_ctx_switches()) - before < 100 + 1000 * took
+    assert sum(supervisor.num_ctx_switches()) - wakes < 100 + 1000 * took
+    # One that never sleeps does not switch either.
+    assert used() - cpu < took / 8
 
 
 @pytest.mark.parametrize("preload", [False, True])
