@@ -5,10 +5,8 @@ Environment variables that change the build are listed in tools/native.py.
 
 import functools
 import os
-import re
 import shutil
 import sys
-import sysconfig
 from glob import glob
 from pathlib import Path
 
@@ -24,102 +22,17 @@ PROGRAM = "cwsgi"
 HEADERS = sorted(glob("csrc/*/*.h"))
 
 
-def sources_of(*folders):
-    return sorted(source for folder in folders for source in glob(f"csrc/{folder}/*.c"))
-
-
-EXTENSION_SOURCES = sources_of("base", "http", "wsgi", "worker")
-PROGRAM_SOURCES = sources_of("base", "launcher", "supervisor")
-
-
-def version():
-    text = Path("python/cwsgi/_version.py").read_text()
-    return re.search(r'^__version__ = "(.*)"$', text, re.M)[1]
-
-
-def python_library():
-    """File name of the building Python's shared library, whether or not it has one."""
-    name = sysconfig.get_config_var("INSTSONAME") or ""
-    if ".so" in name:
-        return name
-    return f"libpython{sysconfig.get_python_version()}{sys.abiflags}.so.1.0"
-
-
 @functools.cache
-class Native:
-    """What both parts are built with: compiler, libraries, defines."""
-
-    def __init__(self):
-        sanitize = os.environ.get("CWSGI_SANITIZE", "")
-        self.cc, self.libuv, self.llhttp = native.toolchain(sanitize)
-        self.flags, self.link = native.environment_flags()
-
-    def builder(self, *flags):
-        defines = {
-            "CW_VERSION": version(),
-            "CW_PY_VERSION": sysconfig.get_python_version(),
-            "CW_PY_LIBRARY": python_library(),
-            "CW_PY_MULTIARCH": sysconfig.get_config_var("MULTIARCH") or "",
-            "CW_UV_VERSION": self.libuv.version,
-            "CW_LLHTTP_VERSION": self.llhttp.version,
-        }
-        return native.Builder(
-            self.cc,
-            [
-                *native.BASE_FLAGS,
-                *native.WARNINGS,
-                *flags,
-                *self.flags,
-                *(f'-D{name}="{value}"' for name, value in defines.items()),
-            ],
-        )
-
-    def build_extension(self, target):
-        builder = self.builder(
-            "-fPIC",
-            *native.python_flags(),
-            *self.libuv.cflags,
-            *self.llhttp.cflags,
-        )
-        objects = builder.compile(EXTENSION_SOURCES)
-        objects += builder.compile(self.llhttp.sources, self.llhttp.source_flags)
-        builder.link(
-            target,
-            objects,
-            [
-                "-shared",
-                "-Wl,--as-needed",
-                *self.libuv.link,
-                *self.llhttp.link,
-                "-lpthread",
-                "-Wl,--exclude-libs,ALL",
-                "-Wl,--gc-sections",
-                "-Wl,-z,relro,-z,now",
-                *self.link,
-            ],
-        )
-
-    def build_program(self, target):
-        builder = self.builder("-fPIE")
-        builder.link(
-            target,
-            builder.compile(PROGRAM_SOURCES),
-            [
-                "-pie",
-                "-Wl,--as-needed",
-                "-ldl",
-                "-lpthread",
-                "-Wl,--gc-sections",
-                "-Wl,-z,relro,-z,now",
-                *self.link,
-            ],
-        )
+def parts():
+    sanitize = os.environ.get("CWSGI_SANITIZE", "")
+    found = native.toolchain(sanitize)
+    return native.Parts(*found, native.Python.running(), *native.environment_flags())
 
 
 def building(step, target):
-    """Runs one of Native's steps; what stops it is one plain message, no traceback."""
+    """Builds one of the parts; what stops it is one plain message, no traceback."""
     try:
-        getattr(Native(), step)(target)
+        getattr(parts(), step)(target)
     except native.BuildError as error:
         sys.exit(f"cwsgi: {error}")
 
@@ -136,7 +49,7 @@ class BuildExtension(build_ext):
     """Compiles with our own rules: in parallel, and again only where something changed."""
 
     def build_extension(self, ext):
-        building("build_extension", os.path.abspath(self.get_ext_fullpath(ext.name)))
+        building("extension", os.path.abspath(self.get_ext_fullpath(ext.name)))
 
 
 class BuildProgram(Command):
@@ -152,10 +65,10 @@ class BuildProgram(Command):
         self.set_undefined_options("build", ("build_scripts", "build_dir"))
 
     def get_source_files(self):
-        return PROGRAM_SOURCES + HEADERS
+        return native.PROGRAM_SOURCES + HEADERS
 
     def run(self):
-        building("build_program", os.path.join(self.build_dir, PROGRAM))
+        building("program", os.path.join(self.build_dir, PROGRAM))
 
 
 class InstallProgram(install_scripts):
@@ -172,7 +85,7 @@ class InstallProgram(install_scripts):
 
 
 setup(
-    ext_modules=[Extension("cwsgi._core", EXTENSION_SOURCES, depends=HEADERS)],
+    ext_modules=[Extension("cwsgi._core", native.EXTENSION_SOURCES, depends=HEADERS)],
     scripts=[PROGRAM],
     cmdclass={
         "build_py": BuildPackage,

@@ -389,6 +389,74 @@ def runtime(sanitize):
     raise BuildError(f"no shared {kind} runtime: apt-get install clang libclang-rt-dev")
 
 
+@dataclass
+class Python:
+    """What a build has to know of the interpreter that it is for."""
+
+    version: str
+    library: str  # file name of its shared library, whether or not it has one
+    multiarch: str
+    flags: list[str]  # to find its headers
+
+    @classmethod
+    def running(cls):
+        version, library = sysconfig.get_python_version(), sysconfig.get_config_var("INSTSONAME")
+        if ".so" not in (library or ""):
+            library = f"libpython{version}{sys.abiflags}.so.1.0"
+        return cls(version, library, sysconfig.get_config_var("MULTIARCH") or "", python_flags())
+
+
+def sources_of(*folders):
+    names = [source for folder in folders for source in ROOT.glob(f"csrc/{folder}/*.c")]
+    return sorted(str(source.relative_to(ROOT)) for source in names)
+
+
+EXTENSION_SOURCES = sources_of("base", "http", "wsgi", "worker")
+PROGRAM_SOURCES = sources_of("base", "launcher", "supervisor")
+LINK = ["-Wl,--gc-sections", "-Wl,-z,relro,-z,now"]
+
+
+def version():
+    text = (ROOT / "python/cwsgi/_version.py").read_text()
+    return re.search(r'^__version__ = "(.*)"$', text, re.M)[1]
+
+
+class Parts:
+    """Builds the extension and the program for one Python, with these flags."""
+
+    def __init__(self, cc, libuv, llhttp, python, flags, link):
+        self.cc, self.libuv, self.llhttp, self.python = cc, libuv, llhttp, python
+        self.flags, self.link = flags, link
+
+    def builder(self, *flags):
+        defines = {
+            "CW_VERSION": version(),
+            "CW_PY_VERSION": self.python.version,
+            "CW_PY_LIBRARY": self.python.library,
+            "CW_PY_MULTIARCH": self.python.multiarch,
+            "CW_UV_VERSION": self.libuv.version,
+            "CW_LLHTTP_VERSION": self.llhttp.version,
+        }
+        named = [f'-D{name}="{value}"' for name, value in defines.items()]
+        return Builder(self.cc, [*BASE_FLAGS, *WARNINGS, *flags, *self.flags, *named])
+
+    def extension(self, target):
+        libraries = (self.libuv, self.llhttp)
+        flags = [flag for library in libraries for flag in library.cflags]
+        builder = self.builder("-fPIC", *self.python.flags, *flags)
+        objects = builder.compile(EXTENSION_SOURCES)
+        for library in libraries:
+            objects += builder.compile(library.sources, library.source_flags)
+        found = [flag for library in libraries for flag in library.link]
+        link = ["-shared", "-Wl,--as-needed", *found, "-lpthread", "-Wl,--exclude-libs,ALL"]
+        builder.link(target, objects, [*link, *LINK, *self.link])
+
+    def program(self, target):
+        builder = self.builder("-fPIE")
+        link = ["-pie", "-Wl,--as-needed", "-ldl", "-lpthread", *LINK, *self.link]
+        builder.link(target, builder.compile(PROGRAM_SOURCES), link)
+
+
 class Builder:
     """Compiles into one folder of its own, only what changed."""
 
