@@ -92,10 +92,11 @@ def test_new_privileges_where_the_user_does_not_change(serve):
 
 LOOK = """
 import os, sys
+os.setgid(int(sys.argv[2]))
 os.setuid(int(sys.argv[1]))
 for name in ("environ", "mem", "fd/0", "maps"):
     try:
-        with open(f"/proc/{sys.argv[2]}/{name}", "rb") as file:
+        with open(f"/proc/{sys.argv[3]}/{name}", "rb") as file:
             print("read", name)
     except PermissionError:
         pass
@@ -120,7 +121,7 @@ def test_nobody_looks_into_a_worker(serve, for_nobody, preload, door):
     )
     (pid,) = wait_workers(server, 1)
     python = for_nobody["env"]["CWSGI_PYTHON"]
-    look = [python, "-c", LOOK, str(NOBODY.pw_uid), str(pid)]
+    look = [python, "-c", LOOK, *map(str, (NOBODY.pw_uid, NOBODY.pw_gid, pid))]
     found = subprocess.run(look, capture_output=True, text=True, timeout=60, check=True)
     assert found.stdout == ""
     assert b'cwsgi_worker_resident_bytes{worker="1"}' in server.get("/metrics").body
