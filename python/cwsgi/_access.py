@@ -11,7 +11,7 @@ import re
 import sys
 from threading import Thread
 
-from ._log import Log, unquoted
+from ._log import Log, custom_logger, unquoted
 from .glogging import SafeAtoms, SyslogHandler, handler_for, reopen_files
 
 TYPE_CHECKING = False
@@ -237,7 +237,7 @@ def prepare(
         The file and the format for the server to write; None where nothing is to change.
     """
     global _route
-    target = getattr(sys.modules.get("cwsgi._logger_class"), "current", None)
+    target = custom_logger()
     form = form if "%" in form else DEFAULT
     if target is not None:
         target.close_on_exec()

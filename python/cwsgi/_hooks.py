@@ -4,11 +4,10 @@ Imported by a worker only if the configuration file defines a hook.
 """
 
 import os
-import sys
 from itertools import count
 
 from ._config import load
-from ._log import Log, unquoted
+from ._log import Log, custom_logger, unquoted
 from ._settings import HOOKS, Config, takes
 
 TYPE_CHECKING = False
@@ -55,9 +54,7 @@ class Server:
         """
         self._pid = pid
         self.cfg = cfg
-        module: Any = sys.modules.get("cwsgi._logger_class")
-        logger = getattr(module, "current", None)
-        self.log: Any = logger or Log(cfg.loglevel or "info", cfg.errorlog)
+        self.log: Any = custom_logger() or Log(cfg.loglevel or "info", cfg.errorlog)
         self.app = Application(cfg, self.log)
         self.num_workers: int = cfg.workers
         self.WORKERS: dict[int, Worker] = {}

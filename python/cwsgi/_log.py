@@ -196,6 +196,11 @@ class Log:
         write(name, _plain("\n".join(part for part in (line, rest, below.rstrip()) if part)))
 
 
+def custom_logger() -> "Any":
+    """Return the logger of --logger-class where this process has made one, else None."""
+    return getattr(sys.modules.get("cwsgi._logger_class"), "current", None)
+
+
 def _name_of_level(level: int) -> str:
     return [name for name, least in LEVELS.items() if least <= level or name == "debug"][-1]
 
@@ -204,14 +209,15 @@ def _hand_over(
     level: int, msg: object, args: "tuple[Any, ...]", kwargs: "dict[str, object]"
 ) -> bool:
     """Let the logger of --logger-class write a record, where this process has one."""
-    module: Any = sys.modules.get("cwsgi._logger_class")
-    logger = getattr(module, "current", None)
+    logger = custom_logger()
     if logger is None:
         return False
     try:
         getattr(logger, _name_of_level(level))(msg, *args, **kwargs)
     except Exception as failure:
-        module.complain(failure)
+        from . import _logger_class
+
+        _logger_class.complain(failure)
         return False
     return True
 

@@ -22,7 +22,7 @@ import sys
 
 from ._config import load, report
 from ._hooks import Server, Worker
-from ._log import Log
+from ._log import Log, custom_logger
 from ._loggers import install_lazy
 from ._settings import DEFAULT_LOGGER, HOOKS, Config
 
@@ -99,7 +99,7 @@ def _set_up() -> "dict[str, list[Any]]":
 
 def _reopen() -> None:
     """Have the logger of --logger-class open its files anew."""
-    logger = getattr(sys.modules.get("cwsgi._logger_class"), "current", None)
+    logger = custom_logger()
     if logger is not None:
         try:
             logger.reopen_files()
