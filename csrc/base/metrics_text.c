@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#include "base/granted.h"
+#include "base/resources.h"
 
 typedef struct text {
   cw_buf_t *out;
@@ -121,7 +121,7 @@ static void put_workers(text_t *t) {
     const cw_slot_t *slot = &t->board->slots[i];
     int pid = atomic_load(&slot->pid);
     ready += atomic_load(&slot->state) == CW_WORKER_READY;
-    int64_t bytes = pid > 0 && is_alive(slot) ? cw_resident_memory(pid) : -1;
+    int64_t bytes = pid > 0 && is_alive(slot) ? cw_resources_resident(pid) : -1;
     if (bytes >= 0)
       put(t, "cwsgi_worker_resident_bytes{worker=\"%d\"} %" PRId64 "\n", i + 1, bytes);
   }

@@ -11,10 +11,10 @@
 #include "base/access_format.h"
 #include "base/addr.h"
 #include "base/board.h"
-#include "base/granted.h"
 #include "base/log.h"
 #include "base/modes.h"
 #include "base/ref.h"
+#include "base/resources.h"
 #include "base/schemes.h"
 #include "base/statsd.h"
 #include "base/syslog.h"
@@ -74,7 +74,7 @@ int cw_settings_work_out(cw_settings_t *s, bool *automatic) {
   cw_value_t *grace = &s->v[CW_OPT_GRACEFUL_TIMEOUT];
   bool cloud_run = getenv("K_SERVICE") != NULL;
   *automatic = workers->num == 0;
-  if (*automatic) workers->num = cw_granted_cpus();
+  if (*automatic) workers->num = cw_resources_cpus();
   if (!cw_opt_given(s, CW_OPT_GRACEFUL_TIMEOUT) && cloud_run) {
     grace->num = CLOUD_RUN_GRACE_MS;
     grace->source = CW_FROM_ENV;

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/granted.h"
+#include "base/resources.h"
 #include "supervisor/workers.h"
 
 enum {
@@ -24,7 +24,7 @@ static int64_t period_ms(const state_t *st) {
   int64_t memory = cw_opt_num(&st->gen->settings, CW_OPT_MAX_MEMORY);
   if (timeout > 0)
     return CW_MIN(CW_MAX(timeout / 4, (int64_t)LEAST_TICK_MS), (int64_t)TICK_MS);
-  if (memory > 0 || (st->want > 1 && cw_granted_memory() > 0)) return TICK_MS;
+  if (memory > 0 || (st->want > 1 && cw_resources_memory() > 0)) return TICK_MS;
   return -1;
 }
 
@@ -89,7 +89,7 @@ static void relieve(state_t *st) {
       if (w->told) return; /* one at a time */
       continue;
     }
-    int64_t held = w->pid ? cw_resident_memory(w->pid) : 0;
+    int64_t held = w->pid ? cw_resources_resident(w->pid) : 0;
     ready += w->ready;
     if (w->ready && held > most) {
       most = held;
@@ -101,7 +101,7 @@ static void relieve(state_t *st) {
       CW_LOG_WARNING,
       "memory is nearly used up (%lld of %lld MiB): replacing worker (pid:%d), which "
       "holds %lld MiB",
-      (long long)(cw_used_memory() >> 20), (long long)(cw_granted_memory() >> 20),
+      (long long)(cw_resources_used() >> 20), (long long)(cw_resources_memory() >> 20),
       (int)largest->pid, (long long)(most >> 20));
   cw_worker_retire(st, largest);
 }
@@ -109,14 +109,14 @@ static void relieve(state_t *st) {
 static void check_memory(state_t *st) {
   int64_t limit = cw_opt_num(&st->gen->settings, CW_OPT_MAX_MEMORY);
   if (limit == 0) {
-    int64_t granted = cw_granted_memory();
-    if (granted > 0 && cw_used_memory() > granted / 100 * NEAR_PERCENT) relieve(st);
+    int64_t granted = cw_resources_memory();
+    if (granted > 0 && cw_resources_used() > granted / 100 * NEAR_PERCENT) relieve(st);
     return;
   }
   for (int i = 0; i < CW_MAX_WORKERS; i++) {
     worker_t *w = &st->workers[i];
     if (!w->gen || !w->ready || w->leaving) continue;
-    int64_t held = cw_resident_memory(w->pid);
+    int64_t held = cw_resources_resident(w->pid);
     if (held > limit) replace_grown(st, w, held, limit);
   }
 }

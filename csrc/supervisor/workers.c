@@ -11,7 +11,7 @@
 
 #include "base/clock.h"
 #include "base/exit_codes.h"
-#include "base/granted.h"
+#include "base/resources.h"
 #include "base/signals.h"
 #include "supervisor/board.h"
 #include "supervisor/boot.h"
@@ -229,7 +229,7 @@ void cw_workers_on_end(state_t *st, int slot, int status, const struct rusage *r
 
 /* The first worker shows what one costs: start no more than the container holds. */
 static void fit_to_memory(state_t *st, pid_t pid) {
-  int64_t limit = cw_granted_memory(), one = cw_private_memory(pid);
+  int64_t limit = cw_resources_memory(), one = cw_resources_private(pid);
   if (!st->automatic || limit == 0 || one <= 0 || st->want == 1) return;
   /* A fifth of the limit is left for requests and the kernel. */
   int64_t fit = CW_MAX(limit / 5 * 4 / one, 1);

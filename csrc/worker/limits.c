@@ -4,8 +4,8 @@
 
 #include <sys/resource.h>
 
-#include "base/granted.h"
 #include "base/modes.h"
+#include "base/resources.h"
 
 /* As many connections as there are descriptors for, less some for the app, and as fit
  * into half of the memory granted, whatever each of them holds. */
@@ -17,7 +17,7 @@ static unsigned default_connections(const cw_limits_t *l, int workers) {
     n = (unsigned)limit.rlim_cur;
     n = CW_MAX(n - CW_MIN(n / 4, (unsigned)FOR_THE_APP), 1u);
   }
-  int64_t memory = cw_granted_memory();
+  int64_t memory = cw_resources_memory();
   if (memory <= 0) return n;
   int64_t fit = memory / 2 / workers / (int64_t)cw_conn_most(l);
   return (unsigned)CW_MIN(CW_MAX(fit, (int64_t)LEAST), (int64_t)n);
@@ -25,7 +25,7 @@ static unsigned default_connections(const cw_limits_t *l, int workers) {
 
 static size_t default_buffer_memory(int workers) {
   enum { WITHOUT_A_LIMIT = 256 << 20, LEAST = 4 << 20 };
-  int64_t memory = cw_granted_memory();
+  int64_t memory = cw_resources_memory();
   if (memory <= 0) return WITHOUT_A_LIMIT;
   return (size_t)CW_MAX(memory / 8 / workers, (int64_t)LEAST);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Affinity, cgroup v2 and v1 limits. */
-#include "base/granted.h"
+#include "base/resources.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -28,7 +28,7 @@ static int64_t read_number(const char *path) {
   return read_line(path, line, sizeof(line)) == 0 ? strtoll(line, NULL, 10) : -1;
 }
 
-int cw_granted_cpus(void) {
+int cw_resources_cpus(void) {
   cpu_set_t set;
   int n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
   char line[64];
@@ -44,7 +44,7 @@ int cw_granted_cpus(void) {
   return CW_MAX(n, 1);
 }
 
-int64_t cw_granted_memory(void) {
+int64_t cw_resources_memory(void) {
   static const char *const files[] = {"/sys/fs/cgroup/memory.max",
                                       "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
   for (size_t i = 0; i < CW_ARRAY_LEN(files); i++) {
@@ -55,7 +55,7 @@ int64_t cw_granted_memory(void) {
   return 0;
 }
 
-int64_t cw_used_memory(void) {
+int64_t cw_resources_used(void) {
   int64_t used = read_number("/sys/fs/cgroup/memory.current");
   const char *stat = "/sys/fs/cgroup/memory.stat", *key = "inactive_file ";
   if (used < 0) {
@@ -86,12 +86,12 @@ static int read_statm(pid_t pid, int64_t *resident, int64_t *shared) {
   return 0;
 }
 
-int64_t cw_private_memory(pid_t pid) {
+int64_t cw_resources_private(pid_t pid) {
   int64_t resident, shared;
   return read_statm(pid, &resident, &shared) == 0 ? resident - shared : -1;
 }
 
-int64_t cw_resident_memory(pid_t pid) {
+int64_t cw_resources_resident(pid_t pid) {
   int64_t resident, shared;
   return read_statm(pid, &resident, &shared) == 0 ? resident : -1;
 }
