@@ -11,9 +11,9 @@
 #include "base/access_format.h"
 #include "base/addr.h"
 #include "base/board.h"
+#include "base/import_string.h"
 #include "base/log.h"
 #include "base/modes.h"
-#include "base/ref.h"
 #include "base/resources.h"
 #include "base/schemes.h"
 #include "base/statsd.h"
@@ -177,8 +177,8 @@ static bool ends(cw_span_t text, const char *with) {
 static int check_ref(const char *ref) {
   static const char *const files[] = {".ini",  ".toml", ".cfg",  ".conf",
                                       ".yaml", ".yml",  ".json", ".xml"};
-  cw_ref_t parts;
-  if (cw_ref_split(ref, &parts)) return 0; /* the worker says what is wrong */
+  cw_import_string_t parts;
+  if (cw_import_string_split(ref, &parts)) return 0; /* the worker says what is wrong */
   cw_span_t module = parts.module;
   for (size_t i = 0; i < CW_ARRAY_LEN(files); i++)
     if (parts.bare && ends(module, files[i])) {

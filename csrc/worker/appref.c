@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "base/exit_codes.h"
+#include "base/import_string.h"
 #include "base/log.h"
-#include "base/ref.h"
 #include "wsgi/wsgi.h"
 
 static const char *cwd(void) {
@@ -71,7 +71,7 @@ static void suggest(PyObject *holder, const char *name, size_t len, const char *
 /* Follows the dotted names of `attr` from `obj`, which is taken. */
 static PyObject *follow(PyObject *obj, const char *ref, cw_span_t attr) {
   cw_span_t part;
-  while (obj && cw_ref_next_name(&attr, &part)) {
+  while (obj && cw_import_string_next(&attr, &part)) {
     PyObject *name = PyUnicode_DecodeFSDefaultAndSize(part.p, (Py_ssize_t)part.len);
     PyObject *next = name ? PyObject_GetAttr(obj, name) : NULL;
     if (!next && PyErr_ExceptionMatches(PyExc_AttributeError)) {
@@ -195,8 +195,8 @@ static int check_kind(const char *ref, PyObject *app) {
 
 PyObject *cw_appref_load(const char *ref, int *exit_code) {
   CW_ASSERT_GIL();
-  cw_ref_t parts;
-  const char *wrong = cw_ref_split(ref, &parts);
+  cw_import_string_t parts;
+  const char *wrong = cw_import_string_split(ref, &parts);
   *exit_code = CW_EXIT_APP;
   if (wrong) {
     cw_complain("cannot use '%s': %s", ref, wrong);
