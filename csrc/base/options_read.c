@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/choices.h"
 #include "base/hook_names.h"
 #include "base/log.h"
-#include "base/modes.h"
 #include "base/options_internal.h"
 
 enum { MAX_WORDS = 512 };

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "base/addr.h"
-#include "base/modes.h"
+#include "base/choices.h"
 #include "http/app.h"
 #include "http/proxy_header.h"
 

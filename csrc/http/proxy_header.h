@@ -7,8 +7,8 @@
 #include <sys/types.h>
 
 #include "base/addr.h"
+#include "base/choices.h"
 #include "base/macros.h"
-#include "base/modes.h"
 
 typedef struct cw_proxy_info {
   char family[8]; /* "TCP4", "TCP6"; "" where the sender speaks for itself */

@@ -4,7 +4,7 @@
 
 #include <sys/resource.h>
 
-#include "base/modes.h"
+#include "base/choices.h"
 #include "base/resources.h"
 
 /* As many connections as there are descriptors for, less some for the app, and as fit

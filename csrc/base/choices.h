@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Values of options that name one of a few ways: checked by the supervisor, used by
  * workers. Pure; any thread. */
-#ifndef CW_BASE_MODES_H
-#define CW_BASE_MODES_H
+#ifndef CW_BASE_CHOICES_H
+#define CW_BASE_CHOICES_H
 
 #include "base/macros.h"
 

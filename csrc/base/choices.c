@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Names of modes. */
-#include "base/modes.h"
+/* Names of choices. */
+#include "base/choices.h"
 
 #include <stddef.h>
 #include <string.h>
