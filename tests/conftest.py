@@ -59,9 +59,9 @@ def serve_all(tmp_path_factory):
 @pytest.fixture(scope="session", params=["embed", "exec"])
 def door(request):
     """Both ways into Python, or the one that the caller's environment asks for."""
-    only = os.environ.get("CWSGI_DOOR")
+    only = os.environ.get("CWSGI_INTERPRETER")
     if only and only != request.param:
-        pytest.skip(f"CWSGI_DOOR={only}")
+        pytest.skip(f"CWSGI_INTERPRETER={only}")
     if request.param == "embed" and not has_shared_library():
         pytest.skip("this CPython has no shared libpython")
     return request.param

@@ -12,7 +12,7 @@
 #include "base/exit_codes.h"
 #include "base/log.h"
 #include "base/options.h"
-#include "launcher/door.h"
+#include "launcher/interpreter.h"
 #include "launcher/settings.h"
 #include "supervisor/supervisor.h"
 
@@ -22,7 +22,7 @@ static int print_version(const cw_settings_t *s) {
   cw_python_t python;
   char err[MESSAGE], version[64] = "none found";
   if (cw_find_python(cw_opt_str(s, CW_OPT_PYTHON), &python, err, sizeof(err)) != 0 ||
-      cw_door_version(&python, version, sizeof(version)) != 0)
+      cw_interpreter_version(&python, version, sizeof(version)) != 0)
     snprintf(version, sizeof(version), "none found");
   printf("cwsgi %s (CPython %s, libuv %s, llhttp %s)\n", CW_VERSION, version,
          CW_UV_VERSION, CW_LLHTTP_VERSION);
@@ -49,13 +49,13 @@ static int print_completion(const char *shell) {
 
 static void enter_worker(void *data, int fd, int slot) {
   const cw_origin_t *o = data;
-  cw_door_enter(&o->python, fd, slot);
+  cw_interpreter_run_worker(&o->python, fd, slot);
 }
 
 static void enter_hooks(void *data, int fd, const char *config, const char *folder,
                         const char *log) {
   const cw_origin_t *o = data;
-  cw_door_enter_hooks(&o->python, fd, config, folder, log);
+  cw_interpreter_run_hooks(&o->python, fd, config, folder, log);
 }
 
 /* Adds what the configuration file says to the words, and finds the interpreter.

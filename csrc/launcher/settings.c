@@ -19,7 +19,7 @@
 #include "base/log.h"
 #include "base/signals.h"
 #include "base/title.h"
-#include "launcher/door.h"
+#include "launcher/interpreter.h"
 
 enum {
   MESSAGE = 512,
@@ -99,7 +99,7 @@ static int run_reader(const cw_origin_t *o, const char *config, cw_buf_t *out) {
                                           .closes_private = true});
   if (pid == 0) {
     cw_title_set("cwsgi: configuration");
-    cw_door_enter_config(&o->python, fds[1], config);
+    cw_interpreter_run_config(&o->python, fds[1], config);
   }
   close(fds[1]);
   const char *wrong = pid > 0 ? read_all(fds[0], out) : strerror(errno);

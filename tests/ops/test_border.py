@@ -47,7 +47,7 @@ def planted(folder, mark):
 
 
 def test_only_the_board_can_be_written_to(serve_hostile, door):
-    server = serve_hostile(env={"CWSGI_DOOR": door})
+    server = serve_hostile(env={"CWSGI_INTERPRETER": door})
     permissions = json.loads(server.get("/maps").body)
     assert permissions.count("rw-s") == 1, permissions
     # Neither can its length be changed, by whatever descriptor is left.
@@ -82,7 +82,7 @@ def test_the_new_hooks_helper_does_not_start_in_the_workers_folder(serve_hostile
     library = tmp_path / "lib"
     (library / "conf_of_border.py").write_text(conf)
     server = serve_hostile(
-        "-c", "python:conf_of_border", env={"HOSTILE_CWD": start, "CWSGI_DOOR": door}
+        "-c", "python:conf_of_border", env={"HOSTILE_CWD": start, "CWSGI_INTERPRETER": door}
     )
     wait_for(started.exists, "the helper")
     time.sleep(1.1 * SLOW)  # one that ends earlier is not started again
@@ -358,7 +358,7 @@ def test_modules_beside_us_are_not_the_librarys(tmp_path, name, fails, door):
     conf = tmp_path / "a.conf.py"
     conf.write_text("import json, dataclasses, neighbour\n" + ("1 / 0\n" if fails else ""))
     options = ["-c", conf, "--check-config", "--chdir", APPS, "hello:app"]
-    result = run(*options, cwd=tmp_path, env={"CWSGI_DOOR": door})
+    result = run(*options, cwd=tmp_path, env={"CWSGI_INTERPRETER": door})
     assert result.returncode == (1 if fails else 0), result.stderr
     assert ("ZeroDivisionError" in result.stderr) == fails
     assert not mark.exists()
@@ -369,5 +369,5 @@ def test_the_title_of_the_hooks_helper(serve, tmp_path, door):
         pytest.skip("the interpreter's command line is its title")
     conf = tmp_path / "a.conf.py"
     conf.write_text("def when_ready(server): pass\n")
-    server = serve("hello:app", "-c", conf, env={"CWSGI_DOOR": door})
+    server = serve("hello:app", "-c", conf, env={"CWSGI_INTERPRETER": door})
     wait_for(lambda: titled(server, "hooks [hello:app]"), "the helper's title")

@@ -75,7 +75,7 @@ def test_threads_of_the_app_do_not_keep_old_preloading_processes(serve):
 
 @pytest.mark.parametrize("options", [[], ["--preload"]])
 def test_programs_started_at_import_get_no_descriptors(serve, door, options):
-    env = {"EDGES": "descriptors", "CWSGI_DOOR": door}
+    env = {"EDGES": "descriptors", "CWSGI_INTERPRETER": door}
     server = serve("edges:app", *options, env=env)
     # 3 is the listing's own.
     assert server.wait_marks("descriptors") == ["0 1 2 3"]

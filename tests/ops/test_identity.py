@@ -76,7 +76,7 @@ def test_a_user_without_an_entry(serve, for_nobody):
 @pytest.mark.parametrize("preload", [False, True])
 def test_no_new_privileges(serve, for_nobody, options, value, preload, door):
     options = [*options, *(["--preload"] if preload else [])]
-    for_nobody["env"]["CWSGI_DOOR"] = door
+    for_nobody["env"]["CWSGI_INTERPRETER"] = door
     server = serve("ops:app", "-u", "nobody", *options, **for_nobody)
     wait_workers(server, 1)
     for process in server.workers():
@@ -107,7 +107,7 @@ for name in ("environ", "mem", "fd/0", "maps"):
 def test_nobody_looks_into_a_worker(serve, for_nobody, preload, door):
     """Others of its user cannot, and it still can do what it needs of itself."""
     options = ["--preload"] if preload else []
-    for_nobody["env"]["CWSGI_DOOR"] = door
+    for_nobody["env"]["CWSGI_INTERPRETER"] = door
     server = serve(
         "ops:app",
         "-u",
@@ -276,7 +276,7 @@ def test_titles(serve):
 
 
 def test_titles_with_a_name(serve, door):
-    server = serve("ops:app", "-n", "shop", env={"CWSGI_DOOR": door, "KEPT": "value"})
+    server = serve("ops:app", "-n", "shop", env={"CWSGI_INTERPRETER": door, "KEPT": "value"})
     wait_for(lambda: titles(server) == {"cwsgi: worker 1 [shop]"}, "the title")
     # The command line as typed, in spite of the title over it.
     argv = json.loads(server.get("/who").body)["argv"]

@@ -42,7 +42,7 @@ def test_options_of_the_interpreter(serve, folder, options, door):
     if TSAN and door == "exec":
         pytest.skip("that interpreter is started without TSan's runtime")
     flags = ["-X", "dev", "-O", "-Werror", "-Xfrozen_modules=off", "-m", "cwsgi"]
-    env = {"CWSGI_DOOR": door}
+    env = {"CWSGI_INTERPRETER": door}
     command = [sys.executable, *flags]
     server = serve("shown:app", *options, command=command, chdir=folder, env=env)
     seen = ask(server)

@@ -71,23 +71,23 @@ ENVIRONMENTS = {
 def test_same_as_the_plain_interpreter(serve, door, name):
     # The hash is only comparable where its seed is given.
     env = {"PYTHONHASHSEED": "7", **ENVIRONMENTS[name]}
-    assert_same(served_facts(serve, {**env, "CWSGI_DOOR": door}), plain_facts(env))
+    assert_same(served_facts(serve, {**env, "CWSGI_INTERPRETER": door}), plain_facts(env))
 
 
 def test_hash_seed_is_random_by_default(serve, door):
-    hashes = {served_facts(serve, {"CWSGI_DOOR": door})["hash"] for _ in range(2)}
+    hashes = {served_facts(serve, {"CWSGI_INTERPRETER": door})["hash"] for _ in range(2)}
     assert len(hashes) == 2
 
 
 def test_door_is_the_one_asked_for(serve, door):
-    server = serve("doors:app", env={"CWSGI_DOOR": door})
+    server = serve("doors:app", env={"CWSGI_INTERPRETER": door})
     executed = os.readlink(f"/proc/{server.worker().pid}/exe")
     assert ("python" in os.path.basename(executed)) == (door == "exec")
 
 
 def test_argv(serve, door):
     """sys.argv[0] is the program, as for a script that was installed."""
-    server = serve("doors:app", env={"CWSGI_DOOR": door})
+    server = serve("doors:app", env={"CWSGI_INTERPRETER": door})
     argv = server.get("/argv").json()
     assert Path(argv[0]).name == "cwsgi"
     assert argv[0] == program()[-1]
@@ -97,7 +97,7 @@ def test_python_m(serve, door):
     """`python -m cwsgi` takes the same options and is the same inside."""
     if door == "exec" and TSAN:
         pytest.skip("ThreadSanitizer cannot be loaded by a program that runs already")
-    env = {"CWSGI_DOOR": door, "PYTHONHASHSEED": "7"}
+    env = {"CWSGI_INTERPRETER": door, "PYTHONHASHSEED": "7"}
     python = interpreter()
     facts = served_facts(serve, env, command=[python, "-m", "cwsgi"])
     assert_same(facts, plain_facts(env))
@@ -106,7 +106,7 @@ def test_python_m(serve, door):
 
 def test_modules_of_the_app_start(serve, door):
     """Nothing of note is imported on the app's behalf: start-up costs what the app costs."""
-    env = {"CWSGI_DOOR": door}
+    env = {"CWSGI_INTERPRETER": door}
     plain = subprocess.check_output(
         [interpreter(), "-c", "import doors, sys, json; print(json.dumps(sorted(sys.modules)))"],
         env=clean_env(env),
@@ -119,16 +119,16 @@ def test_modules_of_the_app_start(serve, door):
 
 
 def test_stdin_is_empty(serve, door):
-    assert serve("doors:app", env={"CWSGI_DOOR": door}).get("/stdin").json() == ""
+    assert serve("doors:app", env={"CWSGI_INTERPRETER": door}).get("/stdin").json() == ""
 
 
 def test_multiprocessing_spawn(serve, door):
-    server = serve("doors:app", env={"CWSGI_DOOR": door})
+    server = serve("doors:app", env={"CWSGI_INTERPRETER": door})
     assert server.get("/spawn").json() == [0, 1, 4, 9, 16]
 
 
 def test_subprocess(serve, door):
-    server = serve("doors:app", env={"CWSGI_DOOR": door})
+    server = serve("doors:app", env={"CWSGI_INTERPRETER": door})
     prefix, isolated = server.get("/subprocess").json()
     assert prefix == plain_facts({})["prefix"]
     assert isolated == "0"
@@ -136,7 +136,7 @@ def test_subprocess(serve, door):
 
 def test_subprocess_inherits_no_socket(serve, door):
     """Not even where the app asks for all descriptors: a child must not hold the port."""
-    server = serve("doors:app", env={"CWSGI_DOOR": door})
+    server = serve("doors:app", env={"CWSGI_INTERPRETER": door})
     with server.connect() as idle:
         idle.ask("/")
         links = server.get("/descriptors").json()
@@ -173,7 +173,7 @@ def venv(tmp_path_factory):
 @pytest.fixture
 def server_in(serve, door, venv):
     def start(command, env=None):
-        env = {"PYTHONHASHSEED": "7", "CWSGI_DOOR": door, **(env or {})}
+        env = {"PYTHONHASHSEED": "7", "CWSGI_INTERPRETER": door, **(env or {})}
         return serve("doors:app", env=env, command=command)
 
     return start
@@ -210,7 +210,7 @@ def test_venv_by_symlink(server_in, venv, tmp_path):
 def test_python_named_by_variable_or_option(server_in, venv, serve, door):
     facts = server_in(None, {"CWSGI_PYTHON": str(venv)}).get("/").json()
     assert facts["prefix"] == str(venv.parent.parent)
-    server = serve("doors:app", "--python", venv, env={"CWSGI_DOOR": door})
+    server = serve("doors:app", "--python", venv, env={"CWSGI_INTERPRETER": door})
     assert server.get("/").json()["prefix"] == str(venv.parent.parent)
 
 

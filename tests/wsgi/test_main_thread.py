@@ -198,7 +198,7 @@ def test_threads_have_names(serve):
 
 def test_threading_may_be_imported_by_a_request(serve, door):
     """It is not imported for our sake; whoever does it is not taken for the main thread."""
-    server = serve("bare:app", env={"CWSGI_DOOR": door})
+    server = serve("bare:app", env={"CWSGI_INTERPRETER": door})
     assert server.get("/imported").body == b"False"
     server.get("/")
 

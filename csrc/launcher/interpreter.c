@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Entering Python. */
-#include "launcher/door.h"
+/* Running Python code, by the library or by the program. */
+#include "launcher/interpreter.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -39,10 +39,10 @@ static const char worker_code[] = NO_CWD
     "  sys.exit(" TEXT(CW_EXIT_NO_PACKAGE) ")\n"
     "sys.exit(_worker(int(sys.argv[1]), int(sys.argv[2])))\n";
 
-/* $CWSGI_DOOR=exec or =embed chooses; else the library where there is one. */
+/* $CWSGI_INTERPRETER=exec or =embed chooses; else the library where there is one. */
 static bool embeds(const cw_python_t *python) {
-  const char *door = getenv("CWSGI_DOOR");
-  if (door && strcmp(door, "exec") == 0) return false;
+  const char *how = getenv("CWSGI_INTERPRETER");
+  if (how && strcmp(how, "exec") == 0) return false;
   return python->library[0] != '\0';
 }
 
@@ -78,7 +78,7 @@ static CW_NORETURN void run(const cw_python_t *python, const char *code,
   _exit(CW_EXIT_CONFIG);
 }
 
-void cw_door_enter(const cw_python_t *python, int fd, int slot) {
+void cw_interpreter_run_worker(const cw_python_t *python, int fd, int slot) {
   char fd_text[16], slot_text[16];
   snprintf(fd_text, sizeof(fd_text), "%d", fd);
   snprintf(slot_text, sizeof(slot_text), "%d", slot);
@@ -89,15 +89,15 @@ void cw_door_enter(const cw_python_t *python, int fd, int slot) {
   NO_CWD "from cwsgi." module \
          " import main\nsys.exit(main(int(sys.argv[1]), *sys.argv[2:]))\n"
 
-void cw_door_enter_hooks(const cw_python_t *python, int fd, const char *config,
-                         const char *folder, const char *log) {
+void cw_interpreter_run_hooks(const cw_python_t *python, int fd, const char *config,
+                              const char *folder, const char *log) {
   char text[16];
   snprintf(text, sizeof(text), "%d", fd);
   run(python, MAIN_OF("_master"),
       (const char *const[]){text, config, folder, log, NULL});
 }
 
-void cw_door_enter_config(const cw_python_t *python, int fd, const char *config) {
+void cw_interpreter_run_config(const cw_python_t *python, int fd, const char *config) {
   char text[16];
   snprintf(text, sizeof(text), "%d", fd);
   run(python, MAIN_OF("_config"), (const char *const[]){text, config, NULL});
@@ -134,7 +134,7 @@ static int executed_version(const cw_python_t *python, char *out, size_t len) {
   return 0;
 }
 
-int cw_door_version(const cw_python_t *python, char *out, size_t len) {
+int cw_interpreter_version(const cw_python_t *python, char *out, size_t len) {
   return embeds(python) ? embedded_version(python, out, len)
                         : executed_version(python, out, len);
 }
