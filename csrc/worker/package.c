@@ -182,10 +182,11 @@ static CW_RAISES int start_reloader(const cw_settings_t *s) {
                                  items_of(s, CW_OPT_RELOAD_EXTRA_FILES), changed)));
 }
 
-int cw_package_await_change(const cw_settings_t *s) {
+int cw_package_await_change(const cw_settings_t *s, int64_t began) {
   CW_ASSERT_GIL();
-  return done(call("cwsgi._reload", "await_change",
-                   Py_BuildValue("(N)", items_of(s, CW_OPT_RELOAD_EXTRA_FILES))));
+  return done(call(
+      "cwsgi._reload", "await_change",
+      Py_BuildValue("(NL)", items_of(s, CW_OPT_RELOAD_EXTRA_FILES), (long long)began)));
 }
 
 int cw_package_start(const cw_settings_t *s, PyObject *app) {

@@ -26,8 +26,10 @@ void cw_package_check_gevent(int threads);
 /* What SIGABRT and CW_SIGNAL_DUMP do, the worker_abort hook included. In the worker. */
 CW_RAISES int cw_package_init_dump(const cw_settings_t *s);
 
-/* --reload, and the app could not be imported: returns when a file has changed. */
-CW_RAISES int cw_package_await_change(const cw_settings_t *s);
+/* --reload, and the app could not be imported: returns when a file has changed, at once
+ * where one did after `began`, when the import began, by the clock of file times
+ * (CLOCK_REALTIME_COARSE, in ns): what was imported may have been half of it. */
+CW_RAISES int cw_package_await_change(const cw_settings_t *s, int64_t began);
 
 /* The app is here: post_worker_init, functions of cwsgi.on_startup(), the reloader.
  * `app` is the callable that requests go to. */

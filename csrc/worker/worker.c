@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/board.h"
@@ -450,18 +451,26 @@ static void limit_end(void) {
   alarm((unsigned)CW_MAX(grace_ms / 1000, (int64_t)1));
 }
 
+/* Now, as a file that is written now is dated, ns. */
+static int64_t file_time(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 static int run(int slot) {
   cw_settings_t s;
   PyObject *first = NULL;
   if (begin(&s, slot) < 0) return -1;
   if (slot >= 0 && become(&s, slot) < 0) return -1;
   if (slot == CW_SLOT_ZYGOTE) cw_title_set("cwsgi: preloaded app");
+  int64_t began = file_time();
   int code = load_all(&s, &first);
   cw_wsgi_end_forked();
   /* Where older workers serve, they notice that the app was mended. */
   if (code != 0 && slot != CW_SLOT_CHECK && heritage->alone &&
       cw_opt_num(&s, CW_OPT_RELOAD)) {
-    if (cw_package_await_change(&s) < 0) return -1;
+    if (cw_package_await_change(&s, began) < 0) return -1;
     return CW_EXIT_AGAIN;
   }
   if (code == 0 && cw_package_loaded(first) < 0) return -1;

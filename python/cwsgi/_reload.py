@@ -9,7 +9,7 @@ import os
 import stat
 import sys
 from threading import Thread
-from time import sleep
+from time import sleep, time_ns
 
 from ._log import Log
 
@@ -110,11 +110,16 @@ def sources(folder: str) -> "Iterator[str]":
         yield from (os.path.join(parent, name) for name in names if name.endswith(".py"))
 
 
-def await_change(extra: "list[str]") -> None:
+def await_change(extra: "list[str]", began: int) -> None:
     """Wait, for an app that cannot be imported, until one of its files changes, comes or goes.
 
     Which files are its own is not known yet: all of Python's below the present folder count,
     what was imported, and `extra`.
+
+    Args:
+        extra: files and folders to watch beside them.
+        began: when the import began, in ns since the epoch. A file that was written since
+            then has changed: half of it may be what was imported.
     """
 
     def look() -> "dict[str, Signature | None]":
@@ -124,9 +129,11 @@ def await_change(extra: "list[str]") -> None:
     log = Log()
     before = look()
     log.info("Waiting for a change of the app's files (--reload)")
-    while (now := look()) == before:
+    # One that is dated into the future says nothing.
+    changed = sorted(path for path, it in before.items() if it and began <= it[0] <= time_ns())
+    while (now := look()) == before and not changed:
         sleep(PERIOD / 4)
-    changed = sorted(path for path, _ in set(now.items()) ^ set(before.items()))
+    changed += sorted(path for path, _ in set(now.items()) ^ set(before.items()))
     sleep(SETTLED)
     while (again := look()) != now:
         now = again

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import struct
+import time
 
 import psutil
 import pytest
@@ -275,6 +276,34 @@ def test_reload_waits_for_an_app_that_is_broken_at_start(serve, tmp_path, option
     assert "ValueError: other" in server.log()
     assert server.get("/").body == b"Hello, World!\n"
     assert "TIMEOUT" not in server.log()
+
+
+def test_reload_sees_what_changed_during_the_import(serve, tmp_path):
+    """An editor empties a file, and fills it when the import has read it."""
+    folder = tmp_path / "app"
+    folder.mkdir()
+    (folder / "held_up.py").write_text(
+        "import common\ncommon.mark('reading')\ncommon.wait_gate('slow')\n"
+    )
+    (folder / "mended.py").write_text("import held_up\n")
+    server = serve("mended:app", "--reload", "--pythonpath", str(APPS), chdir=folder, wait=False)
+    server.wait_marks("reading")
+    (folder / "mended.py").write_text((APPS / "hello.py").read_text())
+    server.open_gate("slow")
+    server.wait_ready()
+    assert server.get("/").body == b"Hello, World!\n"
+    assert "mended.py has changed: starting again" in server.log()
+
+
+def test_reload_does_not_start_again_for_a_file_of_tomorrow(serve, tmp_path):
+    tomorrow = time.time() + 86400
+    (tmp_path / "mended.py").write_text("broken = 1\n")
+    os.utime(tmp_path / "mended.py", (tomorrow, tomorrow))
+    server = serve("mended:app", "--reload", chdir=tmp_path, wait=False)
+    server.wait_log("Waiting for a change")
+    (tmp_path / "mended.py").write_text((APPS / "hello.py").read_text())
+    server.wait_ready()
+    assert server.log().count("starting again") == 1
 
 
 def test_stop_while_a_broken_app_is_waited_for(serve, tmp_path):
