@@ -64,7 +64,7 @@ typedef struct cw_heritage {
   int supervisor; /* its process id */
   int alone;      /* no older workers serve, should these not start */
   int other_user; /* the workers have another user or group than the supervisor */
-  int own_fd;     /* the zygote's end of its SOCK_SEQPACKET pair; a worker's end of the
+  int control_fd; /* the zygote's end of its SOCK_SEQPACKET pair; a worker's end of the
                      pipe in which it is spoken to, unless a zygote forks it */
   int board_fd;   /* the cw_board_t, another memfd */
   int notify_fd;  /* a byte written here makes the supervisor look at the board */

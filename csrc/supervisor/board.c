@@ -5,12 +5,12 @@
 
 void cw_board_publish(state_t *st) {
   cw_board_t *b = st->board;
-  atomic_store_explicit(&b->watch_ms, st->own.watch_ms, memory_order_relaxed);
-  atomic_store_explicit(&b->draining, st->own.draining, memory_order_relaxed);
-  atomic_store_explicit(&b->restarts, st->own.restarts, memory_order_relaxed);
-  atomic_store_explicit(&b->reloads, st->own.reloads, memory_order_relaxed);
+  atomic_store_explicit(&b->watch_ms, st->published.watch_ms, memory_order_relaxed);
+  atomic_store_explicit(&b->draining, st->published.draining, memory_order_relaxed);
+  atomic_store_explicit(&b->restarts, st->published.restarts, memory_order_relaxed);
+  atomic_store_explicit(&b->reloads, st->published.reloads, memory_order_relaxed);
   atomic_store_explicit(&b->workers, st->want, memory_order_relaxed);
-  atomic_store_explicit(&b->used, st->own.used, memory_order_release);
+  atomic_store_explicit(&b->used, st->published.used, memory_order_release);
 }
 
 void cw_board_clear(state_t *st, int slot) {
@@ -24,10 +24,10 @@ void cw_board_clear(state_t *st, int slot) {
   atomic_store(&s->oldest, 0);
   for (int i = 0; i < CW_RUNNING; i++)
     if (atomic_load(&s->running[i].busy)) atomic_store(&s->running[i].busy, 0);
-  st->own.used = CW_MAX(st->own.used, slot + 1);
+  st->published.used = CW_MAX(st->published.used, slot + 1);
   /* 0 would say that nobody watches, and the worker may serve before the next look. */
 #include "supervisor/board.h"
 
-  if (st->own.watch_ms == 0) st->own.watch_ms = 1;
+  if (st->published.watch_ms == 0) st->published.watch_ms = 1;
   cw_board_publish(st);
 }

@@ -29,15 +29,16 @@ static sigset_t blocked_until_handled(const state_t *st, int slot) {
 }
 
 /* In the new process. */
-static CW_NORETURN void become(state_t *st, generation_t *gen, int slot, int own_fd,
+static CW_NORETURN void become(state_t *st, generation_t *gen, int slot, int control_fd,
                                pid_t parent) {
   const cw_settings_t *s = &gen->settings;
   const char *dir = cw_opt_str(s, CW_OPT_CHDIR);
   const cw_value_t *env = &s->v[CW_OPT_RAW_ENV], *file = &s->v[CW_OPT_ENVIRON];
   /* The heritage does not change: it names the place of a descriptor of ours that no
    * child keeps. */
-  if (own_fd >= 0 && dup2(own_fd, gen->h->own_fd) < 0) _exit(CW_EXIT_CONFIG);
-  if (own_fd >= 0) close(own_fd);
+  if (control_fd >= 0 && dup2(control_fd, gen->h->control_fd) < 0)
+    _exit(CW_EXIT_CONFIG);
+  if (control_fd >= 0) close(control_fd);
   cw_reports_capture(s);
   /* Until Python is there; nobody should take it for a supervisor meanwhile. */
   cw_title_set(slot < 0 ? "cwsgi: preloading" : "cwsgi: worker %d", slot + 1);
@@ -64,7 +65,7 @@ static CW_NORETURN void become(state_t *st, generation_t *gen, int slot, int own
   _exit(CW_EXIT_CONFIG);
 }
 
-pid_t cw_boot(state_t *st, generation_t *gen, int slot, int own_fd) {
+pid_t cw_boot(state_t *st, generation_t *gen, int slot, int control_fd) {
   if (cw_heritage_share(gen) != 0) return -1;
   sigset_t mask = blocked_until_handled(st, slot);
   int keep[CW_MAX_LISTENERS + 4];
@@ -73,14 +74,14 @@ pid_t cw_boot(state_t *st, generation_t *gen, int slot, int own_fd) {
   keep[n++] = gen->h_fd;
   keep[n++] = st->board_fd;
   keep[n++] = st->notify[1];
-  keep[n++] = own_fd;
+  keep[n++] = control_fd;
   pid_t parent = getpid(),
         pid = cw_child_fork(&(cw_child_t){.mask = &mask,
                                           .death_signal = DEATH_SIGNAL,
                                           .keep = keep,
                                           .n_keep = n,
                                           .closes_private = true});
-  if (pid == 0) become(st, gen, slot, own_fd, parent);
+  if (pid == 0) become(st, gen, slot, control_fd, parent);
   if (pid < 0) cw_log(CW_LOG_ERROR, "cannot fork a worker: %s", strerror(errno));
   return pid;
 }

@@ -6,9 +6,9 @@
 #include "supervisor/state.h"
 
 /* Forks a process that keeps nothing of the supervisor and enters Python for `slot`;
- * `own_fd` is what it is spoken to by (cw_heritage_t), or -1. Returns its id, or -1
+ * `control_fd` is what it is spoken to by (cw_heritage_t), or -1. Returns its id, or -1
  * after saying why not. */
-CW_MUSTCHECK pid_t cw_boot(state_t *st, generation_t *gen, int slot, int own_fd);
+CW_MUSTCHECK pid_t cw_boot(state_t *st, generation_t *gen, int slot, int control_fd);
 
 /* Goes to --chdir of `s`, or, with NULL or without it, where we were started: paths in
  * settings count from there, as with gunicorn. */

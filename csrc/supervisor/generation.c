@@ -39,7 +39,7 @@ int cw_heritage_make(state_t *st, generation_t *gen) {
   h->cwd[CW_MAX(n, (ssize_t)0)] = '\0';
   h->other_user = who.change;
   h->alone = gen->alone;
-  h->own_fd = st->notify[0];
+  h->control_fd = st->notify[0];
   h->board_fd = st->board_fd;
   h->notify_fd = st->notify[1];
   h->argc = st->launcher->argc;

@@ -67,7 +67,7 @@ static void stop(state_t *st, bool quick) {
     cw_sd_notify("STOPPING=1");
   }
   st->quick = quick;
-  st->own.draining = true;
+  st->published.draining = true;
   if (quick || delay == 0 || !st->serving) {
     stop_now(st);
     return;
@@ -170,7 +170,7 @@ static void proven(state_t *st) {
     cw_generation_unref(st, st->fallback);
     st->fallback = NULL;
     move_pidfile(st);
-    st->own.reloads++;
+    st->published.reloads++;
     cw_log(CW_LOG_INFO, "Reloaded: new workers take over");
     say_ready();
   }
@@ -185,7 +185,7 @@ void cw_loop_act(state_t *st, const verdict_t *v) {
 int64_t cw_loop_grant(state_t *st) {
   enum { PAUSE_US = 1000 * MS };
   int64_t now = cw_now_us(), due = st->wished ? st->wished + PAUSE_US : now;
-  if (!st->wishes_reload || st->stopping || st->own.draining) return -1;
+  if (!st->wishes_reload || st->stopping || st->published.draining) return -1;
   if (due > now) return due - now;
   st->wishes_reload = false;
   st->wished = now;

@@ -116,7 +116,7 @@ typedef struct state {
     uint64_t restarts, reloads;
     int used;
     bool draining;
-  } own;
+  } published;
   struct {
     int64_t at, last; /* next and last tick, us */
   } watch;

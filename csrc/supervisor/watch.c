@@ -132,12 +132,12 @@ int64_t cw_watch(state_t *st) {
   if (st->watch.at && now < st->watch.at) return st->watch.at - now;
   int64_t passed = st->watch.at ? (now - st->watch.last) / MS : 0;
   /* Two periods at the most: the rest was a pause of ours, and so of everybody. */
-  st->own.watch_ms += CW_MAX(CW_MIN(passed, 2 * period), 1);
+  st->published.watch_ms += CW_MAX(CW_MIN(passed, 2 * period), 1);
   st->watch.last = now;
   st->watch.at = now + period * MS;
   for (int i = 0; i < CW_MAX_WORKERS; i++)
     if (st->workers[i].gen && st->workers[i].pid)
-      check_timeout(st, &st->workers[i], &st->board->slots[i], st->own.watch_ms);
+      check_timeout(st, &st->workers[i], &st->board->slots[i], st->published.watch_ms);
   check_memory(st);
   return period * MS;
 }

@@ -47,8 +47,8 @@ static void start_worker(state_t *st) {
   cw_board_clear(st, slot);
   *w = (worker_t){.age = ++st->n_ages,
                   .started = cw_now_us(),
-                  .watch_started = st->own.watch_ms,
-                  .beat = st->own.watch_ms};
+                  .watch_started = st->published.watch_ms,
+                  .beat = st->published.watch_ms};
   cw_hooks_call(st, CW_HOOK_PRE_FORK, "%d %d", slot, w->age);
   int theirs = cw_words_open(w);
   if (theirs < 0) {
@@ -215,7 +215,7 @@ void cw_workers_on_end(state_t *st, int slot, int status, const struct rusage *r
   /* One that was replaced for being stuck did not end well, however politely. */
   cw_hooks_call(st, CW_HOOK_CHILD_EXIT, "%d %d %d %d", slot, age, (int)pid,
                 stuck && code == 0 ? 1 : code);
-  if (failed && (stuck || !told)) st->own.restarts++;
+  if (failed && (stuck || !told)) st->published.restarts++;
   if (!st->stopping && (!told || failed)) {
     if (!was_ready && gen == st->gen && !gen->proven && WIFEXITED(status))
       cw_verdict_start_failed(v, status);

@@ -187,10 +187,10 @@ static void keep_private(const cw_heritage_t *h, int slot) {
   fcntl(h->notify_fd, F_SETFD, FD_CLOEXEC);
   cw_private_add(h->notify_fd);
   if (slot == CW_SLOT_ZYGOTE) {
-    fcntl(h->own_fd, F_SETFD, FD_CLOEXEC);
-    cw_private_add(h->own_fd);
+    fcntl(h->control_fd, F_SETFD, FD_CLOEXEC);
+    cw_private_add(h->control_fd);
   } else if (slot >= 0) {
-    cw_signals_set_word_fd(h->own_fd);
+    cw_signals_set_word_fd(h->control_fd);
   }
 }
 

@@ -58,7 +58,7 @@ static pid_t fork_worker(const cw_heritage_t *h) {
     be_adopted(h);
     close(fds[0]);
     close(fds[1]);
-    cw_private_close(h->own_fd);
+    cw_private_close(h->control_fd);
     PyOS_AfterFork_Child();
     cw_forked_expect(false);
     return 0;
@@ -112,10 +112,10 @@ int cw_zygote_serve(const cw_heritage_t *h, int *word_fd) {
   if (call("before_fork") < 0) return -2;
   for (;;) {
     ssize_t n;
-    if (send(h->own_fd, &m, sizeof(m), MSG_NOSIGNAL) != (ssize_t)sizeof(m))
+    if (send(h->control_fd, &m, sizeof(m), MSG_NOSIGNAL) != (ssize_t)sizeof(m))
       return CW_SLOT_ZYGOTE;
     Py_BEGIN_ALLOW_THREADS
-    n = receive_nogil(h->own_fd, &m, word_fd);
+    n = receive_nogil(h->control_fd, &m, word_fd);
     Py_END_ALLOW_THREADS
     if (n != (ssize_t)sizeof(m)) return CW_SLOT_ZYGOTE;
     pid_t pid = fork_worker(h);

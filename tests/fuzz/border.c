@@ -110,8 +110,8 @@ static void begin(unsigned flags) {
   st.hooks.pid = HOOKS;
   st.upgrade.child = UPGRADE;
   /* Late in a long life, and at its begin. */
-  st.own.watch_ms = flags & 16 ? INT64_MAX / 4 : 1;
-  st.own.used = SLOTS;
+  st.published.watch_ms = flags & 16 ? INT64_MAX / 4 : 1;
+  st.published.used = SLOTS;
   if (pipe2(st.notify, O_NONBLOCK | O_CLOEXEC) != 0 ||
       socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0)
     abort();
@@ -121,8 +121,8 @@ static void begin(unsigned flags) {
     st.workers[i] = (worker_t){.gen = &gen,
                                .pid = FIRST + i,
                                .age = i + 1,
-                               .watch_started = st.own.watch_ms,
-                               .beat = st.own.watch_ms};
+                               .watch_started = st.published.watch_ms,
+                               .beat = st.published.watch_ms};
     gen.users++;
   }
 }
@@ -200,7 +200,7 @@ static void ask(input_t *in) {
   worker_t *w = &st.workers[take(in) % SLOTS];
   if (w->gen) return;
   *w = (worker_t){.gen = &gen, .asked = true, .age = ++st.n_ages};
-  w->watch_started = w->beat = st.own.watch_ms;
+  w->watch_started = w->beat = st.published.watch_ms;
   gen.users++;
 }
 
