@@ -84,8 +84,8 @@ static CW_RAISES int set_up_logging(const cw_settings_t *s) {
   if (cw_opt_str(s, CW_OPT_LOGCONFIG) || cw_opt_str(s, CW_OPT_LOGCONFIG_JSON) ||
       cw_opt_str(s, CW_OPT_LOGCONFIG_DICT))
     return done(
-        call("cwsgi._logging", "configure", Py_BuildValue("(N)", entries_of(s))));
-  return done(call("cwsgi._loggers", "install_lazy",
+        call("cwsgi._log_config", "configure", Py_BuildValue("(N)", entries_of(s))));
+  return done(call("cwsgi._gunicorn_loggers", "install_lazy",
                    Py_BuildValue("(ss)", cw_opt_str(s, CW_OPT_LOGLEVEL),
                                  cw_opt_str(s, CW_OPT_ERRORLOG))));
 }

@@ -11,7 +11,7 @@ import re
 import sys
 from threading import Thread
 
-from ._log import Log, custom_logger, unquoted
+from ._error_log import Log, custom_logger, unquoted
 from .glogging import SafeAtoms, SyslogHandler, handler_for, reopen_files
 
 TYPE_CHECKING = False
@@ -255,7 +255,7 @@ def prepare(
 def _is_set_up(by_file: bool, accesslog: "str | None", syslog: bool) -> bool:
     """Return whether somebody has set the logger up, and give it what settings ask for."""
     logger = logging.getLogger("gunicorn.access")
-    plain = getattr(sys.modules.get("cwsgi._loggers"), "access_is_plain", False)
+    plain = getattr(sys.modules.get("cwsgi._gunicorn_loggers"), "access_is_plain", False)
     set_up = logger.handlers or logger.filters or logger.propagate
     if not (by_file or accesslog or syslog) or plain or logger.disabled or not set_up:
         return False

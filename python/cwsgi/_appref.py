@@ -6,7 +6,7 @@ import os
 from difflib import get_close_matches
 from typing import Any
 
-from ._log import trace
+from ._error_log import trace
 
 _NAMES = ("app", "application", "wsgi", "wsgi_app", "create_app", "make_app", "asgi")
 

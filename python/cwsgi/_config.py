@@ -123,7 +123,7 @@ def _execute(path: str) -> "dict[str, Any]":
 
 def report(error: BaseException, spec: str) -> None:
     """Tell standard error that a configuration cannot be read, and why."""
-    from ._log import complain, put, trace
+    from ._error_log import complain, put, trace
 
     text = trace(error)
     if isinstance(error, SyntaxError) or text.startswith("Traceback"):

@@ -7,7 +7,7 @@ import os
 from itertools import count
 
 from ._config import load
-from ._log import Log, custom_logger, unquoted
+from ._error_log import Log, custom_logger, unquoted
 from ._settings import HOOKS, Config, takes
 
 TYPE_CHECKING = False

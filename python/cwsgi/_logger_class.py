@@ -5,7 +5,7 @@ Imported only where the setting is not gunicorn's own logger.
 
 from importlib import import_module
 
-from ._log import Log
+from ._error_log import Log
 from ._settings import Config
 
 TYPE_CHECKING = False

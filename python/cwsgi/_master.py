@@ -21,9 +21,9 @@ import signal
 import sys
 
 from ._config import load, report
+from ._error_log import Log, custom_logger
+from ._gunicorn_loggers import install_lazy
 from ._hooks import Server, Worker
-from ._log import Log, custom_logger
-from ._loggers import install_lazy
 from ._settings import DEFAULT_LOGGER, HOOKS, Config
 
 TYPE_CHECKING = False

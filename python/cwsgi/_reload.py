@@ -11,7 +11,7 @@ import sys
 from threading import Thread
 from time import sleep, time_ns
 
-from ._log import Log
+from ._error_log import Log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ Imported only where there are functions of on_startup() or on_shutdown().
 """
 
 from . import _shutdown_functions, _startup_functions
-from ._log import Log, name_of
+from ._error_log import Log, name_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import sys
 import threading
 import time
 
-from ._log import level_of
-from ._loggers import DATE, FORMAT
+from ._error_log import level_of
+from ._gunicorn_loggers import DATE, FORMAT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class Logger:
                 self._set_syslog_handler(self.access_log, cfg, self.syslog_fmt, "access")
         for name in _LOGCONFIGS:
             if getattr(cfg, name):
-                from ._logging import apply
+                from ._log_config import apply
 
                 apply(name, getattr(cfg, name))
                 break

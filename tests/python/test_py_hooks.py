@@ -8,8 +8,8 @@ import types
 import warnings
 
 import pytest
+from cwsgi._error_log import Log
 from cwsgi._hooks import Request, WorkerHooks
-from cwsgi._log import Log
 
 ENVIRON = {
     "REQUEST_METHOD": "POST",

@@ -39,7 +39,7 @@ import sys
 for name in [name for name in sys.modules if name.partition(".")[0] == "logging"]:
     del sys.modules[name]
 before = list(sys.meta_path)
-from cwsgi._loggers import install_lazy
+from cwsgi._gunicorn_loggers import install_lazy
 install_lazy("warning")
 assert "logging" not in sys.modules
 """
@@ -126,8 +126,8 @@ def test_error_log_in_a_file(run, tmp_path):
     run(
         """
         import os
-        from cwsgi import _loggers
-        _loggers.install_lazy("info", "app.log")
+        from cwsgi import _gunicorn_loggers
+        _gunicorn_loggers.install_lazy("info", "app.log")
         import logging
         assert not os.path.exists("app.log")
         logger = logging.getLogger("gunicorn.error")
@@ -146,10 +146,10 @@ def test_cost_at_start(run):
         import cwsgi, sys, time
         before = set(sys.modules)
         began = time.perf_counter()
-        from cwsgi._loggers import install_lazy
+        from cwsgi._gunicorn_loggers import install_lazy
         install_lazy("info")
         print(time.perf_counter() - began)
-        assert set(sys.modules) - before == {"cwsgi._loggers"}
+        assert set(sys.modules) - before == {"cwsgi._gunicorn_loggers"}
     """
     assert min(float(run(source).stdout) for _ in range(5)) < 0.0003 * SLOW
 
@@ -157,7 +157,7 @@ def test_cost_at_start(run):
 # ---- --log-config and its kin ----
 
 CONFIGURE = """
-from cwsgi._logging import configure
+from cwsgi._log_config import configure
 assert configure({entries!r}) is True
 import logging
 logging.getLogger("mine").info("of the app")
@@ -231,7 +231,7 @@ def test_dict(run, tmp_path):
 
 
 def test_nothing_set(run):
-    run("from cwsgi._logging import configure\nassert configure(['workers=1']) is False\n")
+    run("from cwsgi._log_config import configure\nassert configure(['workers=1']) is False\n")
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_unusable_files(run, tmp_path, name, content, words):
         (tmp_path / "f").write_text(content)
     done = run(
         f"""
-        from cwsgi._logging import configure
+        from cwsgi._log_config import configure
         try:
             configure(["{name}=f"])
         except ValueError as error:

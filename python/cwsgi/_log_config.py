@@ -6,9 +6,9 @@ Imported by a worker, before the app, only if one of them is set.
 import logging.config
 import os
 
-from . import _loggers
-from ._log import Log
-from ._loggers import DATE, FORMAT, install
+from . import _gunicorn_loggers
+from ._error_log import Log
+from ._gunicorn_loggers import DATE, FORMAT, install
 from ._settings import Config
 
 TYPE_CHECKING = False
@@ -74,7 +74,12 @@ def apply(name: str, value: "Any") -> None:
             raise TypeError("it is not an object")
     logging.config.dictConfig({**base(), **value})
     # What reaches the access logger; without any of it its handler is the one of base().
-    _loggers.access_is_plain = not value.keys() & {"loggers", "handlers", "formatters", "filters"}
+    _gunicorn_loggers.access_is_plain = not value.keys() & {
+        "loggers",
+        "handlers",
+        "formatters",
+        "filters",
+    }
 
 
 def base() -> "dict[str, Any]":

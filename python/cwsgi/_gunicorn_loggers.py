@@ -39,7 +39,7 @@ def install(level: str, errorlog: "str | None") -> None:
     """Make the loggers, unless that was done. Imports logging."""
     import logging
 
-    from ._log import level_of
+    from ._error_log import level_of
 
     number = level_of(level)
     if any(hasattr(one, "_gunicorn") for one in logging.getLogger("gunicorn.error").handlers):
