@@ -126,8 +126,8 @@ static void respond(cw_conn_t *c, const cw_probe_t *probe) {
   bool is_head = cw_is_head(req->head.method);
   /* Probes and scrapes are neither counted nor logged. */
   req->accounted = true;
-  r->close = !req->keep_alive || c->srv->service.draining || c->listener->metrics ||
-             c->spare || c->srv->service.limits.keepalive == 0 || !req->body.complete;
+  r->close = !req->persistent || c->srv->service.draining || c->listener->metrics ||
+             c->spare || c->srv->service.limits.idle == 0 || !req->body.complete;
   int n = snprintf(head, sizeof(head),
                    "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
                    "%sDate: %s\r\n\r\n",

@@ -54,9 +54,9 @@ static int end_head(cw_req_t *req, int64_t body_len) {
   } else {
     r->close = true; /* HTTP/1.0: the body ends with the connection */
   }
-  r->close |= !req->keep_alive ||
+  r->close |= !req->persistent ||
               atomic_load_explicit(&service->draining, memory_order_relaxed) ||
-              service->limits.keepalive == 0 || !body_can_be_skipped(req);
+              service->limits.idle == 0 || !body_can_be_skipped(req);
   if (CW_UNLIKELY(r->upgrade)) {
     /* RFC 9110 section 7.8: it is a field of this connection. */
     memcpy(text + n, "Connection: upgrade\r\n", 21);

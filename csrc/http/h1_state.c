@@ -53,7 +53,7 @@ bool cw_h1_end_response(cw_conn_t *c) {
   c->want_write = false;
   if (req->resp.close) {
     /* A client that asked for the end sends nothing more: no need to wait for it. */
-    if (!req->keep_alive && req->body.complete && !cw_buf_pending(&c->in))
+    if (!req->persistent && req->body.complete && !cw_buf_pending(&c->in))
       cw_conn_close(c, CW_END_DONE);
     else
       cw_conn_linger(c, CW_END_DONE);

@@ -32,18 +32,18 @@ typedef struct cw_limits {
   size_t head;                     /* bytes of a whole header section */
   size_t request_line, field_size; /* bytes; at most `head` */
   unsigned fields;
-  int64_t body;              /* bytes; 0: none */
-  int64_t buffer_body;       /* bytes */
-  size_t buffer_memory;      /* bytes of requests that are still coming; 0: no limit */
-  int64_t keepalive, header; /* ms */
-  int64_t send;              /* ms a client may take no response bytes */
-  int64_t body_pause;        /* ms between two pieces of a body; 0: any, at any rate */
-  int64_t rate;              /* least bytes/s of a body in either direction; 0: none */
-  unsigned connections;      /* open at once; 0: no limit */
-  cw_networks_t trusted;     /* whose word on the client counts; borrowed */
-  unsigned proxy_headers;    /* CW_SAYS_*: what they may say beside the scheme */
-  bool clear_proxy_headers;  /* what does not count is not for the app */
-  cw_networks_t proxies;     /* who may send a PROXY header; borrowed */
+  int64_t body;             /* bytes; 0: none */
+  int64_t buffer_body;      /* bytes */
+  size_t buffer_memory;     /* bytes of requests that are still coming; 0: no limit */
+  int64_t idle, header;     /* ms; idle: between two requests, 0: not at all */
+  int64_t send;             /* ms a client may take no response bytes */
+  int64_t body_pause;       /* ms between two pieces of a body; 0: any, at any rate */
+  int64_t rate;             /* least bytes/s of a body in either direction; 0: none */
+  unsigned connections;     /* open at once; 0: no limit */
+  cw_networks_t trusted;    /* whose word on the client counts; borrowed */
+  unsigned proxy_headers;   /* CW_SAYS_*: what they may say beside the scheme */
+  bool clear_proxy_headers; /* what does not count is not for the app */
+  cw_networks_t proxies;    /* who may send a PROXY header; borrowed */
   cw_proxy_mode_t proxy_mode;
   cw_underscores_t underscores;
   int64_t request_timeout; /* ms from complete to the response's end; 0: none */

@@ -123,7 +123,7 @@ static int check_fields(parse_t *ps, const cw_target_t *target) {
   if (!h->has_body) req->expect_continue = false;
   if (CW_UNLIKELY(h->upgrade))
     h->upgrade = !h->has_body && is_connections(h, "upgrade");
-  req->keep_alive = h->minor == 1 ? !close : keep && !close;
+  req->persistent = h->minor == 1 ? !close : keep && !close;
   /* HTTP_A_B stands for "A-B" and "A_B" alike: drop the underscore form, so that it
    * cannot pose as the other. */
   for (unsigned i = 0; i < h->n_fields; i++) {

@@ -35,7 +35,7 @@ cw_req_t *cw_req_new(cw_service_t *service, const cw_stream_t *stream, int fd) {
   req->fd = fd;
   req->conn = NULL;
   req->trusted = false;
-  req->keep_alive = req->expect_continue = req->continue_sent = false;
+  req->persistent = req->expect_continue = req->continue_sent = false;
   req->post.posted = false;
   req->post.what = 0;
   req->waiting = false;

@@ -73,7 +73,8 @@ struct cw_req {
   bool trusted;         /* its proxy headers count */
   cw_post_t post;       /* its node: ready queue, post list or pool */
   cw_arena_t arena;
-  bool keep_alive; /* what the client asked for */
+  bool persistent; /* the client will go on using the connection (RFC 9112 section 9.3)
+                    */
   bool expect_continue;
   bool continue_sent;
 

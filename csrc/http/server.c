@@ -207,7 +207,7 @@ cw_server_t *cw_server_new(const cw_protocol_t *protocol,
   const uint64_t durations[CW_TIMER_KINDS] = {
       [CW_TIMER_HEAD] = (uint64_t)limits->header,
       [CW_TIMER_GATHER] = GATHER,
-      [CW_TIMER_IDLE] = (uint64_t)limits->keepalive,
+      [CW_TIMER_IDLE] = (uint64_t)limits->idle,
       [CW_TIMER_BODY] = body_window(limits),
       [CW_TIMER_STALL] = (uint64_t)limits->send,
       [CW_TIMER_LINGER] = LINGER,

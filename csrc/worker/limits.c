@@ -57,7 +57,7 @@ int cw_limits_read(const cw_settings_t *s, int workers, cw_limits_t *l) {
       .fields = (unsigned)(fields ? fields : MOST_FIELDS),
       .body = cw_opt_num(s, CW_OPT_LIMIT_REQUEST_BODY),
       .buffer_body = cw_opt_num(s, CW_OPT_BUFFER_BODY),
-      .keepalive = cw_opt_num(s, CW_OPT_KEEPALIVE),
+      .idle = cw_opt_num(s, CW_OPT_KEEPALIVE),
       .header = cw_opt_num(s, CW_OPT_HEADER_TIMEOUT),
       .send = cw_opt_num(s, CW_OPT_SEND_TIMEOUT),
       .body_pause = cw_opt_num(s, CW_OPT_BODY_TIMEOUT),

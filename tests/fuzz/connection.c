@@ -191,7 +191,7 @@ static void set_up(void) {
                                      .fields = 20,
                                      .body = 4096,
                                      .buffer_body = 256,
-                                     .keepalive = 60000,
+                                     .idle = 60000,
                                      .header = 30000,
                                      .send = 60000,
                                      .body_pause = 60000,

@@ -12,7 +12,7 @@
 /* Small where a test wants to reach the limit, and no clock runs out by itself. */
 #define USUAL_LIMITS                                                       \
   .head = 64 * 1024, .request_line = 512, .field_size = 512, .fields = 40, \
-  .buffer_body = 256, .keepalive = 60000, .header = 30000, .send = 60000,  \
+  .buffer_body = 256, .idle = 60000, .header = 30000, .send = 60000,       \
   .body_pause = 60000
 
 static cw_listener_t service = {.fd = -1, .is_unix = 1, .host = "unit"};

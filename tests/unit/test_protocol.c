@@ -117,7 +117,7 @@ static void on_ready(void *data, cw_req_t *req) {
 }
 
 static void start(void) {
-  static const cw_limits_t limits = {.keepalive = 60000, .header = 30000};
+  static const cw_limits_t limits = {.idle = 60000, .header = 30000};
   const cw_host_t host = {.ready = on_ready};
   srv = serve(&lines, &limits, &host);
   running = NULL;

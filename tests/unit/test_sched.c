@@ -127,7 +127,7 @@ static void set_up(fixture_t *f, int threads, void (*run)(void *, cw_req_t *)) {
                               .field_size = 8190,
                               .fields = 100,
                               .buffer_body = 65536,
-                              .keepalive = 60000,
+                              .idle = 60000,
                               .header = 30000,
                               .send = 30000};
   const char *reason;

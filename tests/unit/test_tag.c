@@ -14,7 +14,7 @@
 static cw_server_t *srv;
 
 static int start(void **state) {
-  static const cw_limits_t limits = {.keepalive = 60000, .header = 30000};
+  static const cw_limits_t limits = {.idle = 60000, .header = 30000};
   const cw_host_t host = {0};
   const char *reason = "?";
   srv = cw_server_new(&cw_h1, NULL, 0, &limits, &host, &reason);
