@@ -37,7 +37,7 @@ run: $(VENV)/.installed ## serves the Flask example: BIND=127.0.0.1 PORT=8080 PY
 docs build test lint unit pytest others asan tsan faults fuzz bench leak soak crowd operate differential: export CWSGI_WERROR := 1
 build: $(VENV)/.installed ## installs the project in .venv
 
-test: $(if $(T),test-one,test-all) ## all tests; one: T=tests/wsgi/test_environ.py::test_path or T=tests/unit/test_base.c
+test: $(if $(T),test-one,test-all) ## all tests; one: T=tests/wsgi/test_environ.py::test_path or T=tests/unit/test_buf.c
 
 test-one: $(VENV)/.tests
 	$(if $(filter %.c,$(T)),$(BIN)/python tools/ctests.py unit $(T),$(BIN)/python -m pytest $(T))

@@ -226,30 +226,6 @@ static void who_is_late_is_killed(void **state) {
     assert_int_not_equal(st.workers[i].pid, FIRST);
 }
 
-/* What is said reaches the worker by its pipe as well as by the signal. */
-static void words_and_signals_are_one(void **state) {
-  static const int signals[] = {SIGTERM, SIGQUIT, SIGINT, SIGUSR1};
-  static const char words[] = {CW_WORD_STOP, CW_WORD_QUIT, CW_WORD_QUIT,
-                               CW_WORD_REOPEN};
-  int fds[2];
-  char word;
-  st.want = 1;
-  (void)cw_workers_reconcile(&st);
-  worker_t *w = by_number(0);
-  close(w->words);
-  assert_int_equal(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
-  w->words = fds[1];
-  for (size_t i = 0; i < CW_ARRAY_LEN(signals); i++) {
-    cw_worker_tell(w, signals[i]);
-    assert_int_equal(read(fds[0], &word, 1), 1);
-    assert_int_equal(word, words[i]);
-  }
-  assert_int_equal(told[0], 1);
-  close(fds[0]);
-  cw_worker_tell(w, SIGTERM);
-  assert_int_equal(told[0], 2);
-}
-
 /* The first worker of the new generation, which the others wait for. */
 static void start_first_of_new(void) {
   st.want = 2;
@@ -334,7 +310,6 @@ int main(void) {
       TEST(nobody_is_left_where_none_is_wanted),
       TEST(a_failed_start_is_waited_for),
       TEST(who_is_late_is_killed),
-      TEST(words_and_signals_are_one),
       TEST(a_generation_is_proven_once),
       TEST(a_first_worker_that_ends_is_a_failed_start),
       TEST(a_worker_that_was_ready_is_no_failed_start),
