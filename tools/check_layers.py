@@ -1,5 +1,5 @@
-"""Checks csrc/: which folder includes what, which file calls which, lengths, headers; and that
-docs/architecture.md has a line for each file.
+"""Checks csrc/: which folder includes what, which file calls which, lengths, headers; that
+docs/architecture.md has a line for each file, and that unit tests are named after modules.
 
 A file is a .c file; it calls another one of its folder where it names something that the
 other defines for others to use: such names begin with cw_.
@@ -47,6 +47,9 @@ LONGER = {
     "base/options_foreign.h": "a table",
     "base/options_table.h": "a table",
 }
+
+# Unit tests of no single module.
+UNIT_TESTS_OF_MANY = {"faults": "every allocation of http/"}
 
 # Where the source map is, and whose files it lists.
 MAP = "docs/architecture.md"
@@ -151,6 +154,15 @@ def unmapped(files, text):
             yield f"{MAP}: {file} has {times[file] or 'no'} line{'s' * (times[file] > 1)}"
 
 
+def strays(tests):
+    """Complaints about unit tests, by file name, that are not named after a module."""
+    modules = {path.stem for path in (native.ROOT / "csrc").glob("*/*.[ch]")}
+    for test in sorted(tests):
+        name = test.removeprefix("test_").removesuffix(".c")
+        if name not in modules | set(UNIT_TESTS_OF_MANY):
+            yield f"tests/unit/{test}: there is no module {name}"
+
+
 def mapped_files():
     """What has to be in the source map."""
     found = [path for pattern in MAPPED for path in native.ROOT.glob(pattern)]
@@ -165,6 +177,7 @@ def main():
         for complaint in complaints:
             print(f"{path.relative_to(native.ROOT)}: {complaint}")
     around = [complaint for folder in ALLOWED for complaint in circles(folder)]
+    around += strays(path.name for path in (native.ROOT / "tests" / "unit").glob("*.c"))
     around += unmapped(mapped_files(), (native.ROOT / MAP).read_text())
     for complaint in around:
         print(complaint)

@@ -41,3 +41,10 @@ def test_a_line_is_there_twice():
 def test_a_file_is_gone():
     more = PAGE.replace("- `parse.c`", "- `gone.c` was here\n- `parse.c`")
     assert complaints(more) == ["csrc/http/gone.c is not there"]
+
+
+def test_unit_tests_are_named_after_modules():
+    assert list(check_layers.strays(["test_conn.c", "test_faults.c"])) == []
+    assert list(check_layers.strays(["test_daemons.c", "test_conn.c"])) == [
+        "tests/unit/test_daemons.c: there is no module daemons"
+    ]
