@@ -414,6 +414,8 @@ def sources_of(*folders):
 EXTENSION_SOURCES = sources_of("base", "http", "wsgi", "worker")
 PROGRAM_SOURCES = sources_of("base", "launcher", "supervisor")
 LINK = ["-Wl,--gc-sections", "-Wl,-z,relro,-z,now"]
+# What libraries call theirs is not for others: the app may have another libuv.
+EXPORTS = "{ global: PyInit__core; local: *; };\n"
 
 
 def version():
@@ -446,9 +448,13 @@ class Parts:
         builder = self.builder("-fPIC", *self.python.flags, *flags)
         objects = builder.compile(EXTENSION_SOURCES)
         for library in libraries:
-            objects += builder.compile(library.sources, library.source_flags)
+            # The same for all Pythons: in a folder of their own.
+            flags = [*BASE_FLAGS, "-fPIC", *library.cflags, *library.source_flags, *self.flags]
+            objects += Builder(self.cc, flags).compile(library.sources)
         found = [flag for library in libraries for flag in library.link]
-        link = ["-shared", "-Wl,--as-needed", *found, "-lpthread", "-Wl,--exclude-libs,ALL"]
+        exports = f"-Wl,--version-script={builder.folder / 'exports'}"
+        (builder.folder / "exports").write_text(EXPORTS)
+        link = ["-shared", "-Wl,--as-needed", *found, "-lpthread", exports]
         builder.link(target, objects, [*link, *LINK, *self.link])
 
     def program(self, target):
