@@ -20,7 +20,7 @@ CLANG_RT = libclang-rt-$$(clang -dumpversion 2>/dev/null | cut -d. -f1)-dev
 # The folders too: a file that was added or removed changes theirs.
 SOURCES := setup.py pyproject.toml tools/native.py $(wildcard csrc/* csrc/*/*.[ch] python/cwsgi/*.py*)
 
-.PHONY: help mutants roots docs operate crowd soak differential faults run build test test-one test-all lint unit pytest others format asan tsan fuzz bench leak portable clean
+.PHONY: help mutants roots wheels docs operate crowd soak differential faults run build test test-one test-all lint unit pytest others format asan tsan fuzz bench leak portable clean
 .NOTPARALLEL:
 
 help:
@@ -90,6 +90,9 @@ roots: $(VENV)/.tools ## bare Debian systems in which all of this works: ROOTS='
 	@tools/need.sh debootstrap buildah
 	$(BIN)/python tools/roots.py $(ROOTS)
 
+wheels: $(VENV)/.wheels ## wheels for every CPython and system, and the sdist, in dist/: WHEELS='--only cp313'
+	$(BIN)/python tools/wheels.py $(WHEELS)
+
 leak: $(VENV)/.tests ## the tests that watch memory and references over many requests
 	$(BIN)/python -m pytest -q -k leak tests
 
@@ -141,4 +144,8 @@ $(VENV)/.installed: $(SOURCES) | $(VENV)/.tools
 
 $(VENV)/.tests: $(VENV)/.needs-tests tests/requirements.txt $(VENV)/.installed | $(VENV)/.tools
 	$(PIP) install -r tests/requirements.txt
+	@touch $@
+
+$(VENV)/.wheels: tools/wheels.txt | $(VENV)/.tools
+	$(PIP) install -r tools/wheels.txt
 	@touch $@
