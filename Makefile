@@ -20,7 +20,7 @@ CLANG_RT = libclang-rt-$$(clang -dumpversion 2>/dev/null | cut -d. -f1)-dev
 # The folders too: a file that was added or removed changes theirs.
 SOURCES := setup.py pyproject.toml tools/native.py $(wildcard csrc/* csrc/*/*.[ch] python/cwsgi/*.py*)
 
-.PHONY: help mutants roots wheels docs operate crowd soak differential faults run build test test-one test-all lint unit pytest others format asan tsan fuzz bench leak portable clean
+.PHONY: help mutants roots wheels release-check docs operate crowd soak differential faults run build test test-one test-all lint unit pytest others format asan tsan fuzz bench leak portable clean
 .NOTPARALLEL:
 
 help:
@@ -92,6 +92,10 @@ roots: $(VENV)/.tools ## bare Debian systems in which all of this works: ROOTS='
 
 wheels: $(VENV)/.wheels ## wheels for every CPython and system, and the sdist, in dist/: WHEELS='--only cp313'
 	$(BIN)/python tools/wheels.py $(WHEELS)
+
+release-check: $(VENV)/.tests $(VENV)/.wheels ## all that a release has to pass, in one table: RELEASE='--steps audit,roots --only sid'
+	@tools/need.sh debootstrap
+	$(BIN)/python tools/release.py $(RELEASE)
 
 leak: $(VENV)/.tests ## the tests that watch memory and references over many requests
 	$(BIN)/python -m pytest -q -k leak tests

@@ -310,6 +310,22 @@ def chosen(name, only):
     return not kind or name in kind
 
 
+def build_all(folder, only):
+    """All that `only` does not leave out, and the sdist, into a folder."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    origins = sources()
+    with tempfile.TemporaryDirectory(dir=WORK) as scratch:
+        found = libraries(*origins), licences(*origins), metadata(scratch)
+        for python, include in headers().items():
+            for system in SYSTEMS:
+                if chosen(f"cp{python.replace('.', '')}", only) and chosen(system.tag, only):
+                    path = build(folder, system, python, include, found)
+                    print(f"{path.stat().st_size:7} {path.name}", flush=True)
+    path = sdist(folder)
+    print(f"{path.stat().st_size:7} {path.name}", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -317,20 +333,8 @@ def main():
     parser.add_argument("--folder", type=Path, default=native.ROOT / "dist")
     parser.add_argument("--only", default="", help="of cp310, ... and of the platforms")
     options = parser.parse_args()
-    only = set(filter(None, options.only.split(",")))
-    WORK.mkdir(parents=True, exist_ok=True)
-    options.folder.mkdir(parents=True, exist_ok=True)
     try:
-        origins = sources()
-        with tempfile.TemporaryDirectory(dir=WORK) as scratch:
-            found = libraries(*origins), licences(*origins), metadata(scratch)
-            for python, include in headers().items():
-                for system in SYSTEMS:
-                    if chosen(f"cp{python.replace('.', '')}", only) and chosen(system.tag, only):
-                        path = build(options.folder, system, python, include, found)
-                        print(f"{path.stat().st_size:7} {path.name}", flush=True)
-        path = sdist(options.folder)
-        print(f"{path.stat().st_size:7} {path.name}", flush=True)
+        build_all(options.folder, set(filter(None, options.only.split(","))))
     except native.BuildError as error:
         sys.exit(str(error))
 

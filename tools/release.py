@@ -1,0 +1,227 @@
+"""Looks at what would be released: tools/release.py [--steps STEP,...] [--only SUITE,...]
+
+    version  one place has it, and CHANGELOG.md's top entry is about it
+    wheels   all of them are built (tools/wheels.py) and there
+    audit    auditwheel finds each to be what its name says, and none is too large
+    again    a second build in another folder is equal; the sdist has it all (tests/install)
+    roots    Debian's bare systems with Python and no compiler install and serve it, in many ways
+    sdist    the sdist builds in them with a compiler, and serves
+    suite    the whole suite, on the wheel instead of a build
+
+One table at the end. What is not run here is not told of: musl, aarch64.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import native
+import wheels
+from roots import MORE_PYTHONS, SUITES, Failed, Root
+
+DIST = native.ROOT / "dist"
+ROOTS = native.ROOT / "build" / "roots"
+STEPS = ("version", "wheels", "audit", "again", "roots", "sdist", "suite")
+FIND = "--no-index --find-links /dist cwsgi"
+TOOLS = "/tools/bin"
+
+# How people install it: packages of Debian, what is done, the program.
+WAYS = {
+    "venv": ("", f"python3 -m venv /venv && /venv/bin/pip install -q {FIND}", "/venv/bin/cwsgi"),
+    "virtualenv": (
+        "",
+        f"{TOOLS}/virtualenv -q /virtual && /virtual/bin/pip install -q {FIND}",
+        "/virtual/bin/cwsgi",
+    ),
+    "uv": (
+        "",
+        f"{TOOLS}/uv venv -q /uv && VIRTUAL_ENV=/uv {TOOLS}/uv pip install -q {FIND}",
+        "/uv/bin/cwsgi",
+    ),
+    "pipx": (
+        "",
+        f"PIPX_HOME=/pipx PIPX_BIN_DIR=/pipx/bin {TOOLS}/pipx install --pip-args='"
+        f"{FIND.rpartition(' ')[0]}' cwsgi",
+        "/pipx/bin/cwsgi",
+    ),
+    "--target": (
+        "python3-pip",
+        f"python3 -m pip install -q --target /target {FIND}",
+        "env PYTHONPATH=/target /target/bin/cwsgi",
+    ),
+    "--user": (
+        "python3-pip",
+        f"python3 -m pip install -q --user --break-system-packages {FIND}",
+        "/root/.local/bin/cwsgi",
+    ),
+    "shared": ("libpython{version}", "true", "/venv/bin/cwsgi"),
+}
+
+
+class Table:
+    """What came of it: name, result."""
+
+    def __init__(self):
+        self.rows = []
+
+    def add(self, name, result):
+        self.rows.append((name, result))
+        print(f"   {name}: {result}", flush=True)
+
+    def attempt(self, name, do, *arguments):
+        try:
+            self.add(name, do(*arguments) or "ok")
+        except (Failed, native.BuildError, AssertionError, subprocess.SubprocessError) as failure:
+            print(failure, flush=True)
+            self.add(name, "FAILED")
+
+    def show(self):
+        width = max(len(name) for name, _ in self.rows)
+        print("\n" + "\n".join(f"| {name:{width}} | {result} |" for name, result in self.rows))
+        return any(result == "FAILED" for _, result in self.rows)
+
+
+def step_version(table, options):
+    headings = re.findall(r"^## (\S+)", (native.ROOT / "CHANGELOG.md").read_text(), re.M)
+    right = headings[0] == native.version()
+    table.add("version", native.version() if right else "FAILED")
+
+
+def step_wheels(table, options):
+    for old in DIST.glob("cwsgi-*"):
+        old.unlink()
+    table.attempt("wheels", wheels.build_all, DIST, set())
+
+
+def built():
+    return sorted(DIST.glob(f"cwsgi-{native.version()}-*.whl"))
+
+
+def step_audit(table, options):
+    for wheel in built():
+        table.attempt(wheel.name, audit, wheel)
+    table.add("wheels built", str(len(built())) if built() else "FAILED")
+
+
+def audit(wheel):
+    size, tag = wheel.stat().st_size, wheel.stem.split("-")[-1]
+    said = wheels.call(sys.executable, "-m", "auditwheel", "show", wheel)
+    if not re.search(rf'following platform tag:\s+"{tag}"', said):
+        raise Failed(said)
+    if size > wheels.MOST:
+        raise Failed(f"{wheel.name} has {size} bytes")
+    return f"ok, {size} bytes"
+
+
+def step_again(table, options):
+    table.attempt("two builds", pytest, sys.executable, "tests/install/test_wheels.py")
+
+
+def pytest(python, *arguments):
+    command = [python, "-m", "pytest", "-q", *map(str, arguments)]
+    answer = subprocess.run(command, cwd=native.ROOT, capture_output=True, text=True)
+    last = answer.stdout.strip().splitlines()[-1]
+    if answer.returncode:
+        raise Failed(answer.stdout[-20000:])
+    return last
+
+
+def bare(suite, name):
+    """A fresh root with the wheels in /dist, and Python."""
+    ROOTS.mkdir(parents=True, exist_ok=True)
+    root = Root(ROOTS, suite, f"{suite}-{name}")
+    root.begin()
+    for wheel in [*built(), *DIST.glob("*.tar.gz")]:
+        root.put(wheel, Path("/dist") / wheel.name)
+    return root
+
+
+def serve(root, program):
+    root.answers(
+        f"cd examples/hello && exec {program} --bind 127.0.0.1:{{port}} main:app", "Hello, "
+    )
+
+
+def step_roots(table, options):
+    for suite in options.only.split(","):
+        root = bare(suite, "release")
+        try:
+            root.install("python3 python3-venv")
+            root.run("! command -v cc && ! command -v gcc && ! command -v clang")
+            found = root.run("python3 -c 'import sys; print(\"%d.%d\" % sys.version_info[:2])'")
+            root.run(f"python3 -m venv /tools && {TOOLS}/pip install -q virtualenv uv pipx")
+            for way in WAYS:
+                name = f"{suite} {found.strip()} {way}"
+                table.attempt(name, install_and_serve, root, way, found.strip())
+            for python in MORE_PYTHONS.get(suite, []):
+                table.attempt(f"{suite} {python} venv", another, root, python)
+        finally:
+            shutil.rmtree(root.path)
+
+
+def install_and_serve(root, way, version):
+    packages, command, program = WAYS[way]
+    if packages:
+        root.install(packages.format(version=version))
+    root.run(command)
+    serve(root, program)
+
+
+def another(root, python):
+    root.install(f"{python} {python}-venv")
+    root.run(f"{python} -m venv /{python} && /{python}/bin/pip install -q {FIND}")
+    serve(root, f"/{python}/bin/cwsgi")
+
+
+def step_sdist(table, options):
+    for suite in options.only.split(","):
+        table.attempt(f"{suite} sdist", from_source, suite)
+
+
+def from_source(suite):
+    root = bare(suite, "sdist")
+    try:
+        root.run(
+            "tools/need.sh gcc libc6-dev libuv1-dev 'libllhttp-dev|node-llhttp' python:python3"
+        )
+        root.run("python3 -m venv /venv && /venv/bin/pip install -q /dist/*.tar.gz")
+        serve(root, "/venv/bin/cwsgi")
+    finally:
+        shutil.rmtree(root.path)
+
+
+def step_suite(table, options):
+    venv = wheels.WORK / "suite"
+    shutil.rmtree(venv, ignore_errors=True)
+    wheels.call(sys.executable, "-m", "venv", venv)
+    pip = [venv / "bin" / "pip", "--disable-pip-version-check", "-q", "install"]
+    wheels.call(*pip, "-r", native.ROOT / "tools/requirements.txt")
+    wheels.call(*pip, "-r", native.ROOT / "tests/requirements.txt")
+    wheels.call(*pip, *FIND.replace("/dist", str(DIST)).split())
+    everything = ["-n", "2", "--dist", "loadfile", "tests"]
+    table.attempt("suite on the wheel", pytest, venv / "bin" / "python", *everything)
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--steps", default=",".join(STEPS))
+    parser.add_argument("--only", default=",".join(SUITES), help="suites")
+    options = parser.parse_args()
+    steps = options.steps.split(",")
+    if {"roots", "sdist"} & set(steps) and (os.getuid() != 0 or not shutil.which("debootstrap")):
+        sys.exit("needs root, and debootstrap: apt-get install debootstrap")
+    table = Table()
+    for name in steps:
+        print(f"== {name}", flush=True)
+        globals()[f"step_{name}"](table, options)
+    return 1 if table.show() else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
