@@ -44,9 +44,10 @@ test-one: $(VENV)/.tests
 
 test-all: $(VENV)/.needs-tests lint portable unit pytest others asan faults
 
-lint: $(VENV)/.installed ## formatting, layers, the Python linter, types
+lint: $(VENV)/.tests ## formatting, layers, linters, types
 	$(BIN)/clang-format --dry-run -Werror --ferror-limit=20 $$(find csrc tests bench -name '*.[ch]')
 	$(BIN)/python tools/check_layers.py
+	$(BIN)/python tools/tidy.py
 	$(BIN)/ruff check -q .
 	$(BIN)/ruff format -q --check .
 	cd python && ../$(BIN)/mypy --strict --no-incremental --no-error-summary -p cwsgi

@@ -81,7 +81,7 @@ static ssize_t parse_v2(const char *p, size_t n, cw_proxy_info_t *out) {
            len = be16(u + 14);
   if (version != 2 || command > 1 || len > V2_MAX) return CW_PROXY_BAD;
   if (n < V2_FIXED + len) return 0;
-  ssize_t total = (ssize_t)(V2_FIXED + len);
+  ssize_t total = V2_FIXED + (ssize_t)len;
   /* LOCAL: the proxy's own health check. UNSPEC and datagrams tell no TCP client. */
   if (command == 0 || family == 0) return total;
   bool v4 = family == 0x11;

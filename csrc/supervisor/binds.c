@@ -93,7 +93,7 @@ static int complete(char **item) {
   int rc = copy ? 0 : -1;
   while (rc == 0 && (word = strsep(&rest, ",")) != NULL)
     rc = add_one(&out, word + strspn(word, " "));
-  if (rc == 0 && (rc = cw_buf_append(&out, "", 1)) == 0) {
+  if (rc == 0 && cw_buf_append(&out, "", 1) == 0) {
     free(*item);
     *item = out.p;
     free(copy);

@@ -26,8 +26,6 @@ void cw_board_clear(state_t *st, int slot) {
     if (atomic_load(&s->running[i].busy)) atomic_store(&s->running[i].busy, 0);
   st->published.used = CW_MAX(st->published.used, slot + 1);
   /* 0 would say that nobody watches, and the worker may serve before the next look. */
-#include "supervisor/board.h"
-
   if (st->published.watch_ms == 0) st->published.watch_ms = 1;
   cw_board_publish(st);
 }

@@ -362,8 +362,7 @@ int cw_loop_run(state_t *st) {
                              .events = POLLIN};
     wait = CW_MAX(wait, (int64_t)-1);
     struct timespec ts = {.tv_sec = wait / 1000000, .tv_nsec = wait % 1000000 * 1000};
-    if (ppoll(fds, (nfds_t)(3 + n), wait < 0 ? NULL : &ts, NULL) < 0 &&
-        errno != EINTR) {
+    if (ppoll(fds, 3 + (nfds_t)n, wait < 0 ? NULL : &ts, NULL) < 0 && errno != EINTR) {
       cw_log(CW_LOG_CRITICAL, "poll failed: %s", strerror(errno));
       stop(st, true);
     }
