@@ -60,8 +60,9 @@ struct cw_sched {
 
   cw_sched_watch_t watch;
   int64_t n_served;
-  bool full; /* as watch.full() was told last */
-  bool held; /* baton: connections are left to others */
+  bool full;       /* as watch.full() was told last */
+  bool held;       /* baton: connections are left to others */
+  int64_t free_us; /* baton: when one of them was seen to have room; 0: not yet */
 
   pthread_t caller; /* tells threads that their request is overdue */
   bool has_caller, calling;

@@ -7,6 +7,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "worker/sched_internal.h"
 
@@ -103,7 +104,11 @@ bool cw_sched_share(cw_sched_t *s) {
   cw_sched_tell_full_locked(s, all_taken_locked(s));
   bool full = s->full;
   pthread_mutex_unlock(&s->lock);
-  bool hold = full && s->watch.others(s->watch.data);
+  int64_t now = full ? cw_now_us() : 0;
+  if (full && s->watch.others(s->watch.data)) s->free_us = now;
+  if (!full) s->free_us = 0;
+  /* One that had room a moment ago is about to have it again. */
+  bool hold = s->free_us && now - s->free_us < SHARE_MS * 1000;
   if (hold != s->held) cw_server_hold_accept(s->srv, hold);
   s->held = hold;
   return full;
