@@ -48,6 +48,8 @@ def main():
             borrow(Path(scratch))
             flags = [*native.BASE_FLAGS, *native.WARNINGS, "-Werror", "-O1", "-fsyntax-only"]
             flags += [f'-D{name}="0"' for name in DEFINES]
+            # As pyconfig.h has it since 3.14 where Python was built with glibc.
+            flags += ["-DHAVE_BACKTRACE=1", "-DHAVE_EXECINFO_H=1"]
             flags += [*native.python_flags(), f"-I{scratch}"]
             commands = [[*cc, *flags, *llhttp.cflags, str(source)] for source in sources]
             answers = list(pool.map(native.run, commands))

@@ -21,7 +21,7 @@
 
 #if __has_include(<execinfo.h>)
 #include <execinfo.h>
-#define HAVE_BACKTRACE 1
+#define CW_BACKTRACE 1
 #endif
 
 /* faulthandler's, and the one that asks a thread for its C stack. */
@@ -46,7 +46,7 @@ static void put(const char *text) {
   if (write(out, text, strlen(text)) < 0) return; /* nowhere left to say so */
 }
 
-#ifdef HAVE_BACKTRACE
+#ifdef CW_BACKTRACE
 static void on_thread(int sig) {
   void *frames[FRAMES];
   char name[16] = "", head[64];
@@ -192,7 +192,7 @@ int cw_dump_init(int fd, bool c_stacks, PyObject *hook) {
   Py_XDECREF(module);
   if (!r) return -1;
   Py_DECREF(r);
-#ifdef HAVE_BACKTRACE
+#ifdef CW_BACKTRACE
   if (c_stacks) {
     /* The first call loads a library: not in a signal handler. */
     void *frames[1];
