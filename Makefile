@@ -95,7 +95,7 @@ wheels: $(VENV)/.wheels ## wheels for every CPython and system, and the sdist, i
 	$(BIN)/python tools/wheels.py $(WHEELS)
 
 release-check: $(VENV)/.tests $(VENV)/.wheels ## all that a release has to pass, in one table: RELEASE='--steps audit,roots --only sid'
-	@tools/need.sh debootstrap
+	@tools/need.sh debootstrap qemu-user-static
 	$(BIN)/python tools/release.py $(RELEASE)
 
 leak: $(VENV)/.tests ## the tests that watch memory and references over many requests

@@ -6,9 +6,10 @@
     again    a second build in another folder is equal; the sdist has it all (tests/install)
     roots    Debian's bare systems with Python and no compiler install and serve it, in many ways
     sdist    the sdist builds in them with a compiler, and serves
+    foreign  the wheel for aarch64 serves hello and Flask in qemu
     suite    the whole suite, on the wheel instead of a build
 
-One table at the end. What is not run here is not told of: musl, aarch64.
+One table at the end. Wheels for musl are not run here.
 """
 
 import argparse
@@ -19,13 +20,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import foreign
 import native
 import wheels
-from roots import MORE_PYTHONS, SUITES, Failed, Root
+from roots import MORE_PYTHONS, SUITES, Failed, Root, served
 
 DIST = native.ROOT / "dist"
 ROOTS = native.ROOT / "build" / "roots"
-STEPS = ("version", "wheels", "audit", "again", "roots", "sdist", "suite")
+STEPS = ("version", "wheels", "audit", "again", "roots", "sdist", "foreign", "suite")
 FIND = "--no-index --find-links /dist cwsgi"
 TOOLS = "/tools/bin"
 
@@ -74,7 +76,7 @@ class Table:
 
     def attempt(self, name, do, *arguments):
         try:
-            self.add(name, do(*arguments) or "ok")
+            self.add(name, (do(*arguments) or "ok").strip())
         except (Failed, native.BuildError, AssertionError, subprocess.SubprocessError) as failure:
             print(failure, flush=True)
             self.add(name, "FAILED")
@@ -131,12 +133,12 @@ def pytest(python, *arguments):
 
 
 def bare(suite, name):
-    """A fresh root with the wheels in /dist, and Python."""
+    """A fresh root with the wheels, or the sdist, in /dist."""
     ROOTS.mkdir(parents=True, exist_ok=True)
     root = Root(ROOTS, suite, f"{suite}-{name}")
     root.begin()
-    for wheel in [*built(), *DIST.glob("*.tar.gz")]:
-        root.put(wheel, Path("/dist") / wheel.name)
+    for archive in DIST.glob("*.tar.gz") if name == "sdist" else built():
+        root.put(archive, Path("/dist") / archive.name)
     return root
 
 
@@ -192,6 +194,28 @@ def from_source(suite):
         serve(root, "/venv/bin/cwsgi")
     finally:
         shutil.rmtree(root.path)
+
+
+def step_foreign(table, options):
+    folder = native.ROOT / "build" / "foreign"
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        root = foreign.make(folder)
+        cpython, cpu = f"cp{foreign.PYTHON.replace('.', '')}", foreign.CPU
+        (wheel,) = DIST.glob(f"cwsgi-{native.version()}-{cpython}-*-manylinux*_{cpu}.whl")
+        foreign.install(root, wheel, "flask")
+        program = "/opt/venv/bin/cwsgi"
+        table.attempt(f"{cpu} --version", foreign.output, root, program, "--version")
+        for name in ("hello", "flask"):
+            shutil.copytree(native.ROOT / "examples" / name, root / name)
+            table.attempt(f"{cpu} {name}", serve_foreign, root, name)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def serve_foreign(root, name):
+    words = ["/opt/venv/bin/cwsgi", "-w", "1", "--chdir", f"/{name}", "main:app", "--bind"]
+    served(lambda port, log: foreign.start(root, *words, f"127.0.0.1:{port}", **log), "Hello, ")
 
 
 def step_suite(table, options):

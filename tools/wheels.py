@@ -179,24 +179,33 @@ def debian_headers(name):
     return folder
 
 
-def private_apt():
-    """An environment in which apt knows Debian sid, beside the machine's own lists."""
-    folder = WORK / "apt"
+def private_apt(suite="sid", architecture=""):
+    """An environment in which apt knows another Debian, beside the machine's own lists."""
+    folder = WORK / f"apt-{suite}{architecture}"
     environment = {**os.environ, "APT_CONFIG": str(folder / "apt.conf")}
     if not (folder / "apt.conf").exists():
         (folder / "lists" / "partial").mkdir(parents=True, exist_ok=True)
         (folder / "archives" / "partial").mkdir(parents=True, exist_ok=True)
         key = "/usr/share/keyrings/debian-archive-keyring.gpg"
-        (folder / "sid.list").write_text(f"deb [signed-by={key}] {MIRROR} sid main\n")
-        (folder / "apt.conf").write_text(
-            f'Dir::Etc::sourcelist "{folder}/sid.list";\n'
-            'Dir::Etc::sourceparts "-";\n'
-            f'Dir::State::lists "{folder}/lists";\n'
-            f'Dir::Cache "{folder}";\n'
+        (folder / "sources.list").write_text(f"deb [signed-by={key}] {MIRROR} {suite} main\n")
+        lines = [
+            f'Dir::Etc::sourcelist "{folder}/sources.list";',
+            'Dir::Etc::sourceparts "-";',
+            f'Dir::State::lists "{folder}/lists";',
+            f'Dir::Cache "{folder}";',
             # A mirror may be a snapshot of some day; and no other user can go to this folder.
-            'Acquire::Check-Valid-Until "false";\nAPT::Sandbox::User "root";\n'
-        )
-        call("apt-get", "update", "-qq", env=environment)
+            'Acquire::Check-Valid-Until "false";',
+            'APT::Sandbox::User "root";',
+        ]
+        if architecture:
+            lines += [f'APT::Architecture "{architecture}";']
+            lines += [f'APT::Architectures {{ "{architecture}"; }};']
+        (folder / "apt.conf").write_text("\n".join(lines) + "\n")
+        try:
+            call("apt-get", "update", "-qq", env=environment)
+        except native.BuildError:
+            (folder / "apt.conf").unlink()
+            raise
     return environment
 
 
