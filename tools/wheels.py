@@ -11,6 +11,7 @@ time, goes into a wheel: two builds are equal to the byte.
 
 import argparse
 import base64
+import fcntl
 import gzip
 import hashlib
 import os
@@ -323,16 +324,21 @@ def build_all(folder, only):
     """All that `only` does not leave out, and the sdist, into a folder."""
     WORK.mkdir(parents=True, exist_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
-    origins = sources()
-    with tempfile.TemporaryDirectory(dir=WORK) as scratch:
+    with (
+        open(WORK / "lock", "w") as lock,
+        tempfile.TemporaryDirectory(dir=WORK) as scratch,
+    ):
+        # Two at once would take each other's half written files.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        origins = sources()
         found = libraries(*origins), licences(*origins), metadata(scratch)
         for python, include in headers().items():
             for system in SYSTEMS:
                 if chosen(f"cp{python.replace('.', '')}", only) and chosen(system.tag, only):
                     path = build(folder, system, python, include, found)
                     print(f"{path.stat().st_size:7} {path.name}", flush=True)
-    path = sdist(folder)
-    print(f"{path.stat().st_size:7} {path.name}", flush=True)
+        path = sdist(folder)
+        print(f"{path.stat().st_size:7} {path.name}", flush=True)
 
 
 def main():
