@@ -18,6 +18,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import zipfile
 from pathlib import Path
 
 import foreign
@@ -27,6 +29,8 @@ from roots import MORE_PYTHONS, SUITES, Failed, Root, served
 
 DIST = native.ROOT / "dist"
 ROOTS = native.ROOT / "build" / "roots"
+# Of Debian 12's package musl: 1.2.3, which musl-tools brings.
+MUSL = Path("/lib/ld-musl-x86_64.so.1")
 STEPS = ("version", "wheels", "audit", "again", "roots", "sdist", "foreign", "suite")
 FIND = "--no-index --find-links /dist cwsgi"
 TOOLS = "/tools/bin"
@@ -116,7 +120,26 @@ def audit(wheel):
         raise Failed(said)
     if size > wheels.MOST:
         raise Failed(f"{wheel.name} has {size} bytes")
+    if "musllinux" in tag and MUSL.exists():
+        missing = wanted_symbols(wheel) - symbols("--defined-only", MUSL)
+        if missing:
+            raise Failed(f"{wheel.name}: {MUSL} has no {', '.join(sorted(missing))}")
     return f"ok, {size} bytes"
+
+
+def symbols(kind, path):
+    words = [line.split() for line in wheels.call("nm", "-D", kind, path).splitlines()]
+    return {name[-1] for name in words if kind == "--defined-only" or name[0] == "U"}
+
+
+def wanted_symbols(wheel):
+    """What its compiled files want of libc: zig's musl may be newer than the tag says."""
+    found = set()
+    with tempfile.TemporaryDirectory() as scratch, zipfile.ZipFile(wheel) as archive:
+        for name in archive.namelist():
+            if name.endswith((".so", "/scripts/cwsgi")):
+                found |= symbols("--undefined-only", archive.extract(name, scratch))
+    return {name for name in found if not name.startswith(("Py", "_Py"))}
 
 
 def step_again(table, options):
