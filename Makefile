@@ -20,7 +20,7 @@ CLANG_RT = libclang-rt-$$(clang -dumpversion 2>/dev/null | cut -d. -f1)-dev
 # The folders too: a file that was added or removed changes theirs.
 SOURCES := setup.py pyproject.toml tools/native.py $(wildcard csrc/* csrc/*/*.[ch] python/cwsgi/*.py*)
 
-.PHONY: help mutants roots wheels release-check docs operate crowd soak differential faults run build test test-one test-all lint unit pytest others format asan tsan fuzz bench leak portable clean
+.PHONY: help mutants roots images wheels release-check docs operate crowd soak differential faults run build test test-one test-all lint unit pytest others format asan tsan fuzz bench leak portable clean
 .NOTPARALLEL:
 
 help:
@@ -93,6 +93,10 @@ roots: $(VENV)/.tools ## bare Debian systems in which all of this works: ROOTS='
 
 wheels: $(VENV)/.wheels ## wheels for every CPython and system, and the sdist, in dist/: WHEELS='--only cp313'
 	$(BIN)/python tools/wheels.py $(WHEELS)
+
+images: $(VENV)/.tests ## builds and runs examples/docker on bases made here, with the wheels in dist/
+	@tools/need.sh debootstrap buildah
+	$(BIN)/python tools/images.py
 
 release-check: $(VENV)/.tests $(VENV)/.wheels ## all that a release has to pass, in one table: RELEASE='--steps audit,roots --only sid'
 	@tools/need.sh debootstrap qemu-user-static

@@ -155,7 +155,12 @@ class Root:
         served(lambda port, log: self.start(command.format(port=port), **log), expected)
 
 
-def served(start, expected):
+def stop_group(process):
+    """The whole group: make hands nothing on."""
+    os.killpg(process.pid, signal.SIGTERM)
+
+
+def served(start, expected, stop=stop_group):
     """Starts a server by start(port, Popen's options), asks for /, and stops it."""
     with socket.socket() as chosen:
         chosen.bind(("127.0.0.1", 0))
@@ -166,8 +171,7 @@ def served(start, expected):
             text = answer(process, port)
         finally:
             if process.poll() is None:
-                # The whole group: make hands nothing on.
-                os.killpg(process.pid, signal.SIGTERM)
+                stop(process)
             try:
                 process.wait(30)
             except subprocess.TimeoutExpired:
@@ -247,21 +251,25 @@ class Images:
             raise Failed(f"buildah {arguments[0]}: exit {answer.returncode}\n{output}")
         return answer.stdout.strip()
 
-    def base(self, root):
-        """Makes a root the image "base"."""
+    def base(self, root, name="base"):
+        """Makes a root an image."""
         base = self.call("from", "scratch")
         self.call("add", "--quiet", base, str(root.path), "/")
-        for name, value in root.environment.items():
-            if name.startswith("PIP_"):
-                self.call("config", "--env", f"{name}={value}", base)
-        self.call("commit", "--quiet", base, "base")
+        for key, value in root.environment.items():
+            if key.startswith("PIP_"):
+                self.call("config", "--env", f"{key}={value}", base)
+        self.call("commit", "--quiet", base, name)
         self.call("rm", base)
+
+    def config(self, name):
+        """What an image says of itself: its user, command, ports and so on."""
+        return json.loads(self.call("inspect", "--type", "image", name))["OCIv1"]["config"]
 
     def build(self, base, name, folder, expected):
         """Builds a Dockerfile upon an image; its server must answer, and not be root's."""
         chosen = ["--isolation", "chroot", "--build-arg", f"BASE=localhost/{base}"]
         self.call("bud", *chosen, "-t", name, folder)
-        config = json.loads(self.call("inspect", "--type", "image", name))["OCIv1"]["config"]
+        config = self.config(name)
         if (
             config.get("User") in (None, "", "0", "root")
             or "8080/tcp" not in config["ExposedPorts"]
