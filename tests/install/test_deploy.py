@@ -68,21 +68,23 @@ def line_of(name):
     return command if isinstance(command, str) else shlex.join(command)
 
 
+def run(serve, command, binds, env=()):
+    """Starts a command as it is; it serves at `binds`."""
+    more = {"workers": None, "threads": None, "chdir": None, "bind_options": False}
+    return serve(None, command=command, binds=binds, env=dict(env), **more)
+
+
 def start(serve, line, port):
     """Runs a file's command line, on this port, with cwsgi where the file expects it."""
     metrics = Port()
     line = re.sub(r"^\S*cwsgi ", shlex.join(program()) + " ", line)
     line = line.replace("127.0.0.1:8080", str(port)).replace(":9100", f":{metrics.number}")
     assert "8080" not in line and "9100" not in line
-    return serve(
-        None,
-        command=["sh", "-c", f"cd {HELLO} && exec {line}"],
+    return run(
+        serve,
+        ["sh", "-c", f"cd {HELLO} && exec {line}"],
         env={"PORT": port.number},
-        workers=None,
-        threads=None,
-        chdir=None,
         binds=[port, metrics] if "--metrics" in line else [port],
-        bind_options=False,
     )
 
 
@@ -244,14 +246,10 @@ def test_systemd_socket(serve, units):
         pytest.skip("no systemd-socket-activate here")
     port = Port()
     words = shlex.split(after("systemd/hello.service", "ExecStart="))
-    server = serve(
-        None,
-        command=[activate, "-l", str(port), *program(), "--chdir", HELLO, *words[1:]],
-        workers=None,
-        threads=None,
-        chdir=None,
+    server = run(
+        serve,
+        [activate, "-l", str(port), *program(), "--chdir", HELLO, *words[1:]],
         binds=[port],
-        bind_options=False,
     )
     assert server.get("/").status == 200
     assert server.get("/health").status == 200
@@ -270,14 +268,10 @@ def test_supervisord(tmp_path, serve):
     text = text.replace("user=hello\n", "").replace("/var/log", str(tmp_path))
     head = f"[supervisord]\nnodaemon=true\nlogfile={tmp_path}/log\npidfile={tmp_path}/pid\n"
     (tmp_path / "supervisord.conf").write_text(head + text)
-    server = serve(
-        None,
-        command=[str(BIN / "supervisord"), "-c", f"{tmp_path}/supervisord.conf"],
-        workers=None,
-        threads=None,
-        chdir=None,
+    server = run(
+        serve,
+        [str(BIN / "supervisord"), "-c", f"{tmp_path}/supervisord.conf"],
         binds=[port],
-        bind_options=False,
     )
     assert server.get("/").status == 200
     log = tmp_path / "hello.log"
@@ -290,15 +284,11 @@ def test_honcho(tmp_path, serve):
     if not (BIN / "honcho").exists():
         pytest.skip("no honcho here")
     port = Port()
-    server = serve(
-        None,
-        command=["sh", "-c", f"cd {HELLO} && exec {BIN}/honcho -f {DEPLOY}/honcho/Procfile start"],
+    server = run(
+        serve,
+        ["sh", "-c", f"cd {HELLO} && exec {BIN}/honcho -f {DEPLOY}/honcho/Procfile start"],
         env={"PATH": f"{Path(program()[0]).parent}:{os.environ['PATH']}", "PORT": port.number},
-        workers=None,
-        threads=None,
-        chdir=None,
         binds=[port],
-        bind_options=False,
     )
     assert server.get("/").status == 200
     wait_for(lambda: "tick" in server.stdout(), server.stdout, 10 * SLOW)
@@ -313,15 +303,11 @@ def test_nginx_in_front(tmp_path, serve):
         pytest.skip("no nginx here")
     app_port, front = Port(), Port()
     line = line_of("compose").removeprefix("cwsgi ").replace("main:app", "envdump:app")
-    server = serve(
-        None,
-        command=["sh", "-c", f"cd {APPS} && exec {shlex.join(program())} {line}"],
+    server = run(
+        serve,
+        ["sh", "-c", f"cd {APPS} && exec {shlex.join(program())} {line}"],
         env={"PORT": app_port.number},
-        workers=None,
-        threads=None,
-        chdir=None,
         binds=[app_port],
-        bind_options=False,
     )
     text = (DEPLOY / "compose/nginx.conf").read_text()
     text = text.replace("app:8080", str(app_port)).replace("listen 80;", f"listen {front};")

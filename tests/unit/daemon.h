@@ -8,10 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "unit/unit.h"
-
-/* The folder of their sockets; the test makes and removes it. */
-static char dir[] = "/tmp/cwsgi-unit-XXXXXX";
+#include "unit/folder.h" /* where their sockets are */
 
 /* A bound Unix socket; its address goes to `to`. */
 static inline int daemon_at(const char *name, int type, char *to, size_t size) {

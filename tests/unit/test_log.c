@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The file of the error log. */
-#include "unit/unit.h"
+#include "unit/folder.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +8,6 @@
 
 #include "base/log.h"
 
-static char dir[] = "/tmp/cwsgi-unit-XXXXXX";
 static char err[200];
 
 /* cw_log() to a file that is rotated. */
@@ -51,10 +50,6 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(error_log_files),
   };
-  char command[64];
   alarm(60); /* nothing here may wait */
-  if (!mkdtemp(dir)) return 1;
-  int rc = cmocka_run_group_tests(tests, NULL, NULL);
-  snprintf(command, sizeof(command), "rm -r %s", dir);
-  return system(command) != 0 ? 1 : rc;
+  return RUN_IN_FOLDER(tests);
 }

@@ -63,9 +63,5 @@ int main(void) {
       cmocka_unit_test(by_abstract_address),
       cmocka_unit_test(where_nobody_listens),
   };
-  char command[64];
-  if (!mkdtemp(dir)) return 1;
-  int rc = cmocka_run_group_tests(tests, NULL, NULL);
-  snprintf(command, sizeof(command), "rm -r %s", dir);
-  return system(command) != 0 ? 1 : rc;
+  return RUN_IN_FOLDER(tests);
 }
