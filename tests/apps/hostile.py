@@ -38,6 +38,11 @@ def board():
     raise LookupError("no board")
 
 
+def slot_size(memory):
+    """Bytes: what is mapped ends with its page, and a slot's size is a multiple of eight."""
+    return (len(memory) - SLOTS) // 512 & ~7
+
+
 def notify_pipe():
     """The descriptor by which workers wake the supervisor: the first pipe whose other end is
     not here. The others are libuv's own, in which rubbish would only end this worker.
@@ -89,10 +94,11 @@ def wish(environ, start_response):
         return text(start_response, "wishing")
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(30)
+    size = slot_size(memory)
     try:
         while not (STATE / "enough").exists():
             for slot in range(4):
-                at = SLOTS + slot * ((len(memory) - SLOTS) // 512)
+                at = SLOTS + slot * size
                 memory[at + WISH : at + WISH + 4] = struct.pack("i", RELOAD)
             poke(number)
             time.sleep(0.005)
@@ -143,7 +149,7 @@ def scribble(environ, start_response):
         for at in range(0, len(memory) - 4096, 4096):
             ctypes.memmove(ctypes.byref(memory, at), patterns[(rounds + at // 4096) % 4], 4096)
         # As long as this is on, the slots' words are the small numbers that mean something.
-        size = (len(memory) - SLOTS) // 512
+        size = slot_size(memory)
         for slot in range(8):
             at = SLOTS + slot * size
             memory[at : at + 24] = struct.pack("6i", rounds % 4, rounds, 1, rounds % 3, 1, 0)
