@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -77,6 +78,17 @@ void cw_accept_hold(cw_server_t *srv, bool hold) {
     poll_acceptors(srv, false);
   else
     resume_accepting(srv);
+}
+
+bool cw_accept_waits(const cw_server_t *srv) {
+  struct pollfd fds[CW_MAX_LISTENERS];
+  nfds_t n = 0;
+  for (int i = 0; i < srv->acceptors.n; i++) {
+    const struct cw_acceptor *a = &srv->acceptors.items[i];
+    if (a->open && !a->info->metrics)
+      fds[n++] = (struct pollfd){.fd = a->info->fd, .events = POLLIN};
+  }
+  return n && poll(fds, n, 0) > 0;
 }
 
 /* No descriptor is left, or no memory. Returns whether to try at once again. */

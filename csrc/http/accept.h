@@ -45,6 +45,9 @@ void cw_accept_drain(cw_server_t *srv);
 /* Stops accepting on the service's own addresses, for others to do it, or goes on. */
 void cw_accept_hold(cw_server_t *srv, bool hold);
 
+/* Whether somebody waits at one of them to be accepted. */
+bool cw_accept_waits(const cw_server_t *srv);
+
 /* There may be room again. */
 void cw_accept_made_room(cw_server_t *srv);
 

@@ -158,6 +158,10 @@ void cw_server_hold_accept(cw_server_t *srv, bool hold) {
   cw_accept_hold(srv, hold);
 }
 
+bool cw_server_has_waiting(const cw_server_t *srv) {
+  return cw_accept_waits(srv);
+}
+
 int cw_server_listen(cw_server_t *srv, int backlog) {
   return cw_accept_listen(srv, backlog);
 }

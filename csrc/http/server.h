@@ -62,6 +62,9 @@ void cw_req_started(cw_req_t *req);
 /* Stops accepting on the service's own addresses, for others to do it, or goes on. */
 void cw_server_hold_accept(cw_server_t *srv, bool hold);
 
+/* Whether somebody waits there to be accepted. */
+bool cw_server_has_waiting(const cw_server_t *srv);
+
 /* The host's own timers. */
 typedef enum cw_host_timer {
   CW_HOST_RETRY,

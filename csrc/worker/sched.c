@@ -245,6 +245,7 @@ void cw_sched_turn(cw_sched_t *s) {
     s->grace = grace;
     s->deadline = cw_now_us() + grace * 1000;
     cw_server_timer(s->srv, CW_HOST_DEADLINE, grace, on_deadline, s);
+    if (s->watch.drains) s->watch.drains(s->watch.data);
     cw_server_drain(s->srv);
   }
   if (cw_server_connections(s->srv) == 0) finish(s);

@@ -50,6 +50,8 @@ typedef struct cw_sched_watch {
   /* Whether somebody else can take new connections sooner; asked while all threads are
    * in the app. In the loop; not NULL where full() is not. */
   bool (*others)(void *data);
+  /* It accepts no more, and finishes what it has. In the loop; may be NULL. */
+  void (*drains)(void *data);
   int64_t max_requests; /* 0: none */
   /* That many have been served. Any app thread, GIL held. */
   void (*served)(void *data);

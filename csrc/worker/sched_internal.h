@@ -60,9 +60,10 @@ struct cw_sched {
 
   cw_sched_watch_t watch;
   int64_t n_served;
-  bool full;       /* as watch.full() was told last */
-  bool held;       /* baton: connections are left to others */
-  int64_t free_us; /* baton: when one of them was seen to have room; 0: not yet */
+  bool full;          /* as watch.full() was told last */
+  bool held;          /* baton: connections are left to others */
+  int64_t waiting_us; /* baton: since when clients left to others wait; 0: none does */
+  int64_t free_us;    /* baton: when one of them was seen to have room; 0: not yet */
 
   pthread_t caller; /* tells threads that their request is overdue */
   bool has_caller, calling;

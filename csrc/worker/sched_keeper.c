@@ -15,6 +15,7 @@ enum {
   TICK_US = 1000, /* a call longer than one to two of these loses the loop */
   RETRY_MS = 5,   /* how long waiting requests see no progress before a thread more */
   SHARE_MS = 20,  /* how often a full worker looks for one that is not */
+  PATIENCE_MS = 100, /* how long clients may wait for it */
 };
 
 static void *keeper_main(void *arg);
@@ -109,6 +110,13 @@ bool cw_sched_share(cw_sched_t *s) {
   if (!full) s->free_us = 0;
   /* One that had room a moment ago is about to have it again. */
   bool hold = s->free_us && now - s->free_us < SHARE_MS * 1000;
+  /* Who has room takes them at once, unless it is stopped, or stuck. */
+  if (!hold || !cw_server_has_waiting(s->srv))
+    s->waiting_us = 0;
+  else if (!s->waiting_us)
+    s->waiting_us = now;
+  else if (now - s->waiting_us > PATIENCE_MS * 1000)
+    hold = false;
   if (hold != s->held) cw_server_hold_accept(s->srv, hold);
   s->held = hold;
   return full;

@@ -259,6 +259,10 @@ static bool others(void *data) {
   return false;
 }
 
+static void on_drain(void *data) {
+  atomic_store(&own->state, CW_WORKER_DRAINING);
+}
+
 static void on_beat(void *data, int64_t oldest) {
   atomic_store(&own->beat, atomic_load(&board->watch_ms));
   atomic_store(&own->oldest, oldest);
@@ -284,6 +288,7 @@ static void set_watch(cw_sched_t *sched, const cw_settings_t *s) {
                             /* One worker alone need not look for others. */
                             .full = heritage->n_workers > 1 ? on_full : NULL,
                             .others = others,
+                            .drains = on_drain,
                             .timeout = timeout};
   if (timeout > 0) {
     watch.time = &board->watch_ms;
@@ -362,7 +367,6 @@ static int serve(const cw_settings_t *s, const cw_app_t *app) {
   cw_sched_run(sched);
   _save = saved_state;
   Py_END_ALLOW_THREADS
-  atomic_store(&own->state, CW_WORKER_DRAINING);
   exit_code = 0;
 done:
   if (exit_code != 0) cw_log(CW_LOG_CRITICAL, "worker cannot serve: %s", reason);

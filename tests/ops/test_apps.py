@@ -6,7 +6,7 @@ import signal
 
 import pytest
 from client import SLOW, request, wait_for
-from ops import wait_serving
+from ops import wait_serving, wait_workers
 from server import run
 
 
@@ -188,6 +188,53 @@ def test_a_worker_that_becomes_full_leaves_connections_to_others(serve):
         assert who_serves(server) != stuck
         server.open_gate(str(turn))
         assert busy.response().body == b"waited"
+
+
+def fill(server, pids):
+    """Sends requests until each of these workers has one that keeps its thread.
+
+    A worker that has just got one may take another, which then waits.
+    """
+    clients = []
+
+    def full():
+        if not clients or clients[-1].quiet():
+            clients.append(server.connect())
+            clients[-1].send(request("/wait"))
+        return {str(pid) for pid in pids} <= set(server.marks("waiting"))
+
+    wait_for(full, "the workers to be full", 20, step=0.05)
+    return clients
+
+
+def test_a_full_worker_does_not_wait_for_one_that_is_stopped(serve):
+    server = serve("ops:app", "--health", "/healthz", threads=1, workers=2)
+    stopped, other = wait_serving(server, 2)
+    busy = server.connect()
+    busy.send(request("/wait"))
+    if server.wait_marks("waiting") == [str(stopped)]:
+        stopped = other
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        assert server.get("/healthz").status == 200
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    server.open_gate("wait")
+    assert busy.response().status == 200
+
+
+def test_full_workers_do_not_wait_for_one_that_drains(serve):
+    server = serve("ops:app", "--health", "/healthz", threads=1, workers=2)
+    old = wait_serving(server, 2)
+    clients = fill(server, old)
+    server.send_signal(signal.SIGHUP)
+    server.wait_log("Reloaded")
+    new = {pid for pid in wait_workers(server, 4) if pid not in old}
+    clients += fill(server, new)
+    assert {server.get("/healthz").status for _ in range(10)} == {200}
+    server.open_gate("wait")
+    for client in clients:
+        assert client.response().body == b"waited"
 
 
 def test_with_all_workers_full_connections_are_taken(serve):
