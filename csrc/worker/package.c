@@ -182,11 +182,16 @@ static CW_RAISES int start_reloader(const cw_settings_t *s) {
                                  items_of(s, CW_OPT_RELOAD_EXTRA_FILES), changed)));
 }
 
-int cw_package_await_change(const cw_settings_t *s, int64_t began) {
+/* For Py_BuildValue("O&"): a path as Python has it. */
+static CW_NEW PyObject *to_path(void *text) {
+  return PyUnicode_DecodeFSDefault(text);
+}
+
+int cw_package_await_change(const cw_settings_t *s, const char *folder, int64_t began) {
   CW_ASSERT_GIL();
-  return done(call(
-      "cwsgi._reload", "await_change",
-      Py_BuildValue("(NL)", items_of(s, CW_OPT_RELOAD_EXTRA_FILES), (long long)began)));
+  return done(call("cwsgi._reload", "await_change",
+                   Py_BuildValue("(NO&L)", items_of(s, CW_OPT_RELOAD_EXTRA_FILES),
+                                 to_path, folder, (long long)began)));
 }
 
 int cw_package_start(const cw_settings_t *s, PyObject *app) {

@@ -28,8 +28,10 @@ CW_RAISES int cw_package_init_dump(const cw_settings_t *s);
 
 /* --reload, and the app could not be imported: returns when a file has changed, at once
  * where one did after `began`, when the import began, by the clock of file times
- * (CLOCK_REALTIME_COARSE, in ns): what was imported may have been half of it. */
-CW_RAISES int cw_package_await_change(const cw_settings_t *s, int64_t began);
+ * (CLOCK_REALTIME_COARSE, in ns): what was imported may have been half of it. `folder`
+ * was the present one then; "": unknown. */
+CW_RAISES int cw_package_await_change(const cw_settings_t *s, const char *folder,
+                                      int64_t began);
 
 /* The app is here: post_worker_init, functions of cwsgi.on_startup(), the reloader.
  * `app` is the callable that requests go to. */

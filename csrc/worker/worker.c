@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -468,13 +469,15 @@ static int run(int slot) {
   if (begin(&s, slot) < 0) return -1;
   if (slot >= 0 && become(&s, slot) < 0) return -1;
   if (slot == CW_SLOT_ZYGOTE) cw_title_set("cwsgi: preloaded app");
+  char folder[PATH_MAX];
   int64_t began = file_time();
+  if (!getcwd(folder, sizeof(folder))) folder[0] = '\0';
   int code = load_all(&s, &first);
   cw_wsgi_end_forked();
   /* Where older workers serve, they notice that the app was mended. */
   if (code != 0 && slot != CW_SLOT_CHECK && heritage->alone &&
       cw_opt_num(&s, CW_OPT_RELOAD)) {
-    if (cw_package_await_change(&s, began) < 0) return -1;
+    if (cw_package_await_change(&s, folder, began) < 0) return -1;
     return CW_EXIT_AGAIN;
   }
   if (code == 0 && cw_package_loaded(first) < 0) return -1;

@@ -100,8 +100,17 @@ def extra_files(extra: "list[str]") -> "Iterator[str]":
 
 
 def sources(folder: str) -> "Iterator[str]":
-    """Yield Python's files below a folder, but for hidden folders and installed packages."""
-    for parent, below, names in os.walk(folder):
+    """Yield Python's files below a folder, but for hidden folders and installed packages.
+
+    Links are followed, each folder once.
+    """
+    seen = set()
+    for parent, below, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:
+            below.clear()
+            continue
+        seen.add(real)
         below[:] = [
             name
             for name in below
@@ -110,23 +119,41 @@ def sources(folder: str) -> "Iterator[str]":
         yield from (os.path.join(parent, name) for name in names if name.endswith(".py"))
 
 
-def await_change(extra: "list[str]", began: int) -> None:
+def app_folders(folder: str) -> "Iterator[str]":
+    """Yield where an app may be: `folder`, and what sys.path has beside installed packages."""
+    if folder:
+        yield folder
+    python = tuple(os.path.join(prefix, "") for prefix in {sys.prefix, sys.base_prefix})
+    for entry in sys.path:
+        path = os.path.abspath(entry)
+        parts = path.split(os.sep)
+        if entry and path != os.sep and not {"site-packages", "dist-packages"} & {*parts}:
+            if not f"{path}{os.sep}".startswith(tuple(f"{one}lib" for one in python)):
+                yield path
+
+
+def await_change(extra: "list[str]", folder: str, began: int) -> None:
     """Wait, for an app that cannot be imported, until one of its files changes, comes or goes.
 
-    Which files are its own is not known yet: all of Python's below the present folder count,
-    what was imported, and `extra`.
+    Which files are its own is not known yet: all of Python's below app_folders() count, what
+    was imported, and `extra`.
 
     Args:
         extra: files and folders to watch beside them.
+        folder: the present one, before the app could change it; "" where it is unknown.
         began: when the import began, in ns since the epoch. A file that was written since
             then has changed: half of it may be what was imported.
     """
 
     def look() -> "dict[str, Signature | None]":
-        paths = {*module_files(), *extra_files(extra), *sources(os.getcwd())}
+        paths = {*module_files(), *extra_files(extra)}
+        paths.update(*(sources(one) for one in folders))
         return {path: signature(path) for path in paths}
 
     log = Log()
+    folders = sorted(set(app_folders(folder)))
+    # The present folder may be another one by now, or none.
+    extra = [os.path.join(folder, path) for path in extra]
     before = look()
     log.info("Waiting for a change of the app's files (--reload)")
     # One that is dated into the future says nothing.

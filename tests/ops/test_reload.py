@@ -306,6 +306,31 @@ def test_reload_does_not_start_again_for_a_file_of_tomorrow(serve, tmp_path):
     assert server.log().count("starting again") == 1
 
 
+@pytest.mark.parametrize("where", ["pythonpath", "link", "chdir", "removed"])
+def test_reload_sees_a_broken_app_wherever_it_is(serve, tmp_path, where):
+    start, folder = tmp_path / "start", tmp_path / "app"
+    start.mkdir()
+    folder.mkdir()
+    (folder / "mended.py").write_text("broken\n")
+    name, options = "mended", []
+    if where == "link":
+        (start / "package").symlink_to(folder)
+        name = "package.mended"
+    elif where == "chdir":
+        (folder / "mended.py").write_text(f"import os\nos.chdir({str(start)!r})\nbroken\n")
+        start = folder
+    else:
+        options = ["--pythonpath", str(folder)]
+    if where == "removed":
+        (folder / "mended.py").write_text("import os\nos.rmdir(os.getcwd())\nbroken\n")
+    server = serve(f"{name}:app", "--reload", *options, chdir=start, wait=False)
+    server.wait_log("Waiting for a change")
+    (folder / "mended.py").write_text((APPS / "hello.py").read_text())
+    start.mkdir(exist_ok=True)
+    server.wait_ready()
+    assert server.get("/").body == b"Hello, World!\n"
+
+
 def test_stop_while_a_broken_app_is_waited_for(serve, tmp_path):
     server = serve("no_such_app:app", "--reload", chdir=tmp_path, wait=False)
     server.wait_log("Waiting for a change")
