@@ -24,6 +24,12 @@ def wait_workers(server, count, without=()):
     return worker_pids(server)
 
 
+def terminal_of(pid):
+    """The device of a process's controlling terminal; 0: none. psutil knows those of before."""
+    with open(f"/proc/{pid}/stat") as file:
+        return int(file.read().rpartition(")")[2].split()[4])
+
+
 def wait_serving(server, count):
     """Waits until `count` workers of an app with /who have answered: they are ready."""
     served = set()

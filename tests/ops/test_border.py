@@ -12,7 +12,7 @@ import time
 import psutil
 import pytest
 from client import SLOW, wait_for
-from ops import titled, wait_workers
+from ops import terminal_of, titled, wait_workers
 from server import APPS, program, run
 
 NOBODY = pwd.getpwnam("nobody")
@@ -248,13 +248,13 @@ def test_a_worker_cannot_type_at_roots_terminal(serve_hostile, tmp_path, preload
 
     options = ["--preload"] if preload else []
     log = ["--error-logfile", tmp_path / "state" / "log"]  # the terminal is read by nobody
-    server = serve_hostile(*options, *log, env={"CWSGI_DOOR": door}, preexec=controlled)
+    server = serve_hostile(*options, *log, env={"CWSGI_INTERPRETER": door}, preexec=controlled)
     (pid,) = wait_workers(server, 1)
     assert len(json.loads(server.get("/type").body)) == len("typed by nobody\n")
     os.set_blocking(slave, False)
     with pytest.raises(BlockingIOError):
         os.read(slave, 100)
-    assert psutil.Process(server.pid).terminal() and not psutil.Process(pid).terminal()
+    assert terminal_of(server.pid) != 0 == terminal_of(pid)
     # Root's signals from there still stop all of it.
     os.write(master, b"\x03")
     assert server.wait_exit() == 0

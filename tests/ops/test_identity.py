@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 from client import wait_for
-from ops import titled, wait_workers
+from ops import terminal_of, titled, wait_workers
 from server import APPS, Port, UnixPath, clean_env, program, run
 
 NOBODY = pwd.getpwnam("nobody")
@@ -328,7 +328,7 @@ def test_daemon(tmp_path):
     try:
         wait_for(lambda: not port.refuses(), "the daemon to listen")
         process = psutil.Process(pid)
-        assert process.terminal() is None
+        assert terminal_of(process.pid) == 0
         assert os.getsid(pid) != os.getsid(0)
         assert os.readlink(f"/proc/{pid}/fd/2") == "/dev/null"
     finally:
