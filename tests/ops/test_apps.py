@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from client import SLOW, request, wait_for
@@ -207,6 +208,12 @@ def fill(server, pids):
     return clients
 
 
+def thread_states(pid):
+    """The letters that /proc has for the threads of a process: one may run while another stops."""
+    files = Path(f"/proc/{pid}/task").glob("*/stat")
+    return {file.read_text().rpartition(")")[2].split()[0] for file in files}
+
+
 def test_a_full_worker_does_not_wait_for_one_that_is_stopped(serve):
     server = serve("ops:app", "--health", "/healthz", threads=1, workers=2)
     stopped, other = wait_serving(server, 2)
@@ -216,6 +223,7 @@ def test_a_full_worker_does_not_wait_for_one_that_is_stopped(serve):
         stopped = other
     os.kill(stopped, signal.SIGSTOP)
     try:
+        wait_for(lambda: thread_states(stopped) == {"T"}, "all its threads to be stopped")
         assert server.get("/healthz").status == 200
     finally:
         os.kill(stopped, signal.SIGCONT)
