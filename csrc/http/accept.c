@@ -169,8 +169,6 @@ static void on_acceptable(uv_poll_t *poll, int status, int events) {
   const cw_host_t *host = &a->srv->service.host;
   if (a->info->metrics || !host->accepts || host->accepts(host->data))
     accept_some(a, BATCH);
-  else
-    cw_accept_hold(a->srv, true);
 }
 
 static void poll_acceptors(cw_server_t *srv, bool on) {

@@ -24,7 +24,8 @@ typedef struct cw_host {
    * call. Baton held. May be NULL. */
   void (*expired)(void *data, cw_req_t *req);
   /* Whether to take a connection that waits at one of the service's own addresses, now;
-   * where not, the host lets them in again. Baton held. May be NULL: always. */
+   * where not, the host has them held (cw_server_hold_accept()). Baton held. May be
+   * NULL: always. */
   bool (*accepts)(void *data);
 } cw_host_t;
 

@@ -6,7 +6,7 @@
 
 #include "http/conn.h"
 
-typedef struct cw_own {
+typedef struct cw_probe {
   int status; /* 0: out of memory */
   const char *type;
   cw_buf_t body; /* the caller frees it */

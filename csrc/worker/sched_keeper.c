@@ -117,7 +117,7 @@ bool cw_sched_share(cw_sched_t *s) {
     s->waiting_us = now;
   else if (now - s->waiting_us > PATIENCE_MS * 1000)
     hold = false;
-  if (hold != s->held) cw_server_hold_accept(s->srv, hold);
+  cw_server_hold_accept(s->srv, hold);
   s->held = hold;
   return full;
 }
