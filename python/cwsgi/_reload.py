@@ -123,13 +123,11 @@ def app_folders(folder: str) -> "Iterator[str]":
     """Yield where an app may be: `folder`, and what sys.path has beside installed packages."""
     if folder:
         yield folder
-    python = tuple(os.path.join(prefix, "") for prefix in {sys.prefix, sys.base_prefix})
-    for entry in sys.path:
-        path = os.path.abspath(entry)
-        parts = path.split(os.sep)
-        if entry and path != os.sep and not {"site-packages", "dist-packages"} & {*parts}:
-            if not f"{path}{os.sep}".startswith(tuple(f"{one}lib" for one in python)):
-                yield path
+    python = tuple(os.path.join(prefix, "lib") for prefix in (sys.prefix, sys.base_prefix))
+    for path in map(os.path.abspath, filter(None, sys.path)):
+        packages = {"site-packages", "dist-packages"} & set(path.split(os.sep))
+        if path != os.sep and not packages and not path.startswith(python):
+            yield path
 
 
 def await_change(extra: "list[str]", folder: str, began: int) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import kubernetes_validate as validate
 import pytest
 import yaml
 from client import SLOW, wait_for
@@ -137,7 +138,6 @@ KUBERNETES = ["deployment", "service", "hpa"]
 
 @pytest.mark.parametrize("name", KUBERNETES)
 def test_kubernetes_schema(name):
-    validate = pytest.importorskip("kubernetes_validate")
     for document in documents(f"kubernetes/{name}.yaml"):
         validate.validate(document, "1.30", strict=True)
         with pytest.raises(validate.ValidationError):
@@ -146,7 +146,6 @@ def test_kubernetes_schema(name):
 
 @pytest.mark.parametrize("name", ["cloud-run", "knative"])
 def test_pod_of_a_service(name):
-    validate = pytest.importorskip("kubernetes_validate")
     (document,) = documents(f"{name}/service.yaml")
     pod = pod_of(document["spec"]["template"])
     assert document["apiVersion"] == "serving.knative.dev/v1" and document["kind"] == "Service"
@@ -209,7 +208,7 @@ def test_metric_names(serve):
 def test_promtool():
     promtool = shutil.which("promtool")
     if not promtool:
-        pytest.skip("no promtool here")
+        pytest.skip("no promtool here: Debian has it in prometheus")
     for check, name in (("config", "prometheus.yml"), ("rules", "rules.yml")):
         command = [promtool, "check", check, DEPLOY / "prometheus" / name]
         answer = subprocess.run(command, capture_output=True, text=True)
@@ -261,8 +260,6 @@ def test_systemd_socket(serve, units):
 
 
 def test_supervisord(tmp_path, serve):
-    if not (BIN / "supervisord").exists():
-        pytest.skip("no supervisord here")
     port = Port()
     text = (DEPLOY / "supervisord/hello.conf").read_text()
     text = text.replace("/srv/hello/venv/bin/cwsgi", shlex.join(program()))
@@ -283,8 +280,6 @@ def test_supervisord(tmp_path, serve):
 
 
 def test_honcho(tmp_path, serve):
-    if not (BIN / "honcho").exists():
-        pytest.skip("no honcho here")
     port = Port()
     server = run(
         serve,

@@ -156,10 +156,6 @@ static void health_knows_of_the_drain_delay(void **state) {
   free(board);
 }
 
-static void expire_now(void) {
-  srv->timers.duration[CW_TIMER_REQUEST] = 0;
-}
-
 static void turn_until_expired(void) {
   for (int i = 0; i < 100 && !n_expired; i++) {
     usleep(10 * 1000);
@@ -168,16 +164,21 @@ static void turn_until_expired(void) {
   assert_int_equal(n_expired, 1);
 }
 
-static void expired_in_the_queue(void **state) {
+/* A server with a request that is ready, and whose time will be up at once. */
+static int ask_for_little_time(void) {
   cw_limits_t limits = limits_now();
   limits.request_timeout = 10;
   start(&limits);
-  expire_now();
+  srv->timers.duration[CW_TIMER_REQUEST] = 0;
   int fd = dial(&service);
-  const char *head = GET("/", "");
-  send_text(fd, head);
+  send_text(fd, GET("/", ""));
   cw_server_turn(srv, false);
   assert_int_equal(n_ready, 1);
+  return fd;
+}
+
+static void expired_in_the_queue(void **state) {
+  int fd = ask_for_little_time();
   turn_until_expired();
   assert_true(begins(answer(fd), "HTTP/1.1 504 Gateway Timeout\r\n"));
   path[0] = '\0';
@@ -191,15 +192,8 @@ static void expired_in_the_queue(void **state) {
 
 /* The first byte has left: the loop keeps out of it. */
 static void expired_while_it_sends(void **state) {
-  cw_limits_t limits = limits_now();
+  int fd = ask_for_little_time();
   size_t taken;
-  limits.request_timeout = 10;
-  start(&limits);
-  expire_now();
-  int fd = dial(&service);
-  const char *head = GET("/", "");
-  send_text(fd, head);
-  cw_server_turn(srv, false);
   cw_req_t *req = ready[--n_ready];
   assert_int_equal(cw_resp_start(req, "200 OK", 6), CW_OK);
   assert_int_equal(cw_resp_write(req, "a", 1, false, &taken), CW_OK);
