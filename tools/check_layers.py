@@ -19,7 +19,16 @@ import native
 ALLOWED = {
     "launcher": {"supervisor/", "base/"},
     "supervisor": {"base/"},
-    "worker": {"Python.h", "uv.h", "wsgi/", "http/", "base/"},
+    "worker": {"Python.h", "uv.h", "asgi/", "wsgi/", "http/", "base/"},
+    "asgi": {
+        "Python.h",
+        "wsgi/",
+        "http/app.h",
+        "http/async.h",
+        "http/resp.h",
+        "http/ws.h",
+        "base/",
+    },
     "wsgi": {"Python.h", "http/app.h", "http/resp.h", "base/"},
     "http": {"uv.h", "llhttp.h", "base/"},
     "base": set(),
@@ -35,6 +44,7 @@ LIBRARIES = {
 # Calls up, from a file to one that calls it, too: each with its reason.
 UPWARD = {
     ("http", "conn", "server"): "a connection and the server that it is a child of",
+    ("worker", "sched_async", "sched"): "the event loop's thread and those beside it",
     ("worker", "sched_keeper", "sched"): "the keeper and the threads it stands in for",
 }
 

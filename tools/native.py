@@ -411,7 +411,7 @@ def sources_of(*folders):
     return sorted(str(source.relative_to(ROOT)) for source in names)
 
 
-EXTENSION_SOURCES = sources_of("base", "http", "wsgi", "worker")
+EXTENSION_SOURCES = sources_of("base", "http", "wsgi", "asgi", "worker")
 PROGRAM_SOURCES = sources_of("base", "launcher", "supervisor")
 LINK = ["-Wl,--gc-sections", "-Wl,-z,relro,-z,now"]
 # What libraries call theirs is not for others: the app may have another libuv.

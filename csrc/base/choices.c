@@ -12,6 +12,11 @@ static int find(const char *text, const char *const *names, size_t n) {
   return -1;
 }
 
+int cw_interface_parse(const char *text) {
+  static const char *const names[] = {"auto", "wsgi", "asgi"};
+  return find(text, names, CW_ARRAY_LEN(names));
+}
+
 int cw_proxy_mode_parse(const char *text) {
   static const char *const names[] = {"off", "v1", "v2", "auto"};
   /* A configuration file may say True or False. */

@@ -29,7 +29,15 @@ enum {
   CW_SAYS_FORWARDED = 8, /* Forwarded: RFC 7239 */
 };
 
+/* --interface: what kind of app is served. */
+typedef enum cw_interface {
+  CW_INTERFACE_AUTO,
+  CW_INTERFACE_WSGI,
+  CW_INTERFACE_ASGI
+} cw_interface_t;
+
 /* The value named `text`, or -1. */
+int cw_interface_parse(const char *text);
 int cw_proxy_mode_parse(const char *text);
 int cw_underscores_parse(const char *text);
 

@@ -14,8 +14,6 @@ enum {
 /* Between a worker and its supervisor besides: out of the way of those that apps use.
  */
 enum {
-  CW_EXIT_NOT_WSGI = 236, /* its app is of another kind. CW_EXIT_APP to the outside, but
-                             --check-config tells it from the others */
   CW_EXIT_AGAIN =
       237, /* it has waited for a file to change, since its app was broken */
 };

@@ -40,6 +40,21 @@ CW_OPTION(WORKER_CLASS, "worker_class", "-k --worker-class", NULL, TEXT, "gthrea
           "sync and gthread are taken for gunicorn's sake: --threads decides")
 CW_OPTION(THREADS, "threads", "--threads", NULL, INT, "8", "N", "Processes",
           "threads that run the app in each worker, made when needed; 0 means 1")
+CW_OPTION(INTERFACE, "interface", "--interface", NULL, TEXT, "auto", "KIND",
+          "Processes",
+          "what the app is: wsgi, asgi, or auto: a coroutine function, and an object "
+          "whose __call__ is one, is an ASGI app")
+CW_OPTION(LOOP, "loop", "--loop", NULL, TEXT, "auto", "NAME", "Processes",
+          "event loop of ASGI apps: asyncio, uvloop (which has to be installed), or "
+          "auto: asyncio")
+CW_OPTION(LIFESPAN, "lifespan", "--lifespan", NULL, TEXT, "auto", "WHEN", "Processes",
+          "whether ASGI apps are told of start and end: on, off, or auto: where they "
+          "know of it")
+CW_OPTION(
+    LIMIT_CONCURRENCY, "limit_concurrency", "--limit-concurrency", NULL, INT, "0", "N",
+    "Processes",
+    "requests of ASGI apps under way in a worker, beyond which 503 is answered; 0 "
+    "sets no limit")
 CW_OPTION(PRELOAD_APP, "preload_app", "--preload", NULL, BOOL, "0", NULL, "Processes",
           "import the app once, in a process that the workers are forked from")
 CW_OPTION(

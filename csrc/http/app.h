@@ -89,6 +89,33 @@ bool cw_req_taken_over(const cw_req_t *req);
  * lost. Sees to it that another thread turns the loop meanwhile. */
 void cw_req_wait_nogil(cw_req_t *req);
 
+/* ---- requests that wait without a thread ------------------------------------ */
+
+/* From now on the end of a wait is told to the host's roused(), once for each CW_WAIT;
+ * cw_req_wait_nogil() is not to be called. Baton held, before the request runs. */
+void cw_req_set_async(cw_req_t *req);
+
+/* What its thread wants to find by the request: NULL at first. That thread only. */
+void cw_req_set_owner(cw_req_t *req, void *owner);
+void *cw_req_owner(const cw_req_t *req);
+
+/* Before cw_req_finish() of such a request: roused() is not called any more. Takes it
+ * off the host's list by `unlist(data, req)`, under the request's lock. */
+void cw_req_end_async(cw_req_t *req, void (*unlist)(void *data, cw_req_t *req),
+                      void *data);
+
+/* Has the host told when the client leaves or half-closes, too. */
+void cw_req_watch_client(cw_req_t *req);
+
+/* Whether its time is up, and the client answered where no response had begun. */
+bool cw_req_overdue(const cw_req_t *req);
+
+/* Whether the client has half-closed the connection. */
+bool cw_req_half_closed(const cw_req_t *req);
+
+/* Body bytes that can be taken now; *ended: no more will come behind them. */
+size_t cw_body_available(cw_req_t *req, bool *ended);
+
 /* Ends the request: the last call on `req`. `complete` false means that the app
  * failed or stopped before the body was whole: the connection is then aborted, so
  * that the client notices. Sends an error page with `status` (500) where no head was

@@ -62,6 +62,14 @@ bool cw_body_untouched(cw_req_t *req) {
   return any;
 }
 
+size_t cw_body_available(cw_req_t *req, bool *ended) {
+  pthread_mutex_lock(&req->lock);
+  size_t n = cw_buf_pending(&req->body.buf);
+  *ended = req->body.complete;
+  pthread_mutex_unlock(&req->lock);
+  return n;
+}
+
 const char *cw_body_error(cw_req_t *req, int *status) {
   pthread_mutex_lock(&req->lock);
   const char *why = atomic_load(&req->lost) ? NULL : req->body.why;
@@ -97,18 +105,16 @@ static bool deliver(cw_req_t *req, cw_span_t data, cw_body_use_t use) {
   bool ok = cw_buf_append(&b->buf, data.p, data.len) == 0;
   if (ok && use == CW_BODY_STREAM && cw_buf_pending(&b->buf) >= CW_BODY_HIGH)
     b->paused = true;
-  bool wake = ok && req->waiting;
+  if (ok && req->waiting) cw_req_rouse_locked(req);
   pthread_mutex_unlock(&req->lock);
-  if (wake) cw_event_set(&req->event);
   return ok;
 }
 
 static void complete(cw_req_t *req) {
   pthread_mutex_lock(&req->lock);
   req->body.complete = true;
-  bool wake = req->waiting;
+  if (req->waiting) cw_req_rouse_locked(req);
   pthread_mutex_unlock(&req->lock);
-  if (wake) cw_event_set(&req->event);
 }
 
 void cw_body_break(cw_req_t *req, int status, const char *why) {
@@ -116,10 +122,9 @@ void cw_body_break(cw_req_t *req, int status, const char *why) {
   req->body.broken = true;
   req->body.status = status;
   req->body.why = why;
-  bool wake = req->waiting;
+  if (req->waiting || req->watched) cw_req_rouse_locked(req);
   pthread_mutex_unlock(&req->lock);
   atomic_store(&req->post.attention, true);
-  if (wake) cw_event_set(&req->event);
 }
 
 void cw_body_set_length(cw_req_t *req) {

@@ -4,6 +4,7 @@
  * inside any function, so its phase is looked at after each. */
 #include "http/h1.h"
 #include "http/body.h"
+#include "http/out.h"
 
 #include <assert.h>
 #include <string.h>
@@ -304,8 +305,7 @@ static void on_eof(cw_conn_t *c) {
   if (h->state == CW_H1_RUN) {
     /* A half-closed client still reads its answer, but a body stays incomplete. */
     if (cw_body_open(h->req)) cw_body_break(h->req, 400, NULL);
-    atomic_store(&h->req->eof_at, cw_now_us());
-    atomic_store(&h->req->post.attention, true);
+    cw_req_mark_eof(h->req);
   } else if (h->state != CW_H1_FLUSH) {
     cw_conn_close(c, CW_END_CLIENT);
     return;
@@ -322,7 +322,6 @@ static void on_writable(cw_conn_t *c) {
   int64_t before = cw_out_pending(req);
   int rc = cw_out_flush_locked(req);
   int64_t after = cw_out_pending(req);
-  bool wake = rc == CW_OK && req->waiting;
   pthread_mutex_unlock(&req->lock);
   if (rc == CW_LOST) {
     cw_conn_lose(c, CW_END_SOCKET);
@@ -340,7 +339,9 @@ static void on_writable(cw_conn_t *c) {
     end_exchange(c);
     return;
   }
-  if (wake) cw_event_set(&req->event);
+  pthread_mutex_lock(&req->lock);
+  if (req->waiting) cw_req_rouse_locked(req);
+  pthread_mutex_unlock(&req->lock);
   cw_conn_update_poll(c);
 }
 

@@ -11,6 +11,7 @@
 #include "http/body.h"
 #include "http/checks.h"
 #include "http/h1.h"
+#include "http/out.h"
 #include "http/probe.h"
 #include "http/reason.h"
 #include "http/refusals.h"
@@ -89,7 +90,8 @@ void cw_h1_on_deadline(cw_conn_t *c, cw_req_t *req) {
     cw_req_mark_lost(req);
     cw_conn_update_poll(c);
   }
-  if (service->host.expired) service->host.expired(service->host.data, req);
+  if (!cw_req_rouse_overdue(req) && service->host.expired)
+    service->host.expired(service->host.data, req);
 }
 
 /* What has come of a head that is not complete. */

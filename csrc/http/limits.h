@@ -27,6 +27,11 @@ typedef struct cw_host {
    * where not, the host has them held (cw_server_hold_accept()). Baton held. May be
    * NULL: always. */
   bool (*accepts)(void *data);
+  /* What a request that waits without a thread (cw_req_set_async()) waits for may be
+   * there, its client has left, or its time is up: cw_req_overdue() tells. Under the
+   * request's lock, from any thread: it only notes it. Not NULL where there are such.
+   */
+  void (*roused)(void *data, cw_req_t *req);
 } cw_host_t;
 
 typedef struct cw_limits {

@@ -29,4 +29,12 @@ CW_MUSTCHECK int cw_out_send_interim(cw_req_t *req, cw_span_t text);
 CW_MUSTCHECK int cw_out_write_file(cw_req_t *req, cw_span_t before, int fd, int64_t off,
                                    int64_t len, int64_t *taken);
 
+/* Bytes of the response that wait for the loop to send them; under req->lock, or where
+ * no thread runs the request. */
+int64_t cw_out_pending(const cw_req_t *req);
+
+/* Sends what `out` holds; under req->lock. 0: all gone, CW_WAIT, CW_LOST. Baton held.
+ */
+CW_MUSTCHECK int cw_out_flush_locked(cw_req_t *req);
+
 #endif

@@ -2,6 +2,7 @@
 /* A request's memory, and the calls of app.h that are about it as a whole. */
 #include "http/request.h"
 #include "http/body.h"
+#include "http/out.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -27,6 +28,9 @@ cw_req_t *cw_req_new(cw_service_t *service, const cw_stream_t *stream, int fd) {
     cw_arena_init(&req->arena, req->first_block, sizeof(req->first_block));
     cw_timer_init(&req->deadline);
     req->resp.head = (cw_buf_t){0};
+    req->async = req->watched = false;
+    atomic_init(&req->overdue, false);
+    cw_list_init(&req->roused);
   }
   CW_TAG_SET(req, CW_TAG_REQ);
   req->head = (cw_head_t){.content_length = -1};
@@ -92,22 +96,22 @@ void cw_req_empty_pool(cw_service_t *service) {
   service->n_pool = 0;
 }
 
-void cw_req_mark_lost(cw_req_t *req) {
-  pthread_mutex_lock(&req->lock);
-  atomic_store(&req->lost, true);
-  req->body.broken |= !req->body.complete;
-  bool wake = req->waiting;
-  pthread_mutex_unlock(&req->lock);
-  atomic_store(&req->post.attention, true);
-  if (wake) cw_event_set(&req->event);
-}
-
 cw_list_t *cw_req_link(cw_req_t *req) {
   return &req->post.node;
 }
 
 cw_req_t *cw_req_of(cw_list_t *link) {
   cw_req_t *req = CW_CONTAINER(link, cw_req_t, post.node);
+  CW_TAG_CHECK(req, CW_TAG_REQ);
+  return req;
+}
+
+cw_list_t *cw_req_roused_link(cw_req_t *req) {
+  return &req->roused;
+}
+
+cw_req_t *cw_req_of_roused(cw_list_t *link) {
+  cw_req_t *req = CW_CONTAINER(link, cw_req_t, roused);
   CW_TAG_CHECK(req, CW_TAG_REQ);
   return req;
 }
@@ -153,15 +157,6 @@ int cw_req_take_over(cw_req_t *req) {
 
 bool cw_req_taken_over(const cw_req_t *req) {
   return req->taken_over;
-}
-
-void cw_req_wait_nogil(cw_req_t *req) {
-  const cw_host_t *host = &req->service->host;
-  host->blocking(host->data);
-  cw_event_wait(&req->event);
-  pthread_mutex_lock(&req->lock);
-  req->waiting = false;
-  pthread_mutex_unlock(&req->lock);
 }
 
 void cw_req_finish(cw_req_t *req, bool complete) {

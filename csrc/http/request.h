@@ -80,7 +80,12 @@ struct cw_req {
 
   pthread_mutex_t lock;
   cw_event_t event;
-  bool waiting; /* under lock: the thread waits for `event` */
+  bool waiting; /* under lock: the thread waits for `event`, or its host to be told */
+  bool async;   /* under lock: the host is; false in the pool */
+  bool watched; /* under lock, async: also of the client's end */
+  atomic_bool overdue; /* async: set by the loop */
+  cw_list_t roused;    /* async: the host's */
+  void *owner;         /* async: thread only */
   cw_body_t body;
   cw_out_t out; /* under lock */
   cw_resp_t resp;
@@ -122,19 +127,18 @@ void cw_req_empty_pool(cw_service_t *service);
 /* Nothing more can be read or sent: has its thread learn it. Baton held. */
 void cw_req_mark_lost(cw_req_t *req);
 
+/* What `req` waits for may be there. Under req->lock, where `waiting` is set. */
+void cw_req_rouse_locked(cw_req_t *req);
+
+/* Its time is up; false: no host is told that way. Baton held. */
+bool cw_req_rouse_overdue(cw_req_t *req);
+
+/* The client has half-closed. Baton held. */
+void cw_req_mark_eof(cw_req_t *req);
+
 /* resp.c: whether the calling thread, which runs it, may send the response's first
  * byte.
  */
 bool cw_req_claim(cw_req_t *req);
-
-/* ---- out.c ------------------------------------------------------------------ */
-
-/* Bytes of the response that wait for the loop to send them; under req->lock, or where
- * no thread runs the request. */
-int64_t cw_out_pending(const cw_req_t *req);
-
-/* Sends what `out` holds; under req->lock. 0: all gone, CW_WAIT, CW_LOST. Baton held.
- */
-CW_MUSTCHECK int cw_out_flush_locked(cw_req_t *req);
 
 #endif

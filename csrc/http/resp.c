@@ -35,6 +35,13 @@ int cw_resp_start(cw_req_t *req, const char *status, size_t len) {
   return CW_OK;
 }
 
+int cw_resp_start_code(cw_req_t *req, int status) {
+  char line[64];
+  if (status < 100 || status > 999) return CW_BAD;
+  int n = snprintf(line, sizeof(line), "%d %s", status, cw_reason(status));
+  return cw_resp_start(req, line, (size_t)n);
+}
+
 /* Fields of the connection, not of the response: RFC 9110 section 7.6.1 and PEP 3333
  * ("Other HTTP Features"). */
 static bool is_hop_by_hop(cw_span_t name) {

@@ -10,6 +10,9 @@
  * "200 OK". CW_BAD: not three digits, or control bytes. */
 CW_MUSTCHECK int cw_resp_start(cw_req_t *req, const char *status, size_t len);
 
+/* The same with the phrase of RFC 9110 section 15 for a status of three digits. */
+CW_MUSTCHECK int cw_resp_start_code(cw_req_t *req, int status);
+
 /* Adds a field. CW_BAD: the name is no token or the value has CR, LF, NUL or another
  * control byte. Framing and hop-by-hop fields are taken note of, not copied: returns
  * 1 where the field was left out because only the server may send it. */

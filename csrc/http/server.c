@@ -73,6 +73,7 @@ void cw_server_timer(cw_server_t *srv, cw_host_timer_t which, int64_t ms,
   }
   slot->fn = fn;
   slot->data = data;
+  uv_update_time(&srv->loop);
   uv_timer_start(&slot->timer, on_host_timer, (uint64_t)ms, 0);
 }
 
@@ -105,6 +106,20 @@ void cw_server_unwatch(cw_server_t *srv, int fd) {
       continue;
     slot->open = false;
     uv_close((uv_handle_t *)&slot->poll, NULL);
+  }
+}
+
+void cw_server_pause_watch(cw_server_t *srv, int fd, bool pause) {
+  CW_ASSERT_BATON(srv);
+  uv_os_fd_t its;
+  for (int i = 0; i < srv->n_watches; i++) {
+    struct cw_watch_slot *slot = &srv->watches[i];
+    if (!slot->open || uv_fileno((uv_handle_t *)&slot->poll, &its) != 0 || its != fd)
+      continue;
+    if (pause)
+      uv_poll_stop(&slot->poll);
+    else
+      uv_poll_start(&slot->poll, UV_READABLE, on_watched);
   }
 }
 

@@ -23,6 +23,10 @@ typedef struct cw_server cw_server_t;
 cw_list_t *cw_req_link(cw_req_t *req);
 cw_req_t *cw_req_of(cw_list_t *link);
 
+/* The same for one that was roused. */
+cw_list_t *cw_req_roused_link(cw_req_t *req);
+cw_req_t *cw_req_of_roused(cw_list_t *link);
+
 /* Makes a server for already bound `listeners` (borrowed for the server's life), on
  * whose connections `protocol` is spoken.
  * Returns NULL with the reason in `*reason`. */
@@ -70,6 +74,8 @@ typedef enum cw_host_timer {
   CW_HOST_RETRY,
   CW_HOST_DEADLINE,
   CW_HOST_BEAT,
+  CW_HOST_ASYNC,  /* how long the event loop of coroutines waits */
+  CW_HOST_CANCEL, /* when those are cancelled */
   CW_HOST_TIMERS
 } cw_host_timer_t;
 
@@ -84,6 +90,9 @@ void cw_server_timer(cw_server_t *srv, cw_host_timer_t which, int64_t ms,
 CW_MUSTCHECK int cw_server_watch(cw_server_t *srv, int fd, void (*fn)(void *),
                                  void *data);
 void cw_server_unwatch(cw_server_t *srv, int fd);
+
+/* Looks no more at a watched descriptor, or again. */
+void cw_server_pause_watch(cw_server_t *srv, int fd, bool pause);
 
 /* Connections open now. */
 unsigned cw_server_connections(const cw_server_t *srv);

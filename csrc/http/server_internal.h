@@ -15,7 +15,7 @@
 
 enum {
   CW_HEAD_USUAL = 128 * 1024, /* a whole head, where nobody says how long it may be */
-  CW_WATCHES = 3,             /* descriptors of the host */
+  CW_WATCHES = 4,             /* descriptors of the host */
 };
 
 struct cw_server {

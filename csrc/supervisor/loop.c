@@ -107,7 +107,6 @@ static void start_failed(state_t *st, int status) {
     st->next = cw_now_us() + AGAIN_US;
     return;
   }
-  if (code == CW_EXIT_NOT_WSGI) code = CW_EXIT_APP;
   st->exit_code = code == CW_EXIT_BOOT || code == CW_EXIT_APP ? code : CW_EXIT_CONFIG;
   if (st->exit_code != CW_EXIT_CONFIG)
     cw_log(CW_LOG_ERROR, "Shutting down: the app could not be started");

@@ -127,9 +127,8 @@ static void say_details(const state_t *st) {
 
 static void say_start(const state_t *st) {
   const cw_settings_t *s = settings_of(st);
-  cw_log(CW_LOG_INFO,
-         "Starting cwsgi %s (Python %s, WSGI, %d worker%s x %lld thread%s)", CW_VERSION,
-         st->launcher->version, st->want, st->want == 1 ? "" : "s",
+  cw_log(CW_LOG_INFO, "Starting cwsgi %s (Python %s, %d worker%s x %lld thread%s)",
+         CW_VERSION, st->launcher->version, st->want, st->want == 1 ? "" : "s",
          (long long)cw_opt_num(s, CW_OPT_THREADS),
          cw_opt_num(s, CW_OPT_THREADS) == 1 ? "" : "s");
   if (cw_log_level_parse(cw_opt_str(s, CW_OPT_LOGLEVEL)) == CW_LOG_DEBUG)
@@ -187,5 +186,5 @@ int cw_supervise_check(const cw_launcher_t *launcher, cw_settings_t *settings) {
   pid_t pid = cw_boot(&st, &gen, CW_SLOT_CHECK, -1);
   if (pid < 0 || waitpid(pid, &status, 0) != pid) return CW_EXIT_CONFIG;
   int code = WIFEXITED(status) ? WEXITSTATUS(status) : CW_EXIT_CONFIG;
-  return code == CW_EXIT_NOT_WSGI ? CW_EXIT_APP : code ? CW_EXIT_CONFIG : 0;
+  return code ? CW_EXIT_CONFIG : 0;
 }

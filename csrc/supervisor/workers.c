@@ -187,8 +187,8 @@ static void back_off(state_t *st, bool failed) {
 /* Whether a worker that ends with this code has said itself what is wrong with its app;
  * the app may end it with any other. */
 static bool app_is_unusable(int code) {
-  return code == CW_EXIT_BOOT || code == CW_EXIT_APP || code == CW_EXIT_NOT_WSGI ||
-         code == CW_EXIT_NO_PACKAGE || code == CW_EXIT_AGAIN;
+  return code == CW_EXIT_BOOT || code == CW_EXIT_APP || code == CW_EXIT_NO_PACKAGE ||
+         code == CW_EXIT_AGAIN;
 }
 
 void cw_workers_on_end(state_t *st, int slot, int status, const struct rusage *ru,

@@ -165,35 +165,54 @@ static bool is_named(PyObject *code, long index, const char *name) {
   return same;
 }
 
-/* Says so, and returns an exit code, where the object cannot be a WSGI app. */
-static int check_kind(const char *ref, PyObject *app) {
+/* What functools.partial() was made of, or the object itself. Borrowed. */
+static CW_BORROWED PyObject *without_partial(PyObject *app) {
+  for (int i = 0; i < 8 && strcmp(Py_TYPE(app)->tp_name, "functools.partial") == 0;
+       i++) {
+    PyObject *func = PyObject_GetAttrString(app, "func");
+    if (!func) break;
+    app = func;
+    Py_DECREF(func); /* the partial holds it */
+  }
+  PyErr_Clear();
+  return app;
+}
+
+/* Says so, and returns an exit code, where the object cannot be an app. *async: it is
+ * an ASGI app. */
+static int check_kind(const char *ref, PyObject *app, cw_interface_t kind,
+                      bool *async) {
   if (!PyCallable_Check(app)) {
     cw_complain("cannot use '%s' (in %s): it is a %s, which is not callable", ref,
                 cwd(), Py_TYPE(app)->tp_name);
     return CW_EXIT_APP;
   }
   bool bound;
-  PyObject *fn = function_of(app, &bound);
+  PyObject *fn = function_of(without_partial(app), &bound);
   PyObject *code = fn ? PyFunction_GET_CODE(fn) : NULL; /* borrowed */
   long flags = code ? number_of(code, "co_flags") : 0;
   long least = code ? number_of(code, "co_argcount") - bound : 2;
-  bool asgi = flags & CO_COROUTINE || (least == 3 && is_named(code, bound, "scope"));
+  bool named = code && is_named(code, bound, "scope");
+  bool asgi = flags & CO_COROUTINE || (least == 3 && named);
+  bool old = least == 1 && named && !asgi;
   bool factory = PyFunction_Check(app) && least == 0 && !(flags & CO_VARARGS);
   Py_XDECREF(fn);
-  if (asgi)
-    cw_complain(
-        "cannot use '%s' (in %s): it is an ASGI app (%s), and WSGI apps are served. "
-        "Run it with an ASGI server, or make it one: a2wsgi.ASGIMiddleware(app)",
-        ref, cwd(), Py_TYPE(app)->tp_name);
-  else if (factory)
+  *async = kind == CW_INTERFACE_ASGI || (kind == CW_INTERFACE_AUTO && asgi);
+  if (factory)
     cw_complain(
         "cannot use '%s' (in %s): it takes no arguments, so it is no app; if it makes "
         "one, write '%s()'",
         ref, cwd(), ref);
-  return asgi ? CW_EXIT_NOT_WSGI : factory ? CW_EXIT_APP : 0;
+  else if (old)
+    cw_complain(
+        "cannot use '%s' (in %s): it is an app of ASGI 2, and ASGI 3 is served: "
+        "asgiref.compatibility.guarantee_single_callable(app) makes it one",
+        ref, cwd());
+  return factory || old ? CW_EXIT_APP : 0;
 }
 
-PyObject *cw_appref_load(const char *ref, int *exit_code) {
+PyObject *cw_appref_load(const char *ref, cw_interface_t kind, bool *async,
+                         int *exit_code) {
   CW_ASSERT_GIL();
   cw_import_string_t parts;
   const char *wrong = cw_import_string_split(ref, &parts);
@@ -220,7 +239,7 @@ PyObject *cw_appref_load(const char *ref, int *exit_code) {
   else
     app = follow(Py_NewRef(module), ref, parts.attr);
   Py_DECREF(module);
-  int code = app ? check_kind(ref, app) : 0;
+  int code = app ? check_kind(ref, app, kind, async) : 0;
   if (code) {
     *exit_code = code;
     Py_CLEAR(app);

@@ -3,11 +3,16 @@
 #ifndef CW_WORKER_APPREF_H
 #define CW_WORKER_APPREF_H
 
+#include <stdbool.h>
+
+#include "base/choices.h"
 #include "wsgi/python.h"
 
 /* Imports the app and returns it, or NULL with *exit_code set after the reason was
  * written to standard error: 3 where the import raised, 4 where the object is missing,
- * not callable or its factory failed (gunicorn's codes). GIL held. */
-CW_NEW PyObject *cw_appref_load(const char *ref, int *exit_code);
+ * not callable or its factory failed (gunicorn's codes). *async tells an ASGI app,
+ * which `kind` or the object itself says. GIL held. */
+CW_NEW PyObject *cw_appref_load(const char *ref, cw_interface_t kind, bool *async,
+                                int *exit_code);
 
 #endif

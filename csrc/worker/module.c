@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The extension module cwsgi._core. */
+#include "asgi/asgi.h"
+#include "worker/coroutines.h"
 #include "worker/faults.h"
 #include "worker/signals.h"
 #include "worker/worker.h"
@@ -16,6 +18,10 @@ static PyMethodDef methods[] = {
      "_forked()\n--\n\nGives signals back in a child of the app."},
     {"_log", cw_worker_log, METH_VARARGS,
      "_log(level, text, /)\n--\n\nWrites a line to the error log."},
+    {"_asgi_stop", cw_coroutines_stop, METH_O,
+     "_asgi_stop(quick, /)\n--\n\nThe worker is to stop."},
+    {"_asgi_keep_wakeup", cw_coroutines_keep_wakeup, METH_NOARGS,
+     "_asgi_keep_wakeup()\n--\n\nHas signals end a wait, where nobody else has."},
     {"_syslog", cw_worker_syslog, METH_VARARGS,
      "_syslog(source, level, text, /)\n--\n\nSends a line to syslog."},
 #ifdef CW_FAULTS
@@ -42,6 +48,7 @@ PyMODINIT_FUNC PyInit__core(void) {
   cw_faults_install();
 #endif
   PyObject *module = PyModule_Create(&definition);
-  if (module && cw_wsgi_init(module) < 0) Py_CLEAR(module);
+  if (module && (cw_wsgi_init(module) < 0 || cw_asgi_init(module) < 0))
+    Py_CLEAR(module);
   return module;
 }

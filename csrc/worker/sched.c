@@ -115,10 +115,9 @@ static void judge_locked(thread_t *t, bool measured, bool blocked, bool alone,
 
 /* Notes what runs where a dead worker's report finds it. Not locked: the slot is this
  * thread's own. */
-static void note_running(thread_t *t, const cw_req_t *req) {
-  size_t index = (size_t)(t - t->s->threads);
-  if (!t->s->watch.running || index >= CW_RUNNING) return;
-  cw_running_t *r = &t->s->watch.running[index];
+void cw_sched_note_running(cw_sched_t *s, size_t index, const cw_req_t *req) {
+  if (!s->watch.running || index >= CW_RUNNING) return;
+  cw_running_t *r = &s->watch.running[index];
   if (req) {
     const cw_head_t *h = cw_req_head(req);
     size_t method = CW_MIN(h->method.len, (size_t)16);
@@ -138,14 +137,21 @@ static void begin_locked(thread_t *t, cw_req_t *req) {
   if (w->time) t->began = atomic_load_explicit(w->time, memory_order_relaxed);
 }
 
-static void end_locked(thread_t *t) {
+void cw_sched_count_unlocking(cw_sched_t *s) {
+  if (CW_LIKELY(++s->n_served != s->watch.max_requests)) return;
+  pthread_mutex_unlock(&s->lock);
+  s->watch.served(s->watch.data);
+  pthread_mutex_lock(&s->lock);
+}
+
+static void end_unlocking(thread_t *t) {
   cw_sched_t *s = t->s;
   t->req = NULL;
   t->began = 0;
-  s->n_served++;
   /* The last one is what the drain waits for. */
   if (CW_UNLIKELY(atomic_load(&s->stop_grace) >= 0) && s->n_app == 0)
     cw_server_wake(s->srv);
+  cw_sched_count_unlocking(s);
 }
 
 /* Runs one request. Called and returns with the lock held. */
@@ -176,22 +182,17 @@ static void run_locked(thread_t *t, cw_req_t *req) {
   if (CW_UNLIKELY(keeper)) cw_keeper_make(s);
   if (need_gil) get_gil(t, others);
   long before = measured ? blocks() : 0;
-  note_running(t, req);
+  cw_sched_note_running(s, (size_t)(t - s->threads), req);
   int64_t start = cw_now_us();
   cw_req_started(req);
   s->app->run(s->app->data, req);
   int64_t us = cw_now_us() - start;
   bool blocked = measured && blocks() != before;
-  note_running(t, NULL);
+  cw_sched_note_running(s, (size_t)(t - s->threads), NULL);
 
   pthread_mutex_lock(&s->lock);
   s->n_app--;
-  end_locked(t);
-  if (CW_UNLIKELY(s->n_served == s->watch.max_requests)) {
-    pthread_mutex_unlock(&s->lock);
-    s->watch.served(s->watch.data);
-    pthread_mutex_lock(&s->lock);
-  }
+  end_unlocking(t);
   if (t->epoch == s->epoch) s->n_fresh--;
   s->progress++;
   judge_locked(t, measured, blocked, !others && s->n_app == 0, us);
@@ -204,6 +205,23 @@ static void park_locked(thread_t *t) {
   pthread_mutex_unlock(&s->lock);
   cw_event_wait(&t->event);
   pthread_mutex_lock(&s->lock);
+}
+
+/* Parks, since another thread is to turn the loop. */
+static void step_aside_unlocking(thread_t *t) {
+  cw_sched_t *s = t->s;
+  if (t->gil) {
+    pthread_mutex_unlock(&s->lock);
+    s->rt->release();
+    t->gil = false;
+    pthread_mutex_lock(&s->lock);
+  }
+  got_locked(t);
+  if (!s->n_ready && !s->finished) park_locked(t);
+}
+
+void cw_sched_baton_free_locked(cw_sched_t *s) {
+  if (s->async.wants) cw_event_set(&s->async.event);
 }
 
 /* ---- the loop ------------------------------------------------------------- */
@@ -220,11 +238,12 @@ static void on_deadline(void *data) {
 /* Ends it, unless an app thread still has work to do after its response. */
 static void finish(cw_sched_t *s) {
   pthread_mutex_lock(&s->lock);
-  if (s->n_app > 0) {
+  if (s->n_app > 0 || s->async.n_calls > 0) {
     pthread_mutex_unlock(&s->lock);
     return;
   }
   s->finished = true;
+  if (s->async.on) cw_async_tell_locked(s);
   if (s->has_caller) cw_event_set(&s->caller_event);
   while (s->parked) {
     thread_t *t = s->parked;
@@ -236,40 +255,49 @@ static void finish(cw_sched_t *s) {
   if (s->max_threads > 1) s->rt->main_rouse();
 }
 
-/* One turn, and the steps of the end. Baton held, lock and GIL not. */
 void cw_sched_turn(cw_sched_t *s) {
-  cw_server_turn(s->srv, true);
+  cw_sched_turn_for(s, true);
+}
+
+void cw_sched_turn_for(cw_sched_t *s, bool wait) {
+  cw_server_turn(s->srv, wait);
   long grace = atomic_load(&s->stop_grace);
   if (CW_LIKELY(grace < 0)) return;
   if (s->grace < 0 || grace < s->grace) {
     s->grace = grace;
     s->deadline = cw_now_us() + grace * 1000;
     cw_server_timer(s->srv, CW_HOST_DEADLINE, grace, on_deadline, s);
+    cw_async_on_drain(s, grace);
     if (s->watch.drains) s->watch.drains(s->watch.data);
     cw_server_drain(s->srv);
   }
   if (cw_server_connections(s->srv) == 0) finish(s);
 }
 
-/* With one thread: what only the main thread may do. */
-static void main_work_unlocking(thread_t *t) {
+/* With one thread: what only the main thread may do. Where that waits for the baton
+ * itself, to go on with coroutines, it gets it. Returns whether anything was done. */
+static bool main_work_unlocking(thread_t *t) {
   cw_sched_t *s = t->s;
+  if (s->async.on) {
+    if (!s->baton) cw_sched_baton_free_locked(s);
+    if (s->n_ready || s->finished) return false;
+    step_aside_unlocking(t);
+    return true;
+  }
   s->main_due = false;
   pthread_mutex_unlock(&s->lock);
   if (!t->gil) s->rt->acquire();
   t->gil = true;
   s->rt->main_run();
   pthread_mutex_lock(&s->lock);
+  return true;
 }
 
 static void work(thread_t *t) {
   cw_sched_t *s = t->s;
   pthread_mutex_lock(&s->lock);
   for (;;) {
-    if (CW_UNLIKELY(s->main_due)) {
-      main_work_unlocking(t);
-      continue;
-    }
+    if (CW_UNLIKELY(s->main_due) && main_work_unlocking(t)) continue;
     if (s->n_ready) {
       run_locked(t, pop_ready_locked(s));
       continue;
@@ -327,7 +355,7 @@ static void *thread_main(void *arg) {
 
 /* ---- for the server ------------------------------------------------------- */
 
-static void on_ready(void *data, cw_req_t *req) {
+void cw_sched_on_ready(void *data, cw_req_t *req) {
   cw_sched_t *s = data;
   CW_TAG_CHECK(s, CW_TAG_SCHED);
   pthread_mutex_lock(&s->lock);
@@ -365,6 +393,10 @@ cw_sched_t *cw_sched_new(int threads, const cw_runtime_t *runtime,
   s->app = app;
   s->max_threads = threads;
   s->grace = -1;
+  s->async.fd = s->async.event_fd = -1;
+  cw_list_init(&s->async.ready);
+  cw_list_init(&s->async.roused);
+  cw_event_init(&s->async.event);
   atomic_init(&s->stop_grace, -1);
   for (int i = 0; i < threads; i++) {
     s->threads[i].s = s;
@@ -380,6 +412,7 @@ free_s:
 
 void cw_sched_free(cw_sched_t *s) {
   cw_private_close(s->tick_fd);
+  if (s->async.event_fd >= 0) cw_private_close(s->async.event_fd);
   pthread_mutex_destroy(&s->lock);
   free(s->threads);
   CW_TAG_SET(s, 0);
@@ -388,7 +421,8 @@ void cw_sched_free(cw_sched_t *s) {
 
 void cw_sched_host(cw_sched_t *s, cw_host_t *host) {
   *host = (cw_host_t){.data = s,
-                      .ready = on_ready,
+                      .ready = s->async.on ? cw_async_on_ready : cw_sched_on_ready,
+                      .roused = cw_async_on_roused,
                       .blocking = on_blocking,
                       .expired = cw_sched_on_expired,
                       .accepts = cw_sched_accepts};
@@ -404,8 +438,13 @@ void cw_sched_set_watch(cw_sched_t *s, const cw_sched_watch_t *watch) {
 
 void cw_sched_call_main(cw_sched_t *s) {
   pthread_mutex_lock(&s->lock);
-  s->main_due = true;
-  thread_t *t = s->parked;
+  thread_t *t = NULL;
+  if (s->async.on) {
+    cw_async_signal_locked(s);
+  } else {
+    s->main_due = true;
+    t = s->parked;
+  }
   if (t) {
     s->parked = t->below;
     cw_event_set(&t->event);
@@ -439,7 +478,7 @@ static int threads_made(cw_sched_t *s) {
 
 /* Threads make each other and the keeper, and the keeper makes threads: whoever was
  * made is known for sure once its maker has ended. */
-static void join_all(cw_sched_t *s, int own) {
+void cw_sched_join(cw_sched_t *s, int own) {
   int i = 0;
   for (; i < threads_made(s); i++)
     if (i != own) pthread_join(s->threads[i].id, NULL);
@@ -449,10 +488,14 @@ static void join_all(cw_sched_t *s, int own) {
   if (s->has_caller) pthread_join(s->caller, NULL);
 }
 
-void cw_sched_run(cw_sched_t *s) {
-  int own = 0;
+void cw_sched_open(cw_sched_t *s) {
   pthread_sigmask(SIG_SETMASK, NULL, &s->mask);
   if (s->watch.beat_ms) cw_server_timer(s->srv, CW_HOST_BEAT, 0, cw_sched_on_beat, s);
+}
+
+void cw_sched_run(cw_sched_t *s) {
+  int own = 0;
+  cw_sched_open(s);
   pthread_mutex_lock(&s->lock);
   /* Where no thread can be made this one serves. */
   bool alone = s->max_threads == 1 || !make_thread_unlocking(s);
@@ -465,7 +508,7 @@ void cw_sched_run(cw_sched_t *s) {
     work(&s->threads[own]);
   else
     attend(s);
-  join_all(s, alone ? own : -1);
+  cw_sched_join(s, alone ? own : -1);
 }
 
 int64_t cw_sched_grace_left(const cw_sched_t *s) {

@@ -16,6 +16,7 @@
 #include "base/board.h"
 #include "base/macros.h"
 #include "http/app.h"
+#include "http/async.h"
 #include "http/server.h"
 
 /* What the scheduler needs of the interpreter; a test fills it with a plain mutex. */
@@ -89,6 +90,29 @@ void cw_sched_call_main(cw_sched_t *s);
 
 /* What is left of the grace, ms, once cw_sched_run() has returned; at least 0. */
 int64_t cw_sched_grace_left(const cw_sched_t *s);
+
+/* ---- coroutines: sched_async.c ----------------------------------------------- */
+
+/* One more thread, the main one, runs an event loop of Python's whose wait is a turn of
+ * the server's loop, or, `remote`, which waits elsewhere and reads a descriptor of ours
+ * there. Requests of which `is_async` says so (any thread, GIL not held) go to it; it
+ * is given the app's data. Between cw_sched_new() and cw_sched_host(). Returns 0 or a
+ * negative errno. */
+CW_MUSTCHECK int cw_sched_set_async(cw_sched_t *s,
+                                    bool (*is_async)(void *data, cw_req_t *req),
+                                    bool remote);
+
+/* Readable while there is something for the thread, where it is remote; else -1. */
+int cw_sched_async_fd(const cw_sched_t *s);
+
+/* In place of cw_sched_run(): begins, and joins all threads at the end. GIL not held.
+ * `fd`, where it is one, ends a wait when it can be read. Returns 0 or a negative
+ * errno. */
+CW_MUSTCHECK int cw_sched_async_begin(cw_sched_t *s, int fd);
+void cw_sched_async_end(cw_sched_t *s);
+
+/* What its thread calls; `data` is the scheduler. */
+void cw_sched_async_host(cw_sched_t *s, cw_async_host_t *host);
 
 typedef struct cw_sched_stats {
   int threads; /* app threads made */

@@ -15,6 +15,7 @@
 #include "base/list.h"
 #include "base/tag.h"
 #include "worker/sched.h"
+#include "worker/sched_async.h"
 
 typedef struct thread {
   cw_sched_t *s;
@@ -69,6 +70,8 @@ struct cw_sched {
   bool has_caller, calling;
   cw_event_t caller_event;
 
+  cw_async_t async;
+
   atomic_long stop_grace; /* ms; -1: not asked to stop */
   int64_t deadline;       /* baton: when the grace ends, us */
   long grace;             /* baton: what drain was begun with, -1 not */
@@ -83,6 +86,27 @@ bool cw_sched_wake_one_unlocking(cw_sched_t *s);
 
 /* One turn of the loop, and the steps of the end. Baton held, lock and GIL not. */
 void cw_sched_turn(cw_sched_t *s);
+
+/* The same, waiting or not. */
+void cw_sched_turn_for(cw_sched_t *s, bool wait);
+
+/* Notes what runs where a dead worker's report finds it. Not locked: a slot is one
+ * thread's own. */
+void cw_sched_note_running(cw_sched_t *s, size_t index, const cw_req_t *req);
+
+/* The baton was put back. */
+void cw_sched_baton_free_locked(cw_sched_t *s);
+
+/* Adds the request to the threads' queue. Baton held. */
+void cw_sched_on_ready(void *data, cw_req_t *req);
+
+/* What all ways of running have at their begin, and at their end: joins every thread
+ * but the `own`-th. */
+void cw_sched_open(cw_sched_t *s);
+void cw_sched_join(cw_sched_t *s, int own);
+
+/* Counts a request that was served. Gives the lock up where that has consequences. */
+void cw_sched_count_unlocking(cw_sched_t *s);
 
 /* ---- sched_keeper.c ------------------------------------------------------------ */
 

@@ -147,9 +147,12 @@ static void keep(cw_sched_t *s) {
     /* One that was made may have run what was ready and have parked by now. */
     woke &= s->getting > 0 || s->n_fresh > 0;
     bool give_up = s->score == 0 && (woke || (progressed && s->n_fresh > 0));
+    /* The event loop is back, or about to be. */
+    if (s->async.on) give_up = !s->async.remote && (s->async.wants || progressed);
     bool retry = s->n_ready && (s->parked || s->n_threads < s->max_threads);
     if (s->finished || give_up) {
       s->baton = false;
+      cw_sched_baton_free_locked(s);
       if (!s->finished) cw_keeper_start_tick_locked(s);
       pthread_mutex_unlock(&s->lock);
       return;
@@ -184,7 +187,7 @@ static void *keeper_main(void *arg) {
       pthread_mutex_unlock(&s->lock);
       return NULL;
     }
-    bool take = !s->baton && (kick || (!moved && s->n_app > 0));
+    bool take = !s->baton && (kick || (!moved && (s->n_app > 0 || s->async.busy)));
     if (take) s->baton = true;
     /* While calls come and go the tick goes on; an idle or looked-after loop needs
      * none. */

@@ -21,6 +21,8 @@ void cw_sched_on_beat(void *data) {
     int64_t ran = (int64_t)((uint64_t)now - (uint64_t)began);
     overdue += began && w->timeout && ran > w->timeout;
   }
+  int64_t loop = s->async.began;
+  if (loop && (!oldest || loop < oldest)) oldest = loop;
   bool only_overdue = s->n_app > 0 && s->n_app == overdue && s->n_ready == 0;
   pthread_mutex_unlock(&s->lock);
   /* Others may be sending a request, or be sent a response. */

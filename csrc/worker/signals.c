@@ -313,6 +313,10 @@ void cw_signals_wait_nogil(void) {
   if (poll(&p, 1, -1) > 0) drain_wakeup();
 }
 
+void cw_signals_ask_stop(bool quick) {
+  ask(quick ? CW_WORD_QUIT : CW_WORD_STOP);
+}
+
 void cw_signals_run(void) {
   CW_ASSERT_GIL();
   (void)cw_signals_keep_wakeup();
@@ -320,7 +324,7 @@ void cw_signals_run(void) {
     bool quick = PyErr_ExceptionMatches(PyExc_KeyboardInterrupt);
     if (quick || PyErr_ExceptionMatches(PyExc_SystemExit)) {
       PyErr_Clear();
-      ask(quick ? CW_WORD_QUIT : CW_WORD_STOP);
+      cw_signals_ask_stop(quick);
     } else {
       cw_wsgi_report("Exception in a signal handler");
     }

@@ -64,4 +64,7 @@ CW_NEW PyObject *cw_signals_signalled(PyObject *module, PyObject *args);
  * that of a plain process. For os.register_at_fork(). */
 CW_NEW PyObject *cw_signals_forked(PyObject *module, PyObject *unused);
 
+/* As the app's own KeyboardInterrupt (`quick`) and SystemExit do. */
+void cw_signals_ask_stop(bool quick);
+
 #endif

@@ -29,6 +29,7 @@
 #include "http/server.h"
 #include "http/warmup.h"
 #include "worker/appref.h"
+#include "worker/coroutines.h"
 #include "worker/limits.h"
 #include "worker/package.h"
 #include "worker/sched.h"
@@ -199,11 +200,13 @@ static void keep_private(const cw_heritage_t *h, int slot) {
 
 /* Imports one app and mounts it. Returns 0, or an exit code after saying what is wrong.
  */
-static int load(const char *prefix, const char *ref, PyObject **first) {
+static int load(const char *prefix, const char *ref, cw_interface_t kind,
+                PyObject **first) {
   int exit_code = CW_EXIT_BOOT;
-  PyObject *callable = cw_appref_load(ref, &exit_code);
+  bool async;
+  PyObject *callable = cw_appref_load(ref, kind, &async, &exit_code);
   if (!callable) return exit_code;
-  int rc = cw_wsgi_mount(prefix, callable);
+  int rc = cw_wsgi_mount(prefix, callable, async);
   if (!*first) *first = callable;
   Py_DECREF(callable);
   if (rc == 0) return 0;
@@ -215,12 +218,14 @@ static int load(const char *prefix, const char *ref, PyObject **first) {
 static int load_all(const cw_settings_t *s, PyObject **first) {
   const cw_value_t *mounts = &s->v[CW_OPT_MOUNT];
   const char *ref = cw_opt_str(s, CW_OPT_WSGI_APP);
-  int code = ref ? load(NULL, ref, first) : 0;
+  cw_interface_t kind =
+      (cw_interface_t)cw_interface_parse(cw_opt_str(s, CW_OPT_INTERFACE));
+  int code = ref ? load(NULL, ref, kind, first) : 0;
   for (unsigned i = 0; code == 0 && i < mounts->n_items; i++) {
     const char *eq = strchr(mounts->items[i], '=');
     char *path = strndup(mounts->items[i], (size_t)(eq - mounts->items[i]));
     if (!path) return CW_EXIT_BOOT;
-    code = load(path, eq + 1, first);
+    code = load(path, eq + 1, kind, first);
     free(path);
   }
   return code;
@@ -328,6 +333,15 @@ static const char *warm_up(const cw_settings_t *s, cw_server_t *srv,
   return NULL;
 }
 
+static int serve_threads(cw_sched_t *sched) {
+  Py_BEGIN_ALLOW_THREADS
+  saved_state = _save;
+  cw_sched_run(sched);
+  _save = saved_state;
+  Py_END_ALLOW_THREADS
+  return 0;
+}
+
 static int serve(const cw_settings_t *s, const cw_app_t *app) {
   const char *reason = "out of memory or descriptors";
   int exit_code = CW_EXIT_BOOT;
@@ -335,13 +349,18 @@ static int serve(const cw_settings_t *s, const cw_app_t *app) {
   cw_host_t host;
   cw_server_t *srv = NULL;
   int threads = (int)cw_opt_num(s, CW_OPT_THREADS);
-  if (threads == 1) {
+  bool async = cw_coroutines_wanted();
+  if (threads == 1 && !async) {
     runtime.acquire = acquire_alone;
     runtime.release = release_alone;
   }
   cw_sched_t *sched = cw_sched_new(threads, &runtime, app);
   if (!sched || cw_limits_read(s, CW_MAX(heritage->n_workers, 1), &limits) != 0)
     goto done;
+  if (async && cw_coroutines_begin(s, sched) < 0) {
+    reason = "an app did not start";
+    goto done;
+  }
   cw_sched_host(sched, &host);
   srv = cw_server_new(&cw_h1, heritage->listeners, heritage->n_listeners, &limits,
                       &host, &reason);
@@ -349,12 +368,13 @@ static int serve(const cw_settings_t *s, const cw_app_t *app) {
   cw_server_set_board(srv, board, (int)(own - board->slots));
   cw_sched_set_server(sched, srv);
   set_watch(sched, s);
-  const char *cold = warm_up(s, srv, app);
+  cw_app_t either = cw_coroutines_app(app);
+  const char *cold = warm_up(s, srv, async ? &either : app);
   if (cold) {
     reason = cold;
     goto done;
   }
-  int rc = cw_signals_serve(srv, sched, threads == 1);
+  int rc = cw_signals_serve(srv, sched, threads == 1 || async);
   if (rc == 0) rc = cw_server_listen(srv, (int)cw_opt_num(s, CW_OPT_BACKLOG));
   if (rc != 0) {
     reason = strerror(-rc);
@@ -363,16 +383,13 @@ static int serve(const cw_settings_t *s, const cw_app_t *app) {
   leave_terminal(s);
   atomic_store(&own->state, CW_WORKER_READY);
   notify();
-  Py_BEGIN_ALLOW_THREADS
-  saved_state = _save;
-  cw_sched_run(sched);
-  _save = saved_state;
-  Py_END_ALLOW_THREADS
-  exit_code = 0;
+  rc = async ? cw_coroutines_serve(sched) : serve_threads(sched);
+  if (rc == 0) exit_code = 0;
 done:
   if (exit_code != 0) cw_log(CW_LOG_CRITICAL, "worker cannot serve: %s", reason);
   int64_t grace_left = sched ? cw_sched_grace_left(sched) : 0;
   cw_signals_end();
+  cw_coroutines_end(grace_left);
   cw_package_end(grace_left, cw_signals_interrupted());
   if (srv) cw_server_free(srv);
   cw_package_finish_access();

@@ -14,7 +14,7 @@ static cw_mount_t mounts[MOST]; /* longest prefix first */
 static char *prefixes[MOST];
 static unsigned n_mounts;
 
-int cw_wsgi_mount(const char *prefix, PyObject *callable) {
+int cw_wsgi_mount(const char *prefix, PyObject *callable, bool async) {
   CW_ASSERT_GIL();
   if (!prefix && !(prefix = getenv("SCRIPT_NAME"))) prefix = "";
   size_t len = strlen(prefix);
@@ -40,7 +40,7 @@ int cw_wsgi_mount(const char *prefix, PyObject *callable) {
   }
   memmove(&mounts[at + 1], &mounts[at], (n_mounts - at) * sizeof(mounts[0]));
   memmove(&prefixes[at + 1], &prefixes[at], (n_mounts - at) * sizeof(prefixes[0]));
-  mounts[at] = (cw_mount_t){len, name, Py_NewRef(callable)};
+  mounts[at] = (cw_mount_t){len, name, Py_NewRef(callable), async};
   prefixes[at] = copy;
   n_mounts++;
   return 0;
@@ -55,6 +55,10 @@ const cw_mount_t *cw_mount_find(cw_span_t path) {
       return &mounts[i];
   }
   return NULL;
+}
+
+const cw_mount_t *cw_mount_at(unsigned i) {
+  return i < n_mounts ? &mounts[i] : NULL;
 }
 
 PyObject *cw_mount_script_name(const cw_mount_t *mount, cw_span_t proxy) {

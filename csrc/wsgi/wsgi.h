@@ -17,10 +17,11 @@ CW_RAISES int cw_wsgi_init(PyObject *module);
  * wsgi.multithread and wsgi.multiprocess. */
 CW_RAISES int cw_wsgi_begin(cw_app_t *app, bool multithread, bool multiprocess);
 
-/* Serves `callable` for paths below `prefix`, which becomes SCRIPT_NAME; NULL: below
- * $SCRIPT_NAME, which is the main app's place, as gunicorn has it. "" is for every path
- * that no longer prefix matches. Takes its own references; before the first request. */
-CW_RAISES int cw_wsgi_mount(const char *prefix, PyObject *callable);
+/* Serves `callable`, an ASGI app where it is `async`, for paths below `prefix`, which
+ * becomes SCRIPT_NAME; NULL: below $SCRIPT_NAME, which is the main app's place, as
+ * gunicorn has it. "" is for every path that no longer prefix matches. Takes its own
+ * references; before the first request. */
+CW_RAISES int cw_wsgi_mount(const char *prefix, PyObject *callable, bool async);
 
 /* Whether files of wsgi.file_wrapper are sent by sendfile(2); they are at first. */
 void cw_wsgi_set_sendfile(bool on);

@@ -8,20 +8,12 @@
 
 #include "http/resp.h"
 #include "wsgi/python.h"
+#include "wsgi/shared.h"
 
 /* deadline.c: RequestTimeout */
 extern PyObject *cw_request_timeout;
 
-/* mount.c: which application answers */
-typedef struct cw_mount {
-  size_t len; /* of the prefix in bytes */
-  PyObject *script_name, *app;
-} cw_mount_t;
-/* The application for a decoded path, or NULL. Borrowed. */
-const cw_mount_t *cw_mount_find(cw_span_t path);
-/* Where the app is: what the proxy has cut off (`proxy`, perhaps empty), then the
- * mount's prefix. */
-CW_NEW PyObject *cw_mount_script_name(const cw_mount_t *mount, cw_span_t proxy);
+/* mount.c */
 void cw_mount_clear(void);
 
 /* environ.c */
@@ -67,13 +59,9 @@ int cw_errors_init(void); /* 0, or -1 with an exception */
 CW_NEW PyObject *cw_errors_new(void);
 /* Writes out this thread's unfinished line. */
 void cw_errors_flush(void);
-/* Reports the current exception, clears it. `what` opens the log line. */
-void cw_report_exception(const char *what, const cw_head_t *head);
 
-/* forks.c: the request's thread is in a process that the app forked, where it has
- * come back from the app: ends it. A current exception tells how. */
-CW_NORETURN void cw_forks_end(void);
-/* Raises OSError where the caller is in such a process: it has no connection. */
+/* forks.c: raises OSError where the caller is in such a process: it has no connection.
+ */
 CW_RAISES int cw_forks_check(void);
 
 /* file_wrapper.c */
@@ -108,15 +96,11 @@ CW_NEW PyObject *cw_early_hints_new(void);
 
 /* send.c */
 CW_RAISES int cw_send_init(PyObject *module);
-/* ClientDisconnected, a ConnectionError. */
-extern PyObject *cw_client_disconnected;
 /* Sends bytes of the body; `last` says that they end it. Waits for a slow client with
  * the GIL released. */
 CW_RAISES int cw_send_bytes(cw_req_t *req, const char *p, size_t n, bool last);
 /* The same with an item that the app gave, which must be bytes. */
 CW_RAISES int cw_send_item(cw_req_t *req, PyObject *item, bool last);
-/* Raises what a negative cw_result_t of a response stands for; returns -1. */
-int cw_send_raise(int rc);
 
 /* close.c */
 CW_RAISES int cw_close_init(void);

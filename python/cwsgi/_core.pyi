@@ -1,6 +1,7 @@
 """The server itself, in C. Public names are those that the package exports."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from selectors import SelectorKey
 from typing import ParamSpec
 
 _P = ParamSpec("_P")
@@ -28,3 +29,16 @@ def _changed(path: str, /) -> None:
 
 def _syslog(source: str, level: int, text: bytes, /) -> None:
     """Send a line of the log `source` (access or error) to syslog, where that is on."""
+
+def _asgi_select(timeout: float | None, /) -> Iterable[tuple[SelectorKey, int]]:
+    """Serve for `timeout` seconds at most: a selector's select() of the event loop."""
+
+def _asgi_pump() -> None:
+    """Run what is there; for a loop that waits elsewhere."""
+
+def _asgi_serve(poll: Callable[[], Iterable[tuple[SelectorKey, int]]] | None, /) -> None:
+    """Begin. `poll()` returns the events of the loop's own descriptors; None for another loop."""
+
+def _asgi_is_finished() -> bool: ...
+def _asgi_stop(quick: bool, /) -> None: ...
+def _asgi_keep_wakeup() -> None: ...

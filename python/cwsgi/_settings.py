@@ -17,7 +17,7 @@ KINDS = {
     for kind, names in {
         "int": (
             "backlog workers threads max_requests max_requests_jitter limit_request_fields"
-            " worker_connections"
+            " worker_connections limit_concurrency"
         ),
         "seconds": (
             "timeout request_timeout graceful_timeout drain_delay keepalive header_timeout"
@@ -35,11 +35,11 @@ KINDS = {
         ),
         "list": "bind mount raw_env warmup reload_extra_files",
         "text": (
-            "config listen worker_class python header_map forwarded_allow_ips"
-            " secure_scheme_headers forwarder_headers trusted_proxy_headers proxy_protocol"
-            " proxy_allow_ips wsgi_app chdir pythonpath health reload_engine loglevel errorlog"
-            " accesslog access_log_format logconfig logconfig_json logconfig_dict logger_class"
-            " syslog_addr"
+            "config listen worker_class interface loop lifespan python header_map"
+            " forwarded_allow_ips secure_scheme_headers forwarder_headers trusted_proxy_headers"
+            " proxy_protocol proxy_allow_ips wsgi_app chdir pythonpath health reload_engine"
+            " loglevel errorlog accesslog access_log_format logconfig logconfig_json logconfig_dict"
+            " logger_class syslog_addr"
             " syslog_prefix syslog_facility metrics statsd_host statsd_prefix dogstatsd_tags"
             " proc_name user group umask pidfile"
         ),
@@ -53,7 +53,7 @@ OWN = frozenset(
     "listen request_timeout drain_delay max_memory python limit_request_body buffer_body"
     " header_timeout send_timeout body_timeout body_rate mount warmup health metrics"
     " allow_new_privileges log_query trusted_proxy_headers clear_untrusted_proxy_headers"
-    " limit_request_head buffer_memory".split()
+    " limit_request_head buffer_memory interface loop lifespan limit_concurrency".split()
 )
 
 # Functions of the configuration file, by the numbers of arguments they may take.

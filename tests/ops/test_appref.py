@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from client import wait_for
 from server import run
 
 MAIN = """
@@ -40,16 +41,22 @@ def said(result):
     return [line for line in result.stderr.splitlines() if line.startswith("cwsgi: ")]
 
 
-@pytest.mark.parametrize("options", [[], ["--check-config"], ["--preload"]])
+@pytest.mark.parametrize("options", [[], ["--preload"]])
 @pytest.mark.parametrize("app", ["asgi", "three", "instance", "method", "make_asgi()"])
-def test_an_asgi_app(start, app, options):
-    result = start(*options, f"main:{app}")
-    assert result.returncode == 4
-    (line,) = said(result)
-    assert "is an ASGI app" in line
-    if options == ["--check-config"]:
-        assert result.stderr.splitlines() == [line]
-    assert "exited with code" not in result.stderr
+def test_an_asgi_app(serve, tmp_path, start, app, options):
+    assert start("--check-config", f"main:{app}").returncode == 0
+    server = serve(f"main:{app}", *options, chdir=tmp_path)
+    # None of them answers: that they are told of a lifespan shows what they are taken for.
+    assert server.get("/").status == 500
+    wait_for(
+        lambda: re.search("an ASGI app returns|the app returned without", server.log()),
+        "a word on an ASGI app",
+    )
+
+
+def test_an_asgi_app_is_told_to_be_wsgi(serve, tmp_path, start):
+    server = serve("main:asgi", "--interface", "wsgi", chdir=tmp_path)
+    assert server.get("/").status == 500
 
 
 @pytest.mark.parametrize("app", ["app", "wsgi", "Wsgi", "create_app()", "wsgi.__call__"])

@@ -89,7 +89,7 @@ def test_first_and_last_line(serve):
     server = serve("hello:app", "--keep-alive", "3", "--log-level", "debug", threads=2)
     log = server.log()
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    assert f"(Python {version}, WSGI, 1 worker x 2 threads)" in log.splitlines()[0]
+    assert f"(Python {version}, 1 worker x 2 threads)" in log.splitlines()[0]
     assert re.search(r"\[DEBUG\] setting: keepalive += 3  # command line", log)
     assert re.search(r"\[DEBUG\] interpreter: /.*python", log)
     assert "[DEBUG] sys.path: ['" in log and "[DEBUG] sys.version: 3." in log

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/fault.h"
+#include "http/out.h"
 #include "http/server_internal.h"
 #include "unit/serve.h"
 

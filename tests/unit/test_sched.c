@@ -16,6 +16,7 @@ static int create_and_look_on(pthread_t *id, const pthread_attr_t *attr,
 #define pthread_create create_and_look_on
 #include "../../csrc/worker/sched.c"
 #undef pthread_create
+#include "../../csrc/worker/sched_async.c"
 #include "../../csrc/worker/sched_keeper.c"
 #include "../../csrc/worker/sched_watch.c"
 

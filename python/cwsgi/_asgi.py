@@ -1,0 +1,227 @@
+"""The event loop of ASGI apps: made, started and ended here; what runs in it is in C.
+
+Imported only where an app is an ASGI app. The loop is asyncio's own, or uvloop's. asyncio's
+waits by a turn of the server's loop in place of epoll (``_core._asgi_select``); what its own
+transports and timers wait for is in the same wait. uvloop waits in its own way, and reads a
+descriptor that tells of requests.
+"""
+
+import asyncio
+import functools
+import selectors
+
+from . import _core
+from ._error_log import Log
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from typing import Any
+
+    App = Callable[[Any, Any, Any], Awaitable[None]]
+
+LEAST = 0.5  # seconds for the end of an app, and for what is left of the loop
+
+
+class StartupFailed(Exception):
+    """An app must not be served; the text is what it said."""
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """asyncio's loop for Unix; it leaves signals to the server where the app does not."""
+
+    def __init__(self) -> None:
+        self.own = selectors.EpollSelector()
+        super().__init__(self.own)
+
+    def remove_signal_handler(self, sig: int) -> bool:
+        """As asyncio's; afterwards signals that Python handles end a wait again."""
+        removed = super().remove_signal_handler(sig)
+        _core._asgi_keep_wakeup()
+        return removed
+
+
+def _uvloop() -> "Any":
+    try:
+        import uvloop  # type: ignore[import-not-found,unused-ignore]
+    except ImportError as error:
+        raise StartupFailed(f"--loop uvloop: {error}; pip install uvloop") from None
+    return uvloop.new_event_loop()
+
+
+class Lifespan:
+    """The lifespan of one app (ASGI 3.0, lifespan 2.0)."""
+
+    def __init__(self, app: "App", mode: str, state: "dict[str, Any]") -> None:
+        self.app, self.mode, self.state = app, mode, state
+        self.log = Log()
+        self.messages: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+        self.started: asyncio.Event = asyncio.Event()
+        self.ended: asyncio.Event = asyncio.Event()
+        self.failure: str | None = None
+        self.complete = False
+        self.task: asyncio.Task[None] | None = None
+
+    async def receive(self) -> "dict[str, str]":
+        return await self.messages.get()
+
+    async def send(self, message: "dict[str, Any]") -> None:
+        kind = message["type"]
+        if kind == "lifespan.startup.complete":
+            self.complete = True
+            self.started.set()
+        elif kind == "lifespan.startup.failed":
+            self.failure = message.get("message") or "it sent lifespan.startup.failed"
+            self.started.set()
+        elif kind == "lifespan.shutdown.complete":
+            self.ended.set()
+        elif kind == "lifespan.shutdown.failed":
+            self.log.error("the app's shutdown failed: %s", message.get("message") or "")
+            self.ended.set()
+        else:
+            raise RuntimeError(f"unexpected ASGI message {kind!r}")
+
+    async def run(self) -> None:
+        scope = {
+            "type": "lifespan",
+            "asgi": {"version": "3.0", "spec_version": "2.0"},
+            "state": self.state,
+        }
+        try:
+            await self.app(scope, self.receive, self.send)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            if self.complete:
+                self.log.exception("Exception in the app's lifespan")
+            elif self.failure is None and self.mode == "on":
+                self.log.exception("Exception in the app's lifespan")
+                self.failure = f"{type(error).__name__}: {error}"
+            elif self.failure is None:
+                # The specification: an app that does not know of it raises.
+                self.log.debug("the app has no lifespan: %s: %s", type(error).__name__, error)
+            if isinstance(error, (SystemExit, KeyboardInterrupt)):
+                self.failure = self.failure or f"{type(error).__name__}: {error}"
+        finally:
+            self.started.set()
+            self.ended.set()
+
+    async def startup(self) -> None:
+        self.messages.put_nowait({"type": "lifespan.startup"})
+        self.task = asyncio.get_running_loop().create_task(self.run(), name="lifespan")
+        await self.started.wait()
+        if self.failure is not None:
+            await asyncio.wait({self.task}, timeout=LEAST)
+            raise StartupFailed(self.failure)
+        if not self.complete and self.mode == "on":
+            raise StartupFailed("it did not send lifespan.startup.complete")
+
+    async def shutdown(self, timeout: float) -> None:
+        if self.task is None or not self.complete:
+            return
+        self.messages.put_nowait({"type": "lifespan.shutdown"})
+        try:
+            await asyncio.wait_for(self.ended.wait(), timeout)
+            await asyncio.wait({self.task}, timeout=timeout)
+        except asyncio.TimeoutError:
+            self.log.warning("the app's shutdown did not end in %g s", timeout)
+
+
+class Runner:
+    """The loop of a worker, and the lifespans of its apps."""
+
+    def __init__(self, apps: "list[App]", kind: str, lifespan: str) -> None:
+        self.remote = kind == "uvloop"
+        self.loop: Any = _uvloop() if self.remote else Loop()
+        asyncio.set_event_loop(self.loop)
+        self.state: dict[str, Any] = {}
+        # Each once: an app may be mounted at several places.
+        unique = list({id(app): app for app in apps}.values()) if lifespan != "off" else []
+        self.apps, self.mode = unique, lifespan
+        self.lifespans: list[Lifespan] = []
+
+    def descriptor(self) -> int:
+        """Return the descriptor by which the loop's own ones can be waited for; -1: none."""
+        return -1 if self.remote else self.loop.own.fileno()
+
+    def startup(self) -> None:
+        """Run the start-up of every app. Raises StartupFailed."""
+        self.loop.run_until_complete(self._startup())
+
+    async def _startup(self) -> None:
+        for app in self.apps:
+            lifespan = Lifespan(app, self.mode, self.state)
+            self.lifespans.append(lifespan)
+            await lifespan.startup()
+
+    def serve(self, fd: int) -> None:
+        """Run requests until the worker has stopped. `fd` tells another loop of them."""
+        if self.remote:
+            _core._asgi_serve(None)
+            self.loop.add_reader(fd, _core._asgi_pump)
+        else:
+            selector = self.loop.own
+            poll = functools.partial(selectors.EpollSelector.select, selector, 0)
+            _core._asgi_serve(poll)
+            selector.select = _core._asgi_select
+        try:
+            while not _core._asgi_is_finished():
+                try:
+                    self.loop.run_forever()
+                except (KeyboardInterrupt, SystemExit) as error:
+                    _core._asgi_stop(isinstance(error, KeyboardInterrupt))
+        finally:
+            if self.remote:
+                self.loop.remove_reader(fd)
+            else:
+                del self.loop.own.select
+
+    def shutdown(self, timeout: float) -> None:
+        """End the apps and the loop; each step may take `timeout` seconds, or LEAST."""
+        timeout = max(timeout, LEAST)
+        loop, log = self.loop, Log()
+        try:
+            for lifespan in reversed(self.lifespans):
+                loop.run_until_complete(lifespan.shutdown(timeout))
+            loop.run_until_complete(_cancel_all(loop, timeout, log))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            executor = loop.shutdown_default_executor()
+            try:
+                loop.run_until_complete(asyncio.wait_for(executor, timeout))
+            except asyncio.TimeoutError:
+                log.warning("functions in the loop's executor did not end in %g s", timeout)
+        except BaseException:
+            log.exception("Exception at the end of the event loop")
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+
+
+async def _cancel_all(loop: "Any", timeout: float, log: Log) -> None:
+    me = asyncio.current_task()
+    tasks = [task for task in asyncio.all_tasks(loop) if task is not me]
+    for task in tasks:
+        task.cancel()
+    if not tasks:
+        return
+    done, pending = await asyncio.wait(tasks, timeout=timeout)
+    for task in done:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("Exception in a task that was cancelled", exc_info=error)
+    if pending:
+        log.warning("%d tasks did not end in %g s", len(pending), timeout)
+
+
+def stack_of(task: "asyncio.Task[Any]") -> str:
+    """Return where a task waits, as traceback does, through what it awaits."""
+    import traceback
+
+    lines = []
+    at: Any = getattr(task.get_coro(), "cr_await", None) or task.get_coro()
+    frame = getattr(task.get_coro(), "cr_frame", None)
+    while frame is not None:
+        lines += traceback.format_list(traceback.extract_stack(frame, limit=1))
+        frame = getattr(at, "cr_frame", None) or getattr(at, "gi_frame", None)
+        at = getattr(at, "cr_await", None) or getattr(at, "gi_yieldfrom", None)
+    return "".join(lines)

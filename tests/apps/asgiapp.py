@@ -1,0 +1,446 @@
+"""A raw ASGI app: each path does one thing that a test asks for."""
+
+import asyncio
+import contextvars
+import json
+import os
+import signal
+import sys
+import threading
+import time
+
+from common import mark, wait_gate
+
+STARTED = time.monotonic()
+names = contextvars.ContextVar("names", default=())
+tasks = set()
+
+
+def jsonable(value):
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    if isinstance(value, dict):
+        return {key: jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [jsonable(item) for item in value]
+    return value
+
+
+async def start(send, status=200, headers=()):
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+async def answer(send, body=b"", status=200, headers=()):
+    if isinstance(body, str):
+        body = body.encode()
+    await start(send, status, headers)
+    await send({"type": "http.response.body", "body": body})
+
+
+async def body_of(receive):
+    pieces = []
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        pieces.append(message["body"])
+        if not message["more_body"]:
+            return b"".join(pieces)
+
+
+async def scope_(scope, receive, send):
+    types = {key: type(value).__name__ for key, value in scope.items()}
+    types["header"] = type(scope["headers"][0]).__name__
+    types["header name"] = type(scope["headers"][0][0]).__name__
+    await answer(send, json.dumps({"scope": jsonable(scope), "types": types}))
+
+
+async def hello(scope, receive, send):
+    await answer(send, b"Hello, ASGI!\n", headers=[(b"content-type", b"text/plain")])
+
+
+async def echo(scope, receive, send):
+    await answer(send, await body_of(receive))
+
+
+async def messages(scope, receive, send):
+    """The messages of the request, and of what comes behind them for a second."""
+    got = []
+    while True:
+        message = await receive()
+        got.append({**message, "body": len(message.get("body", b""))})
+        if not message.get("more_body"):
+            break
+    await answer(send, json.dumps(got))
+    mark("after", json.dumps(await receive()))
+
+
+async def drip(scope, receive, send):
+    """A stream of numbers, each after its gate."""
+    await start(send)
+    for i in range(3):
+        await send({"type": "http.response.body", "body": b"%d\n" % i, "more_body": True})
+        await asyncio.to_thread(wait_gate, f"drip{i}")
+    await send({"type": "http.response.body"})
+
+
+async def endless(scope, receive, send):
+    """Until the client leaves; tells how it learned of it."""
+    await start(send)
+    sent = 0
+    try:
+        while True:
+            await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+            sent += 1
+            mark("sent", sent)
+            await asyncio.sleep(0)
+    except OSError as error:
+        mark("left", type(error).__name__)
+        raise
+
+
+async def leaving(scope, receive, send):
+    """Waits for the client to leave."""
+    await body_of(receive)
+    mark("waits")
+    mark("left", (await receive())["type"])
+
+
+async def forever(scope, receive, send):
+    mark("runs")
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        mark("cancelled")
+        raise
+
+
+async def gate(scope, receive, send):
+    mark("runs")
+    while not os.path.exists(os.path.join(os.environ["CWSGI_TEST_DIR"], "gate-go")):
+        await asyncio.sleep(0.01)
+    await answer(send, b"went on\n")
+
+
+async def block(scope, receive, send):
+    mark("blocks")
+    wait_gate("go")
+    await answer(send, b"unblocked\n")
+
+
+async def concurrently(scope, receive, send):
+    """Two receivers, and many senders at once."""
+    await start(send)
+    waiting = [asyncio.create_task(receive()) for _ in range(2)]
+    piece = b"y" * 100_000
+    await asyncio.gather(
+        *(send({"type": "http.response.body", "body": piece, "more_body": True}) for _ in range(20))
+    )
+    await send({"type": "http.response.body"})
+    done = await asyncio.gather(*waiting)
+    mark("received", json.dumps([message["type"] for message in done]))
+
+
+async def contexts(scope, receive, send):
+    seen = names.get()
+    names.set((*seen, scope["path"]))
+    await asyncio.sleep(0)
+    task = asyncio.current_task()
+    await answer(send, json.dumps([*seen, *names.get(), task.get_name(), len(asyncio.all_tasks())]))
+
+
+async def loop(scope, receive, send):
+    running = asyncio.get_running_loop()
+    text = {
+        "module": type(running).__module__,
+        "main": threading.current_thread() is threading.main_thread(),
+        "debug": running.get_debug(),
+    }
+    await answer(send, json.dumps(text))
+
+
+async def transports(scope, receive, send):
+    """The loop does all that an app may ask of it, while it serves."""
+    running = asyncio.get_running_loop()
+    got = []
+
+    async def on_client(reader, writer):
+        writer.write((await reader.readline()).upper())
+        await writer.drain()
+        writer.close()
+
+    listener = await asyncio.start_server(on_client, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*listener.sockets[0].getsockname())
+    writer.write(b"hello\n")
+    got.append((await reader.readline()).decode())
+    writer.close()
+    listener.close()
+    got.append(await running.run_in_executor(None, lambda: "executor"))
+    future = running.create_future()
+    threading.Thread(
+        target=lambda: running.call_soon_threadsafe(future.set_result, "threadsafe")
+    ).start()
+    got.append(await future)
+    began = time.monotonic()
+    await asyncio.sleep(0.05)
+    got.append(time.monotonic() - began >= 0.05)
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "print('child')", stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await child.communicate()
+    got.append(out.decode())
+    event = asyncio.Event()
+    running.add_signal_handler(signal.SIGUSR2, event.set)
+    os.kill(os.getpid(), signal.SIGUSR2)
+    await asyncio.wait_for(event.wait(), 10)
+    running.remove_signal_handler(signal.SIGUSR2)
+    got.append("signal")
+    try:
+        await asyncio.wait_for(asyncio.sleep(10), 0.01)
+    except asyncio.TimeoutError:
+        got.append("timeout")
+    await answer(send, json.dumps(got))
+
+
+async def background(scope, receive, send):
+    await answer(send, b"answered\n")
+    while not os.path.exists(os.path.join(os.environ["CWSGI_TEST_DIR"], "gate-go")):
+        await asyncio.sleep(0.01)
+    mark("background")
+
+
+async def orphan(scope, receive, send):
+    async def wait():
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            mark("orphan")
+
+    task = asyncio.create_task(wait())
+    tasks.add(task)
+    await answer(send, b"started\n")
+
+
+async def raising(scope, receive, send):
+    raise ValueError("deliberate")
+
+
+async def raising_late(scope, receive, send):
+    await start(send, headers=[(b"content-length", b"100")])
+    await send({"type": "http.response.body", "body": b"some", "more_body": True})
+    raise ValueError("deliberate")
+
+
+async def raising_after(scope, receive, send):
+    await answer(send, b"fine\n")
+    raise ValueError("deliberate")
+
+
+async def nothing(scope, receive, send):
+    pass
+
+
+async def unfinished(scope, receive, send):
+    await start(send)
+    await send({"type": "http.response.body", "body": b"some", "more_body": True})
+
+
+async def short(scope, receive, send):
+    await start(send, headers=[(b"content-length", b"10")])
+    await send({"type": "http.response.body", "body": b"four"})
+
+
+async def long(scope, receive, send):
+    await answer(send, b"ten bytes!", headers=[(b"content-length", b"4")])
+
+
+async def cancelling_itself(scope, receive, send):
+    asyncio.current_task().cancel()
+    await asyncio.sleep(10)
+
+
+async def exiting(scope, receive, send):
+    raise SystemExit(3)
+
+
+BAD = {
+    "status": {"type": "http.response.start", "status": 1000},
+    "interim": {"type": "http.response.start", "status": 100},
+    "status-text": {"type": "http.response.start", "status": "200"},
+    "no-status": {"type": "http.response.start"},
+    "header-text": {"type": "http.response.start", "status": 200, "headers": [("a", "b")]},
+    "header-one": {"type": "http.response.start", "status": 200, "headers": [(b"a",)]},
+    "header-lf": {"type": "http.response.start", "status": 200, "headers": [(b"a", b"b\nc")]},
+    "header-name": {"type": "http.response.start", "status": 200, "headers": [(b"a b", b"c")]},
+    "body-first": {"type": "http.response.body", "body": b"x"},
+    "type": {"type": "http.response.unknown"},
+    "no-type": {},
+    "list": [],
+}
+
+
+async def bad(scope, receive, send):
+    """A message that is none is refused where it is sent, and another one may follow."""
+    try:
+        await send(BAD[scope["query_string"].decode()])
+    except Exception as error:
+        await answer(send, f"{type(error).__name__}: {error}")
+    else:
+        await answer(send, b"was taken")
+
+
+async def twice(scope, receive, send):
+    await answer(send, b"once")
+    try:
+        await answer(send, b"twice")
+    except RuntimeError as error:
+        mark("refused", error)
+
+
+async def pathsend(scope, receive, send):
+    path = scope["query_string"].decode()
+    await start(send, headers=[(b"content-type", b"application/octet-stream")])
+    await send({"type": "http.response.pathsend", "path": path})
+
+
+async def hint(scope, receive, send):
+    links = [b"</a.css>; rel=preload", b"</b.js>; rel=preload"]
+    await send({"type": "http.response.early_hint", "links": links})
+    await answer(send, b"hinted\n")
+
+
+async def large(scope, receive, send):
+    await answer(send, b"z" * int(scope["query_string"]))
+
+
+async def buffers(scope, receive, send):
+    await start(send)
+    await send({"type": "http.response.body", "body": bytearray(b"byte"), "more_body": True})
+    await send({"type": "http.response.body", "body": memoryview(b"view"), "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": True})
+    await send({"type": "http.response.body"})
+
+
+async def state(scope, receive, send):
+    seen = dict(scope["state"])
+    scope["state"]["mine"] = scope["path"]
+    await answer(send, json.dumps(seen))
+
+
+class Awaitable:
+    """What an app returns need not be a coroutine."""
+
+    def __init__(self, send):
+        self.send = send
+
+    def __await__(self):
+        return answer(self.send, b"awaited\n").__await__()
+
+
+ROUTES = {
+    "/": hello,
+    "/scope": scope_,
+    **{
+        "/" + function.__name__.replace("_", "-"): function
+        for function in (
+            echo,
+            messages,
+            drip,
+            endless,
+            leaving,
+            forever,
+            gate,
+            block,
+            concurrently,
+            contexts,
+            loop,
+            transports,
+            background,
+            orphan,
+            raising,
+            raising_late,
+            raising_after,
+            nothing,
+            unfinished,
+            short,
+            long,
+            cancelling_itself,
+            exiting,
+            bad,
+            twice,
+            pathsend,
+            hint,
+            large,
+            buffers,
+            state,
+        )
+    },
+    "/awaitable": lambda scope, receive, send: Awaitable(send),
+    "/number": lambda scope, receive, send: 7,
+}
+
+
+async def lifespan(scope, receive, send):
+    scope["state"]["started"] = 1
+    while True:
+        message = await receive()
+        mark("lifespan", message["type"])
+        if message["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        else:
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        return await lifespan(scope, receive, send)
+    path = scope["path"].removeprefix(scope["root_path"])
+    handler = ROUTES.get(path) or ROUTES["/scope"]
+    return await handler(scope, receive, send)
+
+
+async def without_lifespan(scope, receive, send):
+    assert scope["type"] == "http", scope["type"]
+    await hello(scope, receive, send)
+
+
+async def failing(scope, receive, send):
+    await receive()
+    await send({"type": "lifespan.startup.failed", "message": "no database"})
+
+
+async def raising_at_start(scope, receive, send):
+    await receive()
+    raise RuntimeError("broken start")
+
+
+async def slow_end(scope, receive, send):
+    if scope["type"] != "lifespan":
+        return await app(scope, receive, send)
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    mark("ending")
+    await asyncio.sleep(3600)
+
+
+class Instance:
+    async def __call__(self, scope, receive, send):
+        await app(scope, receive, send)
+
+
+instance = Instance()
+
+
+def make():
+    return app
+
+
+def old(scope):
+    return lambda receive, send: None
+
+
+def undecorated(*args):
+    """An ASGI app that does not look like one."""
+    return app(*args)

@@ -1,0 +1,331 @@
+"""ASGI apps from start to stop: lifespan, kinds of apps, reload, deadlines, drain."""
+
+import json
+import os
+import signal
+import threading
+
+import pytest
+from client import request, wait_for
+from server import APPS, run, worker_pids
+
+LOOPS = ["asyncio", "uvloop"]
+
+
+@pytest.fixture(params=LOOPS)
+def loop(request):
+    if request.param == "uvloop":
+        pytest.importorskip("uvloop")
+    return request.param
+
+
+def test_lifespan(serve, loop):
+    server = serve("asgiapp:app", "--loop", loop)
+    assert server.marks("lifespan") == ["lifespan.startup"]
+    assert server.get("/").status == 200
+    assert server.stop() == 0
+    assert server.marks("lifespan") == ["lifespan.startup", "lifespan.shutdown"]
+
+
+def test_lifespan_off(serve):
+    server = serve("asgiapp:app", "--lifespan", "off")
+    assert json.loads(server.get("/state").body) == {}
+    assert server.stop() == 0
+    assert server.marks("lifespan") == []
+
+
+def test_an_app_without_lifespan(serve, loop):
+    server = serve("asgiapp:without_lifespan", "--loop", loop)
+    assert server.get("/").body == b"Hello, ASGI!\n"
+
+
+def test_lifespan_that_is_missed(tmp_path):
+    done = run("-b", "127.0.0.1:0", "--chdir", APPS, "--lifespan", "on", "asgiapp:without_lifespan")
+    assert done.returncode == 3
+    assert "The start-up of the app failed: AssertionError: lifespan" in done.stderr
+
+
+@pytest.mark.parametrize("more", [[], ["--preload"], ["-w", "2"]])
+def test_a_failed_start_is_told(more):
+    done = run("-b", "127.0.0.1:0", "--chdir", APPS, *more, "asgiapp:failing")
+    assert done.returncode == 3
+    assert "The start-up of the app failed: no database" in done.stderr
+
+
+def test_a_start_that_raises_is_no_lifespan(serve):
+    """As the specification has it; --lifespan on is for who wants to know."""
+    server = serve("asgiapp:raising_at_start", "--log-level", "debug")
+    server.wait_log("RuntimeError: broken start")
+
+
+def test_a_slow_end_is_cut_off(serve, loop):
+    server = serve("asgiapp:slow_end", "--loop", loop, "--graceful-timeout", "1")
+    assert server.get("/").status == 200
+    assert server.stop() == 0
+    assert server.marks("ending")
+    assert "the app's shutdown did not end in" in server.log()
+
+
+@pytest.mark.parametrize("app", ["instance", "make()", "undecorated"])
+def test_kinds_of_apps(serve, app):
+    options = ["--interface", "asgi"] if app == "undecorated" else []
+    server = serve(f"asgiapp:{app}", *options)
+    assert server.get("/").body == b"Hello, ASGI!\n"
+
+
+def test_asgi_2_is_told():
+    done = run("-b", "127.0.0.1:0", "--chdir", APPS, "asgiapp:old")
+    assert done.returncode == 4
+    assert "it is an app of ASGI 2" in done.stderr
+
+
+def test_wsgi_that_is_told_to_be_asgi(serve):
+    server = serve("hello:app", "--interface", "asgi")
+    assert server.get("/").status == 500
+
+
+def test_no_uvloop(tmp_path):
+    (tmp_path / "uvloop.py").write_text("raise ImportError('none here')\n")
+    done = run(
+        "-b", "127.0.0.1:0", "--chdir", APPS, "--pythonpath", tmp_path, "--loop", "uvloop",
+        "asgiapp:app",
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert "--loop uvloop: none here; pip install uvloop" in done.stderr
+
+
+def test_wsgi_workers_do_not_know_asyncio(serve):
+    server = serve("doors:app")
+    modules = json.loads(server.get("/modules").body)
+    assert "asyncio" not in modules and "cwsgi._asgi" not in modules
+
+
+def test_requests_are_finished_at_the_end(serve, loop):
+    server = serve("asgiapp:app", "--loop", loop)
+    client = server.connect()
+    client.send(request("/gate"))
+    server.wait_marks("runs")
+    server.send_signal(signal.SIGTERM)
+    server.wait_log("Shutting down")
+    server.open_gate("go")
+    assert client.response().body == b"went on\n"
+    assert server.wait_exit() == 0
+    assert server.marks("lifespan")[-1] == "lifespan.shutdown"
+
+
+def test_work_after_the_response_is_waited_for(serve, loop):
+    server = serve("asgiapp:app", "--loop", loop)
+    assert server.get("/background").body == b"answered\n"
+    server.send_signal(signal.SIGTERM)
+    server.wait_log("Shutting down")
+    server.open_gate("go")
+    assert server.wait_exit() == 0
+    assert server.marks("background")
+
+
+def test_what_does_not_end_is_cancelled(serve, loop):
+    server = serve("asgiapp:app", "--loop", loop, "--graceful-timeout", "1.2")
+    client = server.connect()
+    client.send(request("/forever"))
+    server.wait_marks("runs")
+    assert server.stop() == 0
+    assert server.marks("cancelled")
+    assert "graceful timeout: 1 requests cancelled" in server.log()
+    assert server.marks("lifespan")[-1] == "lifespan.shutdown"
+    assert client.response().status == 500
+
+
+def test_tasks_of_the_app_are_cancelled(serve, loop):
+    server = serve("asgiapp:app", "--loop", loop)
+    assert server.get("/orphan").status == 200
+    assert server.stop() == 0
+    assert server.marks("orphan")
+
+
+def test_a_blocked_loop_is_cut_off(serve):
+    server = serve("asgiapp:app", "--graceful-timeout", "1")
+    client = server.connect()
+    client.send(request("/block"))
+    server.wait_marks("blocks")
+    assert server.stop() == 0
+    assert "graceful timeout: 1 connections cut off" in server.log()
+
+
+def test_interrupt(serve, loop):
+    server = serve("asgiapp:app", "--loop", loop)
+    assert server.get("/").status == 200
+    assert server.stop(signal.SIGINT) == 0
+    assert server.marks("lifespan")[-1] == "lifespan.shutdown"
+
+
+def test_request_timeout(serve, loop):
+    server = serve("asgiapp:app", "--loop", loop, "--request-timeout", "0.5")
+    client = server.connect()
+    client.send(request("/forever"))
+    assert client.response().status == 504
+    server.wait_marks("cancelled")
+    server.wait_log("REQUEST TIMEOUT: cancelling the task")
+    server.wait_log("await asyncio.Event().wait()")
+    assert server.get("/").status == 200
+
+
+def test_limit_concurrency(serve, loop):
+    server = serve("asgiapp:app", "--loop", loop, "--limit-concurrency", "2")
+    clients = [server.connect() for _ in range(2)]
+    for client in clients:
+        client.send(request("/gate"))
+    server.wait_marks("runs", 2)
+    assert server.get("/").status == 503
+    server.open_gate("go")
+    for client in clients:
+        assert client.response().body == b"went on\n"
+    assert server.get("/").status == 200
+
+
+def test_max_requests(serve, loop):
+    server = serve("asgiapp:app", "--loop", loop, "--max-requests", "5")
+    before = worker_pids(server)
+    for _ in range(12):
+        assert server.get("/").status == 200
+    wait_for(lambda: worker_pids(server) and not worker_pids(server) & before, "a new worker")
+
+
+def test_reload_loses_nothing(serve, loop):
+    server = serve("asgiapp:app", "--loop", loop, workers=2)
+    before = wait_for(lambda: len(pids := worker_pids(server)) == 2 and pids, "both workers")
+    failures, stop = [], threading.Event()
+
+    def ask():
+        while not stop.is_set():
+            try:
+                assert server.get("/").body == b"Hello, ASGI!\n"
+            except Exception as error:
+                failures.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        server.send_signal(signal.SIGHUP)
+        wait_for(lambda: not worker_pids(server) & before, "the old workers to end", 20)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert not failures
+    assert server.marks("lifespan").count("lifespan.shutdown") >= 2
+
+
+def test_preload(serve, loop):
+    server = serve("asgiapp:app", "--loop", loop, "--preload", workers=2)
+    for _ in range(10):
+        assert server.get("/").status == 200
+
+
+def test_warm_up(serve, loop):
+    server = serve("asgiapp:app", "--loop", loop, "--warmup", "/contexts", "--warmup", "/echo")
+    assert "warm-up of /contexts answered 200 OK" in server.log()
+    assert server.get("/").status == 200
+
+
+def test_warm_up_that_fails():
+    done = run("-b", "127.0.0.1:0", "--chdir", APPS, "--warmup", "/raising", "asgiapp:app")
+    assert done.returncode == 3
+    assert "warm-up of /raising answered 500" in done.stderr
+
+
+def test_wsgi_and_asgi_side_by_side(serve, loop):
+    server = serve(
+        None, "--loop", loop, "--mount", "/a=asgiapp:app", "--mount", "/w=envdump:app",
+        "--mount", "/b=asgiapp:instance",
+    )  # fmt: skip
+    scope = json.loads(server.get("/a/scope").body)["scope"]
+    assert (scope["path"], scope["root_path"]) == ("/a/scope", "/a")
+    assert server.get("/b/").body == b"Hello, ASGI!\n"
+    assert server.get("/none").status == 404
+    environ = json.loads(server.get("/w/x").body)
+    assert environ["environ"]["SCRIPT_NAME"] == "/w" if "environ" in environ else environ
+    clients = [server.connect() for _ in range(6)]
+    for i, client in enumerate(clients):
+        client.send(request("/a/gate" if i % 2 else "/w/x"))
+    for i, client in enumerate(clients):
+        if not i % 2:
+            assert client.response().status == 200
+    server.open_gate("go")
+    for i, client in enumerate(clients):
+        if i % 2:
+            assert client.response().body == b"went on\n"
+
+
+def test_blocked_wsgi_threads_and_a_blocked_loop(serve):
+    server = serve(
+        None, "--mount", "/a=asgiapp:app", "--mount", "/w=observed:app", "--health", "/live",
+        threads=2,
+    )  # fmt: skip
+    waiting = [server.connect() for _ in range(3)]
+    for client in waiting:
+        client.send(request("/w/wait?go"))
+    blocked = server.connect()
+    blocked.send(request("/a/block"))
+    server.wait_marks("blocks")
+    assert server.get("/live").status == 200
+    server.open_gate("go")
+    for client in waiting:
+        assert client.response().status == 200
+    assert blocked.response().body == b"unblocked\n"
+
+
+def test_access_log_and_metrics(serve, loop):
+    server = serve("asgiapp:app", "--loop", loop, "--access-logfile", "-", "--metrics", "/metrics")
+    for path in ("/", "/large?10", "/raising"):
+        server.get(path)
+    wait_for(lambda: server.stdout().count("HTTP/1.1") == 3, "three lines")
+    assert '"GET /large?10 HTTP/1.1" 200 10' in server.stdout()
+    assert '"GET /raising HTTP/1.1" 500' in server.stdout()
+    text = server.get("/metrics").body.decode()
+    assert 'cwsgi_requests_total{status="2xx"' in text or "cwsgi_requests_total" in text
+
+
+def test_forked_children_are_not_the_server(serve):
+    source = (
+        "import os\n"
+        "async def app(scope, receive, send):\n"
+        "    if scope['type'] != 'http':\n"
+        "        raise ValueError\n"
+        "    pid = os.fork()\n"
+        "    if pid == 0:\n"
+        "        return\n"
+        "    os.waitpid(pid, 0)\n"
+        "    await send({'type': 'http.response.start', 'status': 200})\n"
+        "    await send({'type': 'http.response.body', 'body': b'parent'})\n"
+    )
+    folder = serve.folder / "app"
+    folder.mkdir(parents=True)
+    (folder / "forks.py").write_text(source)
+    server = serve("forks:app", chdir=folder)
+    for _ in range(3):
+        assert server.get("/").body == b"parent"
+
+
+def test_idle_costs_no_wakeups(serve):
+    """A worker that waits does not turn."""
+    server = serve("asgiapp:app")
+    assert server.get("/").status == 200
+    worker = server.worker()
+
+    def switches():
+        tasks = f"/proc/{worker.pid}/task"
+        total = 0
+        for task in os.listdir(tasks):
+            with open(f"{tasks}/{task}/status") as status:
+                total += sum(int(line.split()[1]) for line in status if "voluntary_ctxt" in line)
+        return total
+
+    seen = [-1]
+
+    def rests():
+        now = switches()
+        same, seen[0] = now == seen[0], now
+        return same
+
+    wait_for(rests, "the worker to rest", 10, step=0.5)
