@@ -30,6 +30,15 @@ int cw_underscores_parse(const char *text) {
   return find(text, names, CW_ARRAY_LEN(names));
 }
 
+int cw_ws_compression_parse(const char *text) {
+  static const char *const names[] = {"off", "on", "context"};
+  /* uvicorn's words, and what a configuration file's True and False become. */
+  if (strcmp(text, "1") == 0 || strcasecmp(text, "true") == 0) return CW_WS_COMPRESS_ON;
+  if (strcmp(text, "0") == 0 || strcasecmp(text, "false") == 0)
+    return CW_WS_COMPRESS_OFF;
+  return find(text, names, CW_ARRAY_LEN(names));
+}
+
 int cw_proxy_headers_parse(const char *text, cw_span_t *bad) {
   static const struct {
     const char *name;

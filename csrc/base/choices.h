@@ -36,10 +36,18 @@ typedef enum cw_interface {
   CW_INTERFACE_ASGI
 } cw_interface_t;
 
+/* --ws-per-message-deflate: whether WebSocket messages are compressed. */
+typedef enum cw_ws_compression {
+  CW_WS_COMPRESS_OFF,
+  CW_WS_COMPRESS_ON,      /* each for itself: a socket holds nothing between two */
+  CW_WS_COMPRESS_CONTEXT, /* each socket keeps what came before: smaller messages */
+} cw_ws_compression_t;
+
 /* The value named `text`, or -1. */
 int cw_interface_parse(const char *text);
 int cw_proxy_mode_parse(const char *text);
 int cw_underscores_parse(const char *text);
+int cw_ws_compression_parse(const char *text);
 
 /* The bits that a comma-separated list of field names stands for, NULL for none, or -1
  * with the word that is no such name in `*bad`. x-forwarded-proto is one, and no bit:

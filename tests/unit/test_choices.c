@@ -18,6 +18,14 @@ static void names(void **state) {
   assert_int_equal(cw_underscores_parse("refuse"), CW_UNDERSCORE_REFUSE);
   assert_int_equal(cw_underscores_parse("dangerous"), CW_UNDERSCORE_KEEP);
   assert_int_equal(cw_underscores_parse("keep"), -1);
+  assert_int_equal(cw_ws_compression_parse("off"), CW_WS_COMPRESS_OFF);
+  assert_int_equal(cw_ws_compression_parse("On"), CW_WS_COMPRESS_ON);
+  assert_int_equal(cw_ws_compression_parse("context"), CW_WS_COMPRESS_CONTEXT);
+  assert_int_equal(cw_ws_compression_parse("True"), CW_WS_COMPRESS_ON);
+  assert_int_equal(cw_ws_compression_parse("false"), CW_WS_COMPRESS_OFF);
+  assert_int_equal(cw_ws_compression_parse("1"), CW_WS_COMPRESS_ON);
+  assert_int_equal(cw_ws_compression_parse("0"), CW_WS_COMPRESS_OFF);
+  assert_int_equal(cw_ws_compression_parse("yes"), -1);
 }
 
 static void lists_of_fields(void **state) {
