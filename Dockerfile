@@ -14,7 +14,7 @@ RUN packages=; \
 FROM base AS build
 COPY . /src
 RUN apt-get update \
- && /src/tools/need.sh gcc libc6-dev libuv1-dev 'libllhttp-dev|node-llhttp' \
+ && /src/tools/need.sh gcc libc6-dev libuv1-dev zlib1g-dev 'libllhttp-dev|node-llhttp' \
       "python:$(readlink -f "$(command -v python3)")" \
  && python3 -m venv /opt/venv \
  && /opt/venv/bin/pip install --no-cache-dir /src

@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check -q
 
 # Debian packages; of alternatives the first that is known there.
-NEEDS = gcc libc6-dev binutils libuv1-dev 'libllhttp-dev|node-llhttp' python:$(PYTHON)
+NEEDS = gcc libc6-dev binutils libuv1-dev zlib1g-dev 'libllhttp-dev|node-llhttp' python:$(PYTHON)
 NEEDS_TESTS = clang "libclang-rt-dev|$(CLANG_RT)" libcmocka-dev wrk nghttp2-client slowhttptest nginx-light \
   haproxy caddy apache2-bin openssl musl-tools
 CLANG_RT = libclang-rt-$$(clang -dumpversion 2>/dev/null | cut -d. -f1)-dev

@@ -30,7 +30,7 @@ ALLOWED = {
         "base/",
     },
     "wsgi": {"Python.h", "http/app.h", "http/resp.h", "base/"},
-    "http": {"uv.h", "llhttp.h", "base/"},
+    "http": {"uv.h", "llhttp.h", "zlib.h", "base/"},
     "base": set(),
 }
 
@@ -39,6 +39,7 @@ LIBRARIES = {
     "Python.h": r"(Python|structmember|datetime|frameobject|pythread)\.h|(cpython|internal)/.*",
     "uv.h": r"uv(\.h|/.*)",
     "llhttp.h": r"llhttp\.h",
+    "zlib.h": r"(zlib|zconf)\.h",
 }
 
 # Calls up, from a file to one that calls it, too: each with its reason.
@@ -99,7 +100,8 @@ def complaints_about(path):
 @functools.cache
 def libraries():
     cc = native.compiler()
-    return native.find_llhttp(cc).cflags + native.find_libuv(cc).cflags
+    found = native.find_llhttp(cc), native.find_libuv(cc), native.find_zlib(cc)
+    return [flag for library in found for flag in library.cflags]
 
 
 def alone(path):

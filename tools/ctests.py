@@ -5,7 +5,7 @@
     tools/ctests.py fuzz [--seconds N] [NAME ...]         fuzz targets, looking for more
 
 Every file of tests/unit and tests/fuzz is a program of its own, linked with base/, http/,
-supervisor/, llhttp and libuv. The corpus of tests/fuzz/NAME.c is tests/fuzz/corpus/NAME/.
+supervisor/, llhttp, libuv and zlib. The corpus of tests/fuzz/NAME.c is tests/fuzz/corpus/NAME/.
 """
 
 import argparse
@@ -31,6 +31,7 @@ class Programs:
         self.link_flags += extra_link
         llhttp = native.find_llhttp(cc)
         libuv = native.find_libuv(cc, sanitize)
+        zlib = native.find_zlib(cc)
         flags = [
             *native.BASE_FLAGS,
             *native.WARNINGS,
@@ -42,6 +43,7 @@ class Programs:
             "-Itests",
             *libuv.cflags,
             *llhttp.cflags,
+            *zlib.cflags,
         ]
         self.builder = native.Builder(cc, flags)
         sources = sorted(
@@ -55,7 +57,7 @@ class Programs:
         archive = self.builder.folder / "libcw.a"
         archive.unlink(missing_ok=True)
         native.check(["ar", "rcs", str(archive), *objects], "could not make libcw.a")
-        self.libraries = [str(archive), *libuv.link, *llhttp.link]
+        self.libraries = [str(archive), *libuv.link, *llhttp.link, *zlib.link]
 
     def build(self, sources):
         """Yields the program of each source."""

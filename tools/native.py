@@ -1,4 +1,4 @@
-"""Finds the C compiler, libuv and llhttp, and compiles and links with them.
+"""Finds the C compiler, libuv, llhttp and zlib, and compiles and links with them.
 
 Used by setup.py, tools/ctests.py and bench/run.py. Standard library only, because
 setup.py runs it inside pip's isolated build environment.
@@ -143,8 +143,13 @@ def no_llhttp():
     return Missing(["llhttp"], ["node-llhttp" if old else "libllhttp-dev"])
 
 
+def no_zlib():
+    return Missing(["zlib"], ["zlib1g-dev"])
+
+
 def toolchain(sanitize=""):
-    """The compiler's command, libuv and llhttp; or one Missing that names all that is not there."""
+    """The compiler's command, libuv, llhttp and zlib; or one Missing that names all that is not
+    there."""
     missing = []
 
     def attempt(find, *arguments):
@@ -158,12 +163,13 @@ def toolchain(sanitize=""):
     # Without a compiler only headers can be looked for.
     libuv = attempt(find_libuv, cc, sanitize) if cc else attempt(require_header, "uv.h", no_libuv)
     llhttp = attempt(find_llhttp, cc) if cc else attempt(require_header, "llhttp.h", no_llhttp)
+    zlib = attempt(find_zlib, cc) if cc else attempt(require_header, "zlib.h", no_zlib)
     if missing:
         raise Missing(
             [thing for one in missing for thing in one.things],
             [package for one in missing for package in one.packages],
         )
-    return cc, libuv, llhttp
+    return cc, libuv, llhttp, zlib
 
 
 def require_header(name, problem):
@@ -219,6 +225,22 @@ def find_llhttp(cc, folder=LIBRARIES):
         if library.link:
             return library
     raise no_llhttp()
+
+
+def find_zlib(cc, folder=LIBRARIES):
+    """zlib: its static archive where one can go into a shared object, else -lz."""
+    cflags = pkg_config("--cflags", "zlib") or []
+    found = macros(cc, "zlib.h", cflags)
+    if not found:
+        raise no_zlib()
+    library = Library(found["ZLIB_VERSION"].strip('"'), cflags)
+    trial = Trial(cc, cflags, ZLIB_TRIAL, folder)
+    library.link = trial.archive(archives(cc, ("zlib",), ("libz.a",)))
+    if not library.link:
+        library.link = trial.shared(pkg_config("--libs", "zlib") or ["-lz"])
+    if not library.link:
+        raise no_zlib()
+    return library
 
 
 def archives(cc, packages, names):
@@ -330,6 +352,15 @@ int trial(llhttp_t *p, const llhttp_settings_t *s, const char *d) {
 }
 """
 
+ZLIB_TRIAL = """\
+#include <zlib.h>
+int trial(z_stream *);
+int trial(z_stream *s) {
+  return deflateInit2(s, 1, Z_DEFLATED, -12, 5, 0) | deflate(s, Z_SYNC_FLUSH) | deflateEnd(s) |
+         inflateInit2(s, -15) | inflate(s, Z_SYNC_FLUSH) | inflateEnd(s);
+}
+"""
+
 
 def sanitizer_flags(sanitize):
     """Compile and link flags of a -fsanitize= list such as "address,undefined"."""
@@ -426,9 +457,9 @@ def version():
 class Parts:
     """Builds the extension and the program for one Python, with these flags."""
 
-    def __init__(self, cc, libuv, llhttp, python, flags, link):
-        self.cc, self.libuv, self.llhttp, self.python = cc, libuv, llhttp, python
-        self.flags, self.link = flags, link
+    def __init__(self, cc, libuv, llhttp, zlib, python, flags, link):
+        self.cc, self.libuv, self.llhttp, self.zlib = cc, libuv, llhttp, zlib
+        self.python, self.flags, self.link = python, flags, link
 
     def builder(self, *flags):
         defines = {
@@ -438,12 +469,13 @@ class Parts:
             "CW_PY_MULTIARCH": self.python.multiarch,
             "CW_UV_VERSION": self.libuv.version,
             "CW_LLHTTP_VERSION": self.llhttp.version,
+            "CW_ZLIB_VERSION": self.zlib.version,
         }
         named = [f'-D{name}="{value}"' for name, value in defines.items()]
         return Builder(self.cc, [*BASE_FLAGS, *WARNINGS, *flags, *self.flags, *named])
 
     def extension(self, target):
-        libraries = (self.libuv, self.llhttp)
+        libraries = (self.libuv, self.llhttp, self.zlib)
         flags = [flag for library in libraries for flag in library.cflags]
         builder = self.builder("-fPIC", *self.python.flags, *flags)
         objects = builder.compile(EXTENSION_SOURCES)

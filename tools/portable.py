@@ -1,7 +1,7 @@
 """Compiles csrc/ against musl, with warnings as errors: what only glibc has is told at once.
 
 $MUSL_CC is the compiler, else musl-gcc (Debian's musl-tools). Nothing is linked: libuv,
-llhttp and Python are this machine's, of which the headers alone are needed.
+llhttp, zlib and Python are this machine's, of which the headers alone are needed.
 """
 
 import os
@@ -15,7 +15,7 @@ from pathlib import Path
 import native
 
 DEFINES = ("CW_VERSION", "CW_PY_VERSION", "CW_PY_LIBRARY", "CW_PY_MULTIARCH")
-DEFINES += ("CW_UV_VERSION", "CW_LLHTTP_VERSION")
+DEFINES += ("CW_UV_VERSION", "CW_LLHTTP_VERSION", "CW_ZLIB_VERSION")
 
 
 def compiler():
@@ -29,7 +29,7 @@ def borrow(folder):
     """Links the headers outside of libc into a folder: the system's own holds glibc's too."""
     system = Path("/usr/include")
     machine = native.run([*native.compiler(), "-dumpmachine"]).stdout.strip()
-    names = ["linux", "asm-generic", "uv.h", "uv"]
+    names = ["linux", "asm-generic", "uv.h", "uv", "zlib.h"]
     names += [str(path.relative_to(system)) for path in system.glob("python3*")]
     names += [str(path.relative_to(system)) for path in (system / machine).glob("python3*")]
     for name in names:
@@ -37,6 +37,10 @@ def borrow(folder):
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(system / name)
     (folder / "asm").symlink_to(system / machine / "asm")
+    zconf = next(
+        place / "zconf.h" for place in (system / machine, system) if (place / "zconf.h").exists()
+    )
+    (folder / "zconf.h").symlink_to(zconf)
 
 
 def main():

@@ -211,7 +211,8 @@ def from_source(suite):
     root = bare(suite, "sdist")
     try:
         root.run(
-            "tools/need.sh gcc libc6-dev libuv1-dev 'libllhttp-dev|node-llhttp' python:python3"
+            "tools/need.sh gcc libc6-dev libuv1-dev zlib1g-dev 'libllhttp-dev|node-llhttp' "
+            "python:python3"
         )
         root.run("python3 -m venv /venv && /venv/bin/pip install -q /dist/*.tar.gz")
         serve(root, "/venv/bin/cwsgi")

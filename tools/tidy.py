@@ -25,6 +25,7 @@ def flags():
         *native.BASE_FLAGS,
         *native.find_llhttp(cc).cflags,
         *native.find_libuv(cc).cflags,
+        *native.find_zlib(cc).cflags,
         *native.python_flags(),
         *(f'-D{name}="0"' for name in DEFINES),
         "-DCW_DEBUG=1",

@@ -2,11 +2,11 @@
 
     tools/wheels.py [--only cp313,musllinux_1_2_aarch64,...] [--folder dist]
 
-PyPI's ziglang compiles and links for each system of SYSTEMS. libuv and llhttp are inside: their
-sources come from the sdists that carry them, pinned by their hashes. Headers are those of the
-CPythons on this machine, and of Debian's packages for others (no package is installed); they say
-the same on every system with 64 bits and the bytes in this order. Nothing of the machine, and no
-time, goes into a wheel: two builds are equal to the byte.
+PyPI's ziglang compiles and links for each system of SYSTEMS. libuv, llhttp and zlib are inside:
+the sources come from the sdists that carry them and from Debian, pinned by their hashes. Headers
+are those of the CPythons on this machine, and of Debian's packages for others (no package is
+installed); they say the same on every system with 64 bits and the bytes in this order. Nothing of
+the machine, and no time, goes into a wheel: two builds are equal to the byte.
 """
 
 import argparse
@@ -38,6 +38,12 @@ SDISTS = """\
 httptools==0.9.0 --hash=sha256:d484ebb7e3a3f3597b0f645fbd1b85633674ca808c1f5ba11c2caf7c66f5c8b6
 uvloop==0.23.0 --hash=sha256:28d160f51ab4da3b187063652e643dea6831072add4adc1e6d62afbe73b6be27
 """
+# Debian's archive of zlib's source, of the release that will have it for years.
+ZLIB_SUITE = "trixie"
+ZLIB_SHA256 = "60dd315c07f616887caa029408308a018ace66e3d142726a97db164b3b8f69fb"
+# Raw streams alone: no gzip.
+ZLIB = "adler32 crc32 deflate inffast inflate inftrees trees zutil".split()
+ZLIB_FLAGS = ["-w", "-DNO_GZIP"]
 # What libuv's CMakeLists.txt has for Linux.
 UV_COMMON = """fs-poll idna inet random strscpy strtok thread-common threadpool timer uv-common
     uv-data-getter-setters version""".split()
@@ -75,7 +81,7 @@ def call(*command, **options):
 
 
 def sources():
-    """Folders of libuv and llhttp, downloaded where they are missing."""
+    """Folders of libuv, llhttp and zlib, downloaded where they are missing."""
     folder = WORK / hashlib.sha256(SDISTS.encode()).hexdigest()[:16]
     if not folder.exists():
         with tempfile.TemporaryDirectory(dir=WORK) as scratch:
@@ -91,7 +97,29 @@ def sources():
             unpacked.rename(folder)
     (libuv,) = folder.glob("uvloop-*/vendor/libuv")
     (llhttp,) = folder.glob("httptools-*/vendor/llhttp")
-    return libuv, llhttp
+    return libuv, llhttp, zlib_source()
+
+
+def zlib_source():
+    """The folder of zlib, downloaded where it is missing."""
+    folder = WORK / f"zlib-{ZLIB_SHA256[:16]}"
+    if not folder.exists():
+        if not shutil.which("apt-get"):
+            raise native.BuildError("zlib's source: apt-get is needed to download it")
+        environment = private_apt(ZLIB_SUITE, kind="deb-src")
+        with tempfile.TemporaryDirectory(dir=WORK) as scratch:
+            only = ["--download-only", "--tar-only", "-qq"]
+            call("apt-get", "source", *only, "zlib", cwd=scratch, env=environment)
+            (archive,) = Path(scratch).glob("zlib_*.orig.tar.*")
+            found = hashlib.sha256(archive.read_bytes()).hexdigest()
+            if found != ZLIB_SHA256:
+                raise native.BuildError(f"{archive.name} has the SHA-256 {found}, see ZLIB_SHA256")
+            unpacked = Path(scratch, "unpacked")
+            with tarfile.open(archive) as tar:
+                tar.extractall(unpacked, filter="data")
+            (source,) = unpacked.glob("zlib-*")
+            source.rename(folder)
+    return folder
 
 
 def header_version(header, prefix):
@@ -99,7 +127,7 @@ def header_version(header, prefix):
     return ".".join(found[part] for part in ("MAJOR", "MINOR", "PATCH"))
 
 
-def libraries(libuv, llhttp):
+def libraries(libuv, llhttp, zlib):
     common = [libuv / "src" / f"{name}.c" for name in UV_COMMON]
     unix = [libuv / "src" / "unix" / f"{name}.c" for name in UV_UNIX]
     return (
@@ -115,14 +143,21 @@ def libraries(libuv, llhttp):
             [str(llhttp / "src" / f"{name}.c") for name in ("api", "http", "llhttp")],
             ["-w"],
         ),
+        native.Library(
+            re.search(r'#define ZLIB_VERSION "(.*)"', (zlib / "zlib.h").read_text())[1],
+            [f"-I{zlib}"],
+            [str(zlib / f"{name}.c") for name in ZLIB],
+            ZLIB_FLAGS,
+        ),
     )
 
 
-def licences(libuv, llhttp):
+def licences(libuv, llhttp, zlib):
     """Texts of what is linked in, by their names in a wheel."""
     texts = [*sorted(libuv.glob("LICENSE*")), *sorted(llhttp.glob("LICENSE*"))]
     texts = [text for text in texts if text.name != "LICENSE-docs"]
-    return {f"{text.parent.name}/{text.name}": text.read_bytes() for text in texts}
+    named = {f"{text.parent.name}/{text.name}": text.read_bytes() for text in texts}
+    return named | {"zlib/LICENSE": (zlib / "LICENSE").read_bytes()}
 
 
 # ---- headers ----
@@ -180,15 +215,16 @@ def debian_headers(name):
     return folder
 
 
-def private_apt(suite="sid", architecture=""):
+def private_apt(suite="sid", architecture="", kind="deb"):
     """An environment in which apt knows another Debian, beside the machine's own lists."""
-    folder = WORK / f"apt-{suite}{architecture}"
+    folder = WORK / f"apt-{suite}{architecture}{kind.removeprefix('deb')}"
     environment = {**os.environ, "APT_CONFIG": str(folder / "apt.conf")}
     if not (folder / "apt.conf").exists():
         (folder / "lists" / "partial").mkdir(parents=True, exist_ok=True)
         (folder / "archives" / "partial").mkdir(parents=True, exist_ok=True)
         key = "/usr/share/keyrings/debian-archive-keyring.gpg"
-        (folder / "sources.list").write_text(f"deb [signed-by={key}] {MIRROR} {suite} main\n")
+        line = f"{kind} [signed-by={key}] {MIRROR} {suite} main\n"
+        (folder / "sources.list").write_text(line)
         lines = [
             f'Dir::Etc::sourcelist "{folder}/sources.list";',
             'Dir::Etc::sourceparts "-";',

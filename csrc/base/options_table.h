@@ -274,7 +274,7 @@ CW_OPTION(HOOKS, "hooks", "", NULL, LIST, NULL, NULL, "",
 CW_OPTION(ENVIRON, "environ", "", NULL, LIST, NULL, NULL, "",
           "what the configuration file did to os.environ: NAME=VALUE, or NAME: removed")
 CW_OPTION(VERSION, "version", "-v --version", NULL, BOOL, "0", NULL, "Other",
-          "print the versions of cwsgi, CPython, libuv and llhttp")
+          "print the versions of cwsgi, CPython, libuv, llhttp and zlib")
 CW_OPTION(HELP, "help", "-h --help", NULL, BOOL, "0", NULL, "Other", "print this help")
 CW_OPTION(COMPLETION, "completion", "--completion", NULL, TEXT, NULL, "SHELL", "Other",
           "print what bash, zsh or fish need to complete options")

@@ -24,8 +24,8 @@ static int print_version(const cw_settings_t *s) {
   if (cw_find_python(cw_opt_str(s, CW_OPT_PYTHON), &python, err, sizeof(err)) != 0 ||
       cw_interpreter_version(&python, version, sizeof(version)) != 0)
     snprintf(version, sizeof(version), "none found");
-  printf("cwsgi %s (CPython %s, libuv %s, llhttp %s)\n", CW_VERSION, version,
-         CW_UV_VERSION, CW_LLHTTP_VERSION);
+  printf("cwsgi %s (CPython %s, libuv %s, llhttp %s, zlib %s)\n", CW_VERSION, version,
+         CW_UV_VERSION, CW_LLHTTP_VERSION, CW_ZLIB_VERSION);
   return 0;
 }
 

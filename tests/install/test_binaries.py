@@ -41,7 +41,7 @@ def test_both_are_looked_at():
 def test_libraries(path):
     needed = re.findall(r"NEEDED\s+(\S+)", output("objdump", "-p", path))
     assert "libc.so.6" in needed
-    # llhttp and libuv are inside: a two-stage image has neither.
+    # llhttp, libuv and zlib are inside: a two-stage image has none of them.
     assert {name for name in needed if not name.startswith("ld-linux")} <= LIBC
 
 

@@ -109,6 +109,7 @@ except native.BuildError as error:
     assert answer.stderr == ""
     assert answer.stdout.startswith(
         f"not found: a C compiler (or set CC), Python.h of CPython {version} in /usr, libuv,"
-        f" llhttp: apt-get install gcc libc6-dev python{version}-dev libuv1-dev "
+        f" llhttp, zlib: apt-get install gcc libc6-dev python{version}-dev libuv1-dev "
     )
+    assert answer.stdout.endswith(" zlib1g-dev\n")
     assert answer.stdout.count("\n") == 1

@@ -106,6 +106,7 @@ def test_a_wheel_is_what_it_says(built):
         names = archive.namelist()
     texts = {name.partition("/licenses/")[2] for name in names if "/licenses/" in name}
     assert {"LICENSE", "libuv/LICENSE", "libuv/LICENSE-extra", "llhttp/LICENSE-MIT"} <= texts
+    assert "zlib/LICENSE" in texts
     package = {name for name in names if name.startswith("cwsgi/") and "_core.c" not in name}
     sources = (ROOT / "python" / "cwsgi").iterdir()
     assert package == {f"cwsgi/{one.name}" for one in sources if one.suffix in (".py", ".pyi")} | {

@@ -223,6 +223,7 @@ def test_version():
     assert re.search(rf"CPython {re.escape(expected)}", words)
     assert re.search(r"libuv \d+\.\d+\.\d+", words)
     assert re.search(r"llhttp \d+\.\d+\.\d+", words)
+    assert re.search(r"zlib \d+\.\d+\.\d+", words)
 
 
 def test_version_by_python_m():
