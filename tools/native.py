@@ -281,10 +281,13 @@ class Trial:
 
     def links(self, flags):
         with tempfile.TemporaryDirectory() as scratch:
-            source = os.path.join(scratch, "trial.c")
+            source, exports = os.path.join(scratch, "trial.c"), os.path.join(scratch, "exports")
             Path(source).write_text(self.source)
+            # As the extension has it: what is not exported may be compiled for programs.
+            Path(exports).write_text("{ global: trial; local: *; };\n")
             command = [*self.cc, *self.cflags, "-shared", "-fPIC", source]
             command += ["-o", os.path.join(scratch, "trial.so"), *flags]
+            command += [f"-Wl,--version-script={exports}"]
             return run([*command, "-Wl,-z,text", "-Wl,-z,defs"]).returncode == 0
 
 
