@@ -21,6 +21,7 @@ void cw_metrics_note_status(cw_metrics_t *m, int status) {
 
 void cw_metrics_take_over(cw_metrics_t *m) {
   atomic_store(&m->connections, 0);
+  atomic_store(&m->ws_open, 0);
   atomic_store(&m->given, 0);
   atomic_store(&m->started, 0);
   atomic_store(&m->finished, 0);

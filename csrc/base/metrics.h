@@ -32,8 +32,11 @@ typedef struct cw_metrics {
   _Atomic uint64_t access_dropped; /* lines of the access log */
   cw_histogram_t duration;         /* from a request's head to its response's end */
   cw_histogram_t queued;           /* from complete to a thread running it */
+  /* Of WebSockets: messages and their bytes; any app thread. */
+  _Atomic uint64_t ws_received, ws_received_bytes, ws_sent, ws_sent_bytes;
   /* Of the worker that lives in the slot now; its start sets them to zero. */
   _Atomic uint64_t connections;
+  _Atomic uint64_t ws_open;  /* of these, WebSockets */
   _Atomic uint64_t given;    /* requests that were complete */
   _Atomic uint64_t started;  /* of these, begun; any app thread */
   _Atomic uint64_t finished; /* of these, ended; any app thread */

@@ -61,6 +61,9 @@ static uint64_t difference(const _Atomic uint64_t *more, const _Atomic uint64_t 
 static uint64_t connections(const cw_metrics_t *m) {
   return cw_metric_get(&m->connections);
 }
+static uint64_t websockets(const cw_metrics_t *m) {
+  return cw_metric_get(&m->ws_open);
+}
 static uint64_t threads(const cw_metrics_t *m) {
   return cw_metric_get(&m->threads);
 }
@@ -114,6 +117,18 @@ static void put_requests(text_t *t) {
   }
 }
 
+static void put_websockets(text_t *t) {
+  put_gauge(t, "websockets", "WebSockets open now.", websockets);
+  put_counter(t, "websocket_messages_received_total", "Messages that the app received.",
+              sum(t, offsetof(cw_metrics_t, ws_received)));
+  put_counter(t, "websocket_bytes_received_total", "Bytes of these messages.",
+              sum(t, offsetof(cw_metrics_t, ws_received_bytes)));
+  put_counter(t, "websocket_messages_sent_total", "Messages that the app sent.",
+              sum(t, offsetof(cw_metrics_t, ws_sent)));
+  put_counter(t, "websocket_bytes_sent_total", "Bytes of these messages.",
+              sum(t, offsetof(cw_metrics_t, ws_sent_bytes)));
+}
+
 static void put_workers(text_t *t) {
   int ready = 0;
   describe(t, "worker_resident_bytes", "gauge", "Memory of each worker.");
@@ -147,6 +162,7 @@ int cw_metrics_text(const cw_board_t *board, cw_buf_t *out) {
   put_counter(&t, "connections_accepted_total", "Connections accepted.",
               sum(&t, offsetof(cw_metrics_t, accepted)));
   put_gauge(&t, "connections", "Connections open now.", connections);
+  put_websockets(&t);
   put_gauge(&t, "requests_waiting", "Complete requests that wait for a thread.",
             waiting);
   put_gauge(&t, "threads_busy", "Threads that run the app now.", busy);

@@ -47,10 +47,22 @@ static void sums_over_workers(void **state) {
   cw_histogram_note(&b->duration, 1500000);
   atomic_store(&a->connections, 4);
   atomic_store(&b->connections, 7); /* what it had does not */
+  atomic_store(&a->ws_open, 3);
+  atomic_store(&b->ws_open, 2);
+  atomic_store(&a->ws_received, 10);
+  atomic_store(&b->ws_received, 20);
+  atomic_store(&a->ws_received_bytes, 100);
+  atomic_store(&a->ws_sent, 7);
+  atomic_store(&b->ws_sent_bytes, 77);
   atomic_store(&a->given, 9);
   atomic_store(&a->started, 7);
   atomic_store(&a->finished, 2);
   atomic_store(&board->restarts, 5);
+  assert_true(says("cwsgi_websockets 3"));
+  assert_true(says("cwsgi_websocket_messages_received_total 30"));
+  assert_true(says("cwsgi_websocket_bytes_received_total 100"));
+  assert_true(says("cwsgi_websocket_messages_sent_total 7"));
+  assert_true(says("cwsgi_websocket_bytes_sent_total 77"));
   assert_true(says("cwsgi_requests_total{status=\"200\"} 3"));
   assert_true(says("cwsgi_requests_total{status=\"503\"} 1"));
   assert_true(says("cwsgi_requests_total{status=\"other\"} 1"));
