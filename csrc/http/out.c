@@ -124,6 +124,25 @@ int cw_out_write(cw_req_t *req, const cw_parts_t *parts, size_t *taken) {
   return rc;
 }
 
+int cw_out_put_locked(cw_req_t *req, const cw_parts_t *parts) {
+  const size_t before = parts->before.len, body = before + parts->body.len,
+               total = body + parts->after.len;
+  bool told = cw_out_pending(req) > 0;
+  ssize_t sent = atomic_load(&req->lost) ? CW_LOST
+                 : told                  ? 0
+                                         : send_all_parts(req, parts);
+  if (sent < 0) return CW_LOST;
+  size_t n = (size_t)sent;
+  if (n == total) return CW_OK;
+  cw_buf_t *b = &req->out.buf;
+  if (append(b, rest_of(parts->before, CW_MIN(n, before))) != 0 ||
+      append(b, rest_of(parts->body, CW_MIN(n, body) - CW_MIN(n, before))) != 0 ||
+      append(b, rest_of(parts->after, n - CW_MIN(n, body))) != 0)
+    return give_up(req);
+  if (!told) cw_post(&req->service->posts, &req->post, CW_POST_WRITE, true);
+  return CW_OK;
+}
+
 int cw_out_send_interim(cw_req_t *req, cw_span_t text) {
   const cw_parts_t parts = {.before = text, .body = {"", 0}, .after = {"", 0}};
   struct iovec iov = {cw_unconst(text.p), text.len};

@@ -147,11 +147,35 @@ static void nobody_waits_behind_a_backlog(void **state) {
   end();
 }
 
+/* What goes whole or not at all is kept, however much it is, and nothing comes between
+ * its parts. */
+static void what_is_put_is_kept(void **state) {
+  const cw_parts_t parts = {
+      .before = {"head", 4}, .body = {piece, sizeof(piece)}, .after = {"end", 3}};
+  start();
+  for (int i = 1; i <= 3; i++) {
+    pthread_mutex_lock(&running->lock);
+    assert_int_equal(cw_out_put_locked(running, &parts), CW_OK);
+    assert_true(cw_out_pending(running) > (i - 1) * (int64_t)sizeof(piece));
+    pthread_mutex_unlock(&running->lock);
+  }
+  cw_server_turn(srv, false);
+  assert_true(running->conn->want_write);
+  drain();
+  assert_int_equal(received, 3 * (sizeof(piece) + 7));
+  leave();
+  pthread_mutex_lock(&running->lock);
+  assert_int_equal(cw_out_put_locked(running, &parts), CW_LOST);
+  pthread_mutex_unlock(&running->lock);
+  end();
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(what_is_added_to_a_backlog_is_sent),
       cmocka_unit_test(nobody_waits_for_who_has_left),
       cmocka_unit_test(nobody_waits_behind_a_backlog),
+      cmocka_unit_test(what_is_put_is_kept),
   };
   alarm(30); /* who waits for ever fails */
   return cmocka_run_group_tests(tests, NULL, NULL);
