@@ -4,6 +4,7 @@
 #include "http/body.h"
 #include "http/out.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -22,10 +23,16 @@ cw_req_t *cw_req_new(cw_service_t *service, const cw_stream_t *stream, int fd) {
   } else {
     req = cw_malloc(sizeof(*req));
     if (!req) return NULL;
+    req->first_block = cw_malloc(CW_REQ_ARENA);
+    if (!req->first_block) {
+      free(req);
+      return NULL;
+    }
+    req->ws = NULL;
     cw_list_init(&req->post.node);
     pthread_mutex_init(&req->lock, NULL);
     cw_event_init(&req->event);
-    cw_arena_init(&req->arena, req->first_block, sizeof(req->first_block));
+    cw_arena_init(&req->arena, req->first_block, CW_REQ_ARENA);
     cw_timer_init(&req->deadline);
     req->resp.head = (cw_buf_t){0};
     req->async = req->watched = false;
@@ -65,6 +72,7 @@ cw_req_t *cw_req_new(cw_service_t *service, const cw_stream_t *stream, int fd) {
 static void destroy(cw_req_t *req) {
   cw_buf_free(&req->resp.head);
   pthread_mutex_destroy(&req->lock);
+  free(req->first_block);
   free(req);
 }
 
@@ -72,6 +80,7 @@ void cw_req_free(cw_req_t *req) {
   cw_service_t *service = req->service;
   CW_TAG_CHECK(req, CW_TAG_REQ);
   CW_TAG_SET(req, 0); /* in the pool it is none */
+  assert(!req->ws);
   if (CW_UNLIKELY(service->limits.request_timeout > 0)) cw_timer_stop(&req->deadline);
   cw_arena_reset(&req->arena);
   cw_body_free(req);
@@ -85,6 +94,21 @@ void cw_req_free(cw_req_t *req) {
   }
   cw_list_push(&service->pool, &req->post.node);
   service->n_pool++;
+}
+
+void cw_req_discard(cw_req_t *req) {
+  cw_service_t *service = req->service;
+  unsigned n = service->n_pool;
+  service->n_pool = POOL; /* no room for it */
+  cw_req_free(req);
+  service->n_pool = n;
+}
+
+void cw_req_replace_arena(cw_req_t *req, void *block) {
+  cw_arena_reset(&req->arena);
+  free(req->first_block);
+  req->first_block = block;
+  cw_arena_init(&req->arena, block, 0);
 }
 
 void cw_req_empty_pool(cw_service_t *service) {

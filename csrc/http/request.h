@@ -112,7 +112,8 @@ struct cw_req {
   cw_span_t *log_fields, *log_environ; /* thread: what the access log wants */
   CW_TAGGED;
 
-  _Alignas(16) char first_block[CW_REQ_ARENA];
+  struct cw_ws *ws;  /* thread until CW_POST_SWITCH; NULL: no WebSocket */
+  void *first_block; /* CW_REQ_ARENA bytes, or what a WebSocket needs; owned */
 };
 
 /* A new request of a connection whose socket is `fd`; NULL: no memory. Baton held for
@@ -120,6 +121,13 @@ struct cw_req {
 CW_MUSTCHECK cw_req_t *cw_req_new(cw_service_t *service, const cw_stream_t *stream,
                                   int fd);
 void cw_req_free(cw_req_t *req);
+
+/* The same for one whose arena was replaced: it is of no use for others. */
+void cw_req_discard(cw_req_t *req);
+
+/* Frees the request's arena, whose contents are copied to `block`, and takes that. What
+ * is allocated from then on takes memory of its own. Thread that runs it. */
+void cw_req_replace_arena(cw_req_t *req, void *block);
 
 /* Frees those that are kept for reuse. Baton held, no request is left. */
 void cw_req_empty_pool(cw_service_t *service);
