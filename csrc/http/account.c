@@ -144,7 +144,8 @@ static void account_timed(cw_account_t *acc, cw_req_t *req) {
     cw_metrics_note_status(m, status);
     cw_metric_add(&m->received, received);
     cw_metric_add(&m->sent, by_loop ? 0 : req->bytes_sent);
-    cw_histogram_note(&m->duration, us);
+    /* How long a WebSocket was open says nothing of how requests are answered. */
+    if (!req->ws) cw_histogram_note(&m->duration, us);
     if (!by_loop && req->started_at) cw_histogram_note(&m->queued, queued_us(req));
   }
   if (acc->access) {
@@ -235,6 +236,10 @@ void cw_account_accepted(cw_account_t *acc) {
 void cw_account_connections(cw_account_t *acc, unsigned n) {
   if (acc->counted)
     atomic_store_explicit(&acc->metrics->connections, n, memory_order_relaxed);
+}
+
+void cw_account_websocket(cw_account_t *acc, bool opened) {
+  if (acc->counted) cw_metric_add(&acc->metrics->ws_open, opened ? 1 : UINT64_MAX);
 }
 
 void cw_account_given(cw_account_t *acc) {

@@ -54,6 +54,9 @@ void cw_account_refused(cw_account_t *acc, const char *peer, int status,
 void cw_account_accepted(cw_account_t *acc);
 void cw_account_connections(cw_account_t *acc, unsigned n);
 
+/* A WebSocket was opened, or closed. */
+void cw_account_websocket(cw_account_t *acc, bool opened);
+
 /* A request was given to the host to run. */
 void cw_account_given(cw_account_t *acc);
 

@@ -53,7 +53,8 @@ static void check(cw_conn_t *c) {
     return;
   }
   /* Whoever is polled for writing may not be so for ever. */
-  assert(!c->want_write || cw_timer_runs(&c->timer, CW_TIMER_STALL));
+  assert(!c->want_write || cw_timer_runs(&c->timer, CW_TIMER_STALL) ||
+         cw_timer_runs(&c->timer, CW_TIMER_CLOSE));
   assert(!(c->events & UV_WRITABLE) == !c->want_write);
   /* A running thread may be about to post that it has room again. */
   assert(c->running || !(c->events & UV_READABLE) == !wants_read(c));
@@ -120,6 +121,10 @@ static const struct {
     [CW_END_FAILED] = {CW_LOG_DEBUG, "the response cannot be completed"},
     [CW_END_DEADLINE] = {CW_LOG_DEBUG, "the request took too long"},
     [CW_END_TAKEN] = {CW_LOG_DEBUG, "the app has taken it over"},
+    [CW_END_WS_CLOSED] = {CW_LOG_DEBUG, "the WebSocket is closed"},
+    [CW_END_WS_BROKEN] = {CW_LOG_DEBUG, "the client broke WebSocket's rules"},
+    [CW_END_WS_SILENT] = {CW_LOG_INFO, "the WebSocket's client does not answer pings"},
+    [CW_END_WS_MUTE] = {CW_LOG_DEBUG, "the WebSocket's client did not answer a close"},
     [CW_END_NO_MEMORY] = {CW_LOG_ERROR, "out of memory"},
     [CW_END_BAD_PROXY] = {CW_LOG_WARNING, "bad PROXY header"},
     [CW_END_NO_PROXY] = {CW_LOG_WARNING, "not in --proxy-allow-from"},

@@ -43,6 +43,10 @@ typedef enum cw_end {
   CW_END_FAILED,    /* the app failed half-way through the response */
   CW_END_DEADLINE,  /* its request took longer than --request-timeout */
   CW_END_TAKEN,     /* the app has taken the socket over */
+  CW_END_WS_CLOSED, /* by WebSocket's closing handshake, */
+  CW_END_WS_BROKEN, /* because its client broke the rules, */
+  CW_END_WS_SILENT, /* gave no sign of life, */
+  CW_END_WS_MUTE,   /* or did not answer a close */
   CW_END_NO_MEMORY,
   CW_END_BAD_PROXY, /* no valid PROXY header */
   CW_END_NO_PROXY,  /* it may not speak without one */

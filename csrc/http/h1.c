@@ -380,6 +380,14 @@ static void on_done(cw_conn_t *c, cw_req_t *req) {
 }
 
 static void on_post(cw_conn_t *c, cw_req_t *req, int what) {
+  if (CW_LIKELY(what == CW_POST_DONE)) {
+    on_done(c, req);
+    return;
+  }
+  if (what & CW_POST_SWITCH) {
+    cw_ws_open(c, req, what & ~CW_POST_SWITCH);
+    return;
+  }
   if (what & CW_POST_DONE) {
     on_done(c, req);
     return;

@@ -53,6 +53,10 @@ typedef struct cw_limits {
   cw_proxy_mode_t proxy_mode;
   cw_underscores_t underscores;
   int64_t request_timeout; /* ms from complete to the response's end; 0: none */
+  size_t ws_size;          /* bytes of a WebSocket message; 0: any */
+  unsigned ws_queue;       /* messages unread before reading pauses */
+  int64_t ws_ping_interval, ws_ping_timeout; /* ms; 0: none */
+  cw_ws_compression_t ws_compression;
   /* All texts are borrowed; NULL: not asked for. */
   const char *health;        /* path that is answered here */
   const char *metrics;       /* path of the metrics on the service's listeners */

@@ -17,6 +17,8 @@ enum {
   CW_POST_DONE = 1,   /* the request is over: the last one */
   CW_POST_RESUME = 2, /* the body buffer has room again */
   CW_POST_WRITE = 4,  /* tell me when the socket takes bytes, or flush `out` */
+  CW_POST_SWITCH = 8, /* it is a WebSocket from here on, */
+  CW_POST_CLOSE = 16, /* and its close was sent */
 };
 
 /* Part of a request. */

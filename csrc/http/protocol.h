@@ -65,7 +65,13 @@ typedef struct cw_protocol {
   void (*check)(struct cw_conn *c);
 } cw_protocol_t;
 
-/* h1.c: HTTP/1.1. */
+/* h1.c: HTTP/1.1; ws.c: WebSocket, where a request of HTTP/1.1 became one. */
 extern const cw_protocol_t cw_h1;
+extern const cw_protocol_t cw_websocket;
+
+/* From now on `c`, whose request was accepted as a WebSocket, speaks it; its thread has
+ * posted `what` besides. The part of the protocol before is given up, and has to have
+ * the size of this one's. */
+void cw_ws_open(struct cw_conn *c, cw_req_t *req, int what);
 
 #endif

@@ -21,6 +21,7 @@ enum {
   GATHER = 1000,           /* ms that a chunked body's end is waited for */
   LINGER = 2 * 1000,       /* ms for the client to close */
   DRAIN = 500,             /* ms in which a request may be on its way already */
+  CLOSE = 5 * 1000,        /* ms for a WebSocket's closing handshake, and its end */
 };
 
 /* ---- timers ------------------------------------------------------------- */
@@ -223,6 +224,7 @@ cw_server_t *cw_server_new(const cw_protocol_t *protocol,
   srv->service.host = *host;
   cw_list_init(&srv->conns);
   cw_list_init(&srv->service.pool);
+  cw_ws_stock_init(&srv->service.ws_stock);
   const uint64_t durations[CW_TIMER_KINDS] = {
       [CW_TIMER_HEAD] = (uint64_t)limits->header,
       [CW_TIMER_GATHER] = GATHER,
@@ -232,6 +234,9 @@ cw_server_t *cw_server_new(const cw_protocol_t *protocol,
       [CW_TIMER_LINGER] = LINGER,
       [CW_TIMER_DRAIN] = DRAIN,
       [CW_TIMER_REQUEST] = (uint64_t)limits->request_timeout,
+      [CW_TIMER_PING] = (uint64_t)limits->ws_ping_interval,
+      [CW_TIMER_PONG] = (uint64_t)limits->ws_ping_timeout,
+      [CW_TIMER_CLOSE] = CLOSE,
   };
   cw_timeqs_init(&srv->timers, durations);
   srv->tick_due = UINT64_MAX;
@@ -286,6 +291,7 @@ unsigned cw_server_connections(const cw_server_t *srv) {
 
 void cw_server_free(cw_server_t *srv) {
   CW_ASSERT_BATON(srv);
+  cw_conn_take_posts(srv); /* what threads said before they ended */
   while (!cw_list_empty(&srv->conns))
     cw_conn_abort(CW_CONTAINER(srv->conns.next, cw_conn_t, all));
   cw_refusals_end(srv);
@@ -301,6 +307,7 @@ void cw_server_free(cw_server_t *srv) {
   close_loop(srv);
   cw_req_empty_pool(&srv->service);
   cw_blocks_free(&srv->service.blocks);
+  cw_ws_stock_fini(&srv->service.ws_stock);
   free(srv->block);
   cw_account_fini(&srv->service.account);
   cw_posts_fini(&srv->service.posts);

@@ -11,6 +11,7 @@
 #include "http/blocks.h"
 #include "http/limits.h"
 #include "http/post.h"
+#include "http/ws_deflate.h"
 
 /* How the protocol of a request sends its response. All in the thread that runs it,
  * without blocking; results as those of app.h. The response's head is in resp.head: a
@@ -40,6 +41,7 @@ typedef struct cw_service {
   cw_list_t pool;       /* baton: requests for reuse */
   unsigned n_pool;
   cw_blocks_t blocks; /* baton */
+  cw_ws_stock_t ws_stock;
 } cw_service_t;
 
 #endif

@@ -19,6 +19,9 @@ typedef enum cw_timer_kind {
   CW_TIMER_LINGER,  /* the client has to close after our goodbye */
   CW_TIMER_DRAIN,   /* the last wait for a request on a kept-alive connection */
   CW_TIMER_REQUEST, /* a request's deadline; its cw_timer_t is in the request */
+  CW_TIMER_PING,    /* a WebSocket's client is to be asked for a sign of life */
+  CW_TIMER_PONG,    /* it has to give one */
+  CW_TIMER_CLOSE,   /* and to end the closing handshake */
   CW_TIMER_KINDS,
 } cw_timer_kind_t;
 
