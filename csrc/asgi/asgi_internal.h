@@ -7,6 +7,7 @@
 #include "asgi/asgi.h"
 #include "base/list.h"
 #include "http/resp.h"
+#include "http/ws.h"
 #include "wsgi/shared.h"
 
 typedef struct cw_waiter cw_waiter_t;
@@ -28,6 +29,8 @@ typedef struct cw_call {
   cw_list_t all;      /* of every call whose coroutine has not ended */
   cw_list_t waiters;  /* in the order of their begin */
   PyObject *patience; /* the timer of a half-closed connection, owned, or NULL */
+  bool websocket;     /* of that protocol, not HTTP */
+  bool connected;     /* websocket.connect was received */
   bool body_over;     /* receive() has told of the whole body */
   bool started;       /* http.response.start was sent */
   bool broken;        /* a part of a message was sent: nothing may follow */
@@ -50,19 +53,27 @@ typedef struct cw_asgi {
 extern cw_asgi_t cw_asgi;
 
 /* Strings that are compared and set all the time; for the process's life. */
-#define CW_ASGI_STRINGS(X)              \
-  X(type, "type")                       \
-  X(body, "body")                       \
-  X(more_body, "more_body")             \
-  X(status, "status")                   \
-  X(headers, "headers")                 \
-  X(http_request, "http.request")       \
-  X(http_disconnect, "http.disconnect") \
-  X(links, "links")                     \
-  X(path, "path")                       \
-  X(create_future, "create_future")     \
-  X(set_result, "set_result")           \
-  X(done, "done")                       \
+#define CW_ASGI_STRINGS(X)                        \
+  X(type, "type")                                 \
+  X(body, "body")                                 \
+  X(more_body, "more_body")                       \
+  X(status, "status")                             \
+  X(headers, "headers")                           \
+  X(http_request, "http.request")                 \
+  X(http_disconnect, "http.disconnect")           \
+  X(websocket_connect, "websocket.connect")       \
+  X(websocket_receive, "websocket.receive")       \
+  X(websocket_disconnect, "websocket.disconnect") \
+  X(text, "text")                                 \
+  X(bytes, "bytes")                               \
+  X(code, "code")                                 \
+  X(reason, "reason")                             \
+  X(subprotocol, "subprotocol")                   \
+  X(links, "links")                               \
+  X(path, "path")                                 \
+  X(create_future, "create_future")               \
+  X(set_result, "set_result")                     \
+  X(done, "done")                                 \
   X(cancel, "cancel")
 #define CW_DECLARE(id, text) extern PyObject *cw_s_##id;
 CW_ASGI_STRINGS(CW_DECLARE)
@@ -81,42 +92,26 @@ void cw_scope_clear(void);
 CW_NEW PyObject *cw_scope_new(const cw_head_t *h, const cw_mount_t *mount,
                               PyObject *state);
 
-/* ---- waiter.c: what receive() and send() return ------------------------------------
- */
+/* ---- http.c */
 
-CW_RAISES int cw_waiter_init(PyObject *module);
-/* An awaitable whose result is here: `value`, or None that is always the same one. */
-CW_NEW CW_STEALS(1) PyObject *cw_ready_new(PyObject *value);
-CW_NEW PyObject *cw_ready_none(void);
-/* One that tries `step` until it does not return 0. */
-typedef int (*cw_step_t)(cw_call_t *call, cw_waiter_t *w, PyObject **result);
-CW_NEW PyObject *cw_waiter_new(cw_call_t *call, cw_step_t step, PyObject *data,
-                               Py_ssize_t off, bool last);
-struct cw_waiter {
-  PyObject_HEAD cw_call_t *call; /* NULL: it is over */
-  cw_list_t node;                /* of call->waiters */
-  cw_step_t step;
-  PyObject *future, *it; /* owned, while it waits */
-  PyObject *data;        /* what is to be sent, owned; NULL: it receives */
-  Py_ssize_t off;        /* bytes of it that were sent */
-  bool last;
-};
-/* Has all of a call's try again. */
-void cw_waiters_wake(cw_call_t *call);
-/* The call is gone: they end. */
-void cw_waiters_detach(cw_call_t *call);
-/* Whether another one, begun earlier, still sends. */
-bool cw_waiter_has_to_queue(const cw_call_t *call, const cw_waiter_t *w);
-
-/* ---- http.c: receive() and send() of HTTP
- * -------------------------------------------- */
-
-PyObject *cw_http_receive(PyObject *self, PyObject *const *args, size_t nargsf,
-                          PyObject *kwnames);
-PyObject *cw_http_send(PyObject *self, PyObject *const *args, size_t nargsf,
-                       PyObject *kwnames);
+/* Steps of receive(): 1 with *message, 0: not yet, -1 with an exception. */
+int cw_http_receive(cw_call_t *call, cw_waiter_t *w, PyObject **message);
+/* send(): an awaitable, or NULL. */
+CW_NEW PyObject *cw_http_send(cw_call_t *call, PyObject *message);
+CW_NEW PyObject *cw_http_start(cw_call_t *call, PyObject *message);
+CW_NEW PyObject *cw_http_body(cw_call_t *call, PyObject *message);
 /* The response is over; `complete` as for cw_req_finish(). */
 void cw_call_finish(cw_call_t *call, bool complete);
+/* Whether the client has left: 1, 0: not yet, and the call's waiters are woken when it
+ * does, or -1. */
+int cw_call_has_left(cw_call_t *call);
+
+/* ---- websocket.c */
+
+int cw_websocket_receive(cw_call_t *call, cw_waiter_t *w, PyObject **message);
+CW_NEW PyObject *cw_websocket_send(cw_call_t *call, PyObject *message);
+/* Adds what the scope of a WebSocket has besides. */
+CW_RAISES int cw_websocket_scope(PyObject *scope, const cw_req_t *req);
 
 /* ---- call.c ---------------------------------------------------------------------- */
 

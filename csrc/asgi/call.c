@@ -2,7 +2,7 @@
 /* One call of an app: its task, and what its coroutine's end means to the request. */
 #include <stddef.h>
 
-#include "asgi/asgi_internal.h"
+#include "asgi/waiter.h"
 #include "base/forked.h"
 #include "base/log.h"
 
@@ -59,6 +59,31 @@ static CW_NEW cw_channel_t *channel(PyTypeObject *type, cw_call_t *call,
   self->call = call;
   self->vectorcall = function;
   return self;
+}
+
+static PyObject *receive(PyObject *self, PyObject *const *args, size_t nargsf,
+                         PyObject *kwnames) {
+  cw_call_t *call = ((cw_channel_t *)self)->call;
+  if (PyVectorcall_NARGS(nargsf) || (kwnames && PyTuple_GET_SIZE(kwnames)))
+    return PyErr_Format(PyExc_TypeError, "receive() takes no arguments");
+  if (!call)
+    return PyErr_Format(PyExc_RuntimeError, "receive() was called after the app's end");
+  cw_step_t step = call->websocket ? cw_websocket_receive : cw_http_receive;
+  PyObject *message = NULL;
+  int rc = step(call, NULL, &message);
+  if (rc < 0) return NULL;
+  return rc > 0 ? cw_ready_new(message) : cw_waiter_new(call, step, NULL, 0, false);
+}
+
+static PyObject *send(PyObject *self, PyObject *const *args, size_t nargsf,
+                      PyObject *kwnames) {
+  cw_call_t *call = ((cw_channel_t *)self)->call;
+  if (PyVectorcall_NARGS(nargsf) + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0) != 1)
+    return PyErr_Format(PyExc_TypeError, "send() takes one argument, the message");
+  if (!call)
+    return PyErr_Format(PyExc_RuntimeError, "send() was called after the app's end");
+  return call->websocket ? cw_websocket_send(call, args[0])
+                         : cw_http_send(call, args[0]);
 }
 
 /* ---- its end ----------------------------------------------------------------------
@@ -124,13 +149,14 @@ static void report_missing(const cw_call_t *call, const cw_head_t *h) {
 static void end(cw_call_t *call) {
   const cw_async_host_t *host = cw_asgi.host;
   const cw_head_t *head = call->req ? cw_req_head(call->req) : NULL;
-  if (PyErr_Occurred())
+  bool well = !PyErr_Occurred();
+  if (!well)
     report(call, head);
-  else if (head && !call->lost)
+  else if (head && !call->lost && !cw_ws_is_accepted(call->req))
     report_missing(call, head);
   if (call->req) {
     if (call->started && !cw_resp_sent(call->req)) cw_resp_cancel(call->req);
-    cw_call_finish(call, false);
+    cw_call_finish(call, well && cw_ws_is_accepted(call->req));
   }
   if (call->patience) {
     PyObject *r = PyObject_CallMethodNoArgs(call->patience, cw_s_cancel);
@@ -307,9 +333,10 @@ static CW_NEW cw_call_t *new_call(cw_req_t *req) {
   call->receive = call->send = NULL;
   cw_list_init(&call->all);
   cw_list_init(&call->waiters);
+  call->websocket = call->connected = false;
   call->body_over = call->started = call->broken = call->lost = call->overdue = false;
-  call->receive = channel(receive_type, call, cw_http_receive);
-  if (call->receive) call->send = channel(send_type, call, cw_http_send);
+  call->receive = channel(receive_type, call, receive);
+  if (call->receive) call->send = channel(send_type, call, send);
   if (call->send) return call;
   Py_DECREF(call);
   return NULL;
@@ -342,6 +369,7 @@ static CW_RAISES int begin(cw_call_t *call, const cw_mount_t *mount) {
   const cw_async_host_t *host = cw_asgi.host;
   PyObject *scope = cw_scope_new(cw_req_head(call->req), mount, cw_asgi.state);
   if (!(call->scope = scope)) return -1;
+  if (call->websocket && cw_websocket_scope(scope, call->req) < 0) return -1;
   PyObject *args[] = {NULL, scope, (PyObject *)call->receive, (PyObject *)call->send};
   host->note(host->data, call->req);
   PyObject *r = PyObject_Vectorcall(mount->app, args + 1,
@@ -363,9 +391,13 @@ static CW_RAISES int begin(cw_call_t *call, const cw_mount_t *mount) {
   return PyErr_Occurred() ? -1 : 0;
 }
 
+enum { ANSWERED = -1 };
+
+/* Ends a request that no app is called for: with this status, ANSWERED where it has its
+ * answer, or 0 where the loop has given it. */
 static void refuse(cw_req_t *req, int status) {
   const cw_async_host_t *host = cw_asgi.host;
-  if (status) cw_resp_error(req, status);
+  if (status > 0) cw_resp_error(req, status);
   cw_req_end_async(req, host->unlist, host->data);
   cw_req_finish(req, status != 0);
   host->served(host->data);
@@ -390,6 +422,14 @@ void cw_call_start(cw_req_t *req) {
     cw_report_exception("Error handling request", cw_req_head(req));
     refuse(req, 500);
     return;
+  }
+  if (CW_UNLIKELY(cw_req_head(req)->upgrade)) {
+    if (cw_ws_refuse(req)) {
+      Py_DECREF(call);
+      refuse(req, ANSWERED);
+      return;
+    }
+    call->websocket = cw_req_is_websocket(req);
   }
   cw_asgi.n_requests++;
   cw_req_set_owner(req, call);

@@ -8,7 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "asgi/asgi_internal.h"
+#include "asgi/message.h"
+#include "asgi/waiter.h"
 #include "base/log.h"
 
 enum { PIECE = 256 * 1024 }; /* bytes of a body in one message */
@@ -117,32 +118,19 @@ static CW_RAISES int wait_with_patience(cw_call_t *call) {
   return call->patience ? 0 : -1;
 }
 
-/* 1 with *message, 0: not yet, -1. */
-static int receive(cw_call_t *call, cw_waiter_t *w, PyObject **message) {
-  if (!call->req) {
-    *message = disconnect();
-    return *message ? 1 : -1;
-  }
-  if (!call->body_over) return take_body(call, message);
+int cw_call_has_left(cw_call_t *call) {
   /* First to be told, then to look: nothing is missed in between. */
   cw_req_watch_client(call->req);
-  if (cw_req_abandoned(call->req)) {
-    *message = disconnect();
-    return *message ? 1 : -1;
-  }
+  if (cw_req_abandoned(call->req)) return 1;
   return cw_req_half_closed(call->req) ? wait_with_patience(call) : 0;
 }
 
-PyObject *cw_http_receive(PyObject *self, PyObject *const *args, size_t nargsf,
-                          PyObject *kwnames) {
-  cw_call_t *call = ((cw_channel_t *)self)->call;
-  if (PyVectorcall_NARGS(nargsf) || (kwnames && PyTuple_GET_SIZE(kwnames)))
-    return PyErr_Format(PyExc_TypeError, "receive() takes no arguments");
-  if (!call) return cw_ready_new(disconnect());
-  PyObject *message = NULL;
-  int rc = receive(call, NULL, &message);
-  if (rc < 0) return NULL;
-  return rc > 0 ? cw_ready_new(message) : cw_waiter_new(call, receive, NULL, 0, false);
+int cw_http_receive(cw_call_t *call, cw_waiter_t *w, PyObject **message) {
+  int rc = 1;
+  if (call->req && !call->body_over) return take_body(call, message);
+  if (call->req) rc = cw_call_has_left(call);
+  if (rc > 0) *message = disconnect();
+  return rc > 0 && !*message ? -1 : rc;
 }
 
 /* ---- send
@@ -195,48 +183,17 @@ static CW_NEW CW_STEALS(2) PyObject *send_bytes(cw_call_t *call, PyObject *data,
   return result;
 }
 
-/* A key of a message, or NULL without an exception where it has none. Borrowed; held by
- * the message. */
-static CW_BORROWED PyObject *get(PyObject *message, PyObject *key) {
-  if (CW_LIKELY(PyDict_Check(message))) return PyDict_GetItemWithError(message, key);
-  PyErr_Format(PyExc_TypeError, "an ASGI message is a dict, not %.100s",
-               Py_TYPE(message)->tp_name);
-  return NULL;
-}
-
-static CW_RAISES int add_field(cw_req_t *req, PyObject *pair) {
-  PyObject *items = PySequence_Fast(pair, "a header is a pair of byte strings");
-  if (!items) return -1;
-  PyObject **item = PySequence_Fast_ITEMS(items);
-  int rc = -1;
-  if (PySequence_Fast_GET_SIZE(items) != 2 || !PyBytes_Check(item[0]) ||
-      !PyBytes_Check(item[1])) {
-    PyErr_Format(PyExc_TypeError, "a header is a pair of byte strings, not %.200R",
-                 pair);
-  } else {
-    rc = cw_resp_field(req, PyBytes_AS_STRING(item[0]),
-                       (size_t)PyBytes_GET_SIZE(item[0]), PyBytes_AS_STRING(item[1]),
-                       (size_t)PyBytes_GET_SIZE(item[1]));
-    if (rc == CW_BAD) PyErr_Format(PyExc_ValueError, "invalid header %.200R", pair);
-    if (rc == CW_NOMEM) PyErr_NoMemory();
-  }
-  Py_DECREF(items);
+static CW_RAISES int add_field(void *data, PyObject *pair, const cw_field_t *f) {
+  int rc = cw_resp_field(data, f->name.p, f->name.len, f->value.p, f->value.len);
+  if (rc == CW_BAD) PyErr_Format(PyExc_ValueError, "invalid header %.200R", pair);
+  if (rc == CW_NOMEM) PyErr_NoMemory();
   return rc < 0 ? -1 : 0;
 }
 
-static CW_RAISES int add_fields(cw_req_t *req, PyObject *headers) {
-  PyObject *list = PySequence_Fast(headers, "headers are an iterable of pairs");
-  int rc = list ? 0 : -1;
-  for (Py_ssize_t i = 0; rc == 0 && i < PySequence_Fast_GET_SIZE(list); i++)
-    rc = add_field(req, PySequence_Fast_GET_ITEM(list, i));
-  Py_XDECREF(list);
-  return rc;
-}
-
-static CW_NEW PyObject *start(cw_call_t *call, PyObject *message) {
+PyObject *cw_http_start(cw_call_t *call, PyObject *message) {
   if (call->started)
     return PyErr_Format(PyExc_RuntimeError, "http.response.start was sent before");
-  PyObject *status = get(message, cw_s_status);
+  PyObject *status = cw_message_get(message, cw_s_status);
   if (!status)
     return PyErr_Occurred()
                ? NULL
@@ -246,9 +203,10 @@ static CW_NEW PyObject *start(cw_call_t *call, PyObject *message) {
   int rc = code < 200 || code > 999 ? CW_BAD : cw_resp_start_code(call->req, (int)code);
   if (rc == CW_NOMEM) return PyErr_NoMemory();
   if (rc != CW_OK) return PyErr_Format(PyExc_ValueError, "invalid status %R", status);
-  PyObject *headers = get(message, cw_s_headers);
+  PyObject *headers = cw_message_get(message, cw_s_headers);
   if ((!headers && PyErr_Occurred()) ||
-      (headers && headers != Py_None && add_fields(call->req, headers) < 0)) {
+      (headers && headers != Py_None &&
+       cw_message_fields(headers, add_field, call->req) < 0)) {
     cw_resp_cancel(call->req);
     return NULL;
   }
@@ -258,7 +216,7 @@ static CW_NEW PyObject *start(cw_call_t *call, PyObject *message) {
 
 /* A message's body as bytes. */
 static CW_NEW PyObject *body_of(PyObject *message) {
-  PyObject *body = get(message, cw_s_body);
+  PyObject *body = cw_message_get(message, cw_s_body);
   if (body && CW_LIKELY(PyBytes_CheckExact(body))) return Py_NewRef(body);
   if (!body) return PyErr_Occurred() ? NULL : PyBytes_FromStringAndSize(NULL, 0);
   if (PyUnicode_Check(body) || !PyObject_CheckBuffer(body))
@@ -267,11 +225,11 @@ static CW_NEW PyObject *body_of(PyObject *message) {
   return PyBytes_FromObject(body);
 }
 
-static CW_NEW PyObject *body(cw_call_t *call, PyObject *message) {
+PyObject *cw_http_body(cw_call_t *call, PyObject *message) {
   if (!call->started)
     return PyErr_Format(PyExc_RuntimeError,
                         "http.response.body came before http.response.start");
-  PyObject *more = get(message, cw_s_more_body);
+  PyObject *more = cw_message_get(message, cw_s_more_body);
   int is_more = more ? PyObject_IsTrue(more) : PyErr_Occurred() ? -1 : 0;
   PyObject *data = is_more < 0 ? NULL : body_of(message);
   if (!data) return NULL;
@@ -289,7 +247,7 @@ static CW_NEW PyObject *body(cw_call_t *call, PyObject *message) {
 static CW_NEW PyObject *path(cw_call_t *call, PyObject *message) {
   struct stat st;
   int64_t taken;
-  PyObject *name = get(message, cw_s_path), *encoded;
+  PyObject *name = cw_message_get(message, cw_s_path), *encoded;
   if (!call->started)
     return PyErr_Format(PyExc_RuntimeError,
                         "http.response.pathsend came before http.response.start");
@@ -330,7 +288,7 @@ static CW_NEW PyObject *hint(cw_call_t *call, PyObject *message) {
   enum { MOST = 64 };
   cw_field_t fields[MOST];
   unsigned n = 0;
-  PyObject *links = get(message, cw_s_links);
+  PyObject *links = cw_message_get(message, cw_s_links);
   if (call->started)
     return PyErr_Format(PyExc_RuntimeError,
                         "http.response.early_hint came after http.response.start");
@@ -358,51 +316,14 @@ static CW_NEW PyObject *hint(cw_call_t *call, PyObject *message) {
   return rc == CW_OK ? cw_ready_none() : NULL;
 }
 
-/* The messages, the usual ones first. `seen` is the very object that came last: string
- * constants of an app are the same ones each time. */
-static struct {
-  const char *name;
-  PyObject *(*handle)(cw_call_t *call, PyObject *message);
-  PyObject *seen; /* owned, for the process's life */
-} kinds[] = {
-    {"http.response.body", body, NULL},
-    {"http.response.start", start, NULL},
+/* The usual ones first. */
+static cw_message_kind_t kinds[] = {
+    {"http.response.body", cw_http_body, NULL},
+    {"http.response.start", cw_http_start, NULL},
     {"http.response.pathsend", path, NULL},
     {"http.response.early_hint", hint, NULL},
 };
 
-static CW_NEW PyObject *send(cw_call_t *call, PyObject *message) {
-  PyObject *type = get(message, cw_s_type);
-  if (!type)
-    return PyErr_Occurred()
-               ? NULL
-               : PyErr_Format(PyExc_KeyError, "an ASGI message has a type");
-  if (CW_UNLIKELY(!call->req || call->broken)) {
-    if (!call->lost && !call->broken)
-      return PyErr_Format(PyExc_RuntimeError,
-                          "ASGI message %R was sent after the response was complete",
-                          type);
-    cw_send_raise(CW_LOST);
-    return NULL;
-  }
-  for (size_t i = 0; i < CW_ARRAY_LEN(kinds); i++)
-    if (kinds[i].seen == type) return kinds[i].handle(call, message);
-  for (size_t i = 0; i < CW_ARRAY_LEN(kinds); i++) {
-    if (!PyUnicode_Check(type) ||
-        PyUnicode_CompareWithASCIIString(type, kinds[i].name) != 0)
-      continue;
-    Py_XSETREF(kinds[i].seen, Py_NewRef(type));
-    return kinds[i].handle(call, message);
-  }
-  return PyErr_Format(PyExc_RuntimeError, "unexpected ASGI message %R", type);
-}
-
-PyObject *cw_http_send(PyObject *self, PyObject *const *args, size_t nargsf,
-                       PyObject *kwnames) {
-  cw_call_t *call = ((cw_channel_t *)self)->call;
-  if (PyVectorcall_NARGS(nargsf) + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0) != 1)
-    return PyErr_Format(PyExc_TypeError, "send() takes one argument, the message");
-  if (!call)
-    return PyErr_Format(PyExc_RuntimeError, "send() was called after the app's end");
-  return send(call, args[0]);
+PyObject *cw_http_send(cw_call_t *call, PyObject *message) {
+  return cw_message_handle(kinds, CW_ARRAY_LEN(kinds), call, message);
 }

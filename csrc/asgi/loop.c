@@ -3,7 +3,7 @@
  * and those that wait are woken, before Python sees any of it. */
 #include <math.h>
 
-#include "asgi/asgi_internal.h"
+#include "asgi/waiter.h"
 #include "base/clock.h"
 
 static PyObject *no_events; /* an empty tuple, for the process's life */

@@ -3,7 +3,7 @@
  * so that they can be tasks as those of other servers. One has its result already, and
  * costs no turn of the loop; the other tries, waits for a Future that
  * cw_waiters_wake() sets, and tries again. */
-#include "asgi/asgi_internal.h"
+#include "asgi/waiter.h"
 
 /* Made once, for the process's life. */
 static PyTypeObject *ready_type, *waiter_type;

@@ -73,10 +73,8 @@ struct cw_req {
   bool trusted;         /* its proxy headers count */
   cw_post_t post;       /* its node: ready queue, post list or pool */
   cw_arena_t arena;
-  bool persistent; /* the client will go on using the connection (RFC 9112 section 9.3)
-                    */
-  bool expect_continue;
-  bool continue_sent;
+  bool persistent; /* the client goes on with the connection: RFC 9112 section 9.3 */
+  bool expect_continue, continue_sent;
 
   pthread_mutex_t lock;
   cw_event_t event;

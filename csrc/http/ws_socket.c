@@ -41,7 +41,7 @@ void cw_ws_drop_locked(cw_ws_t *ws) {
 }
 
 void cw_ws_rouse_locked(cw_req_t *req) {
-  if (req->waiting) cw_event_set(&req->event);
+  if (req->waiting) cw_req_rouse_locked(req);
 }
 
 int cw_ws_put_locked(cw_req_t *req, cw_ws_opcode_t opcode, bool compressed,

@@ -12,6 +12,15 @@ from server import APPS, run, worker_pids
 LOOPS = ["asyncio", "uvloop"]
 
 
+@pytest.fixture
+def start(tmp_path):
+    def start(*words):
+        words = ["-b", "127.0.0.1:0", "--chdir", APPS, *words]
+        return run(*words, env={"CWSGI_TEST_DIR": tmp_path})
+
+    return start
+
+
 @pytest.fixture(params=LOOPS)
 def loop(request):
     if request.param == "uvloop":
@@ -39,15 +48,15 @@ def test_an_app_without_lifespan(serve, loop):
     assert server.get("/").body == b"Hello, ASGI!\n"
 
 
-def test_lifespan_that_is_missed(tmp_path):
-    done = run("-b", "127.0.0.1:0", "--chdir", APPS, "--lifespan", "on", "asgiapp:without_lifespan")
+def test_lifespan_that_is_missed(start):
+    done = start("--lifespan", "on", "asgiapp:without_lifespan")
     assert done.returncode == 3
     assert "The start-up of the app failed: AssertionError: lifespan" in done.stderr
 
 
 @pytest.mark.parametrize("more", [[], ["--preload"], ["-w", "2"]])
-def test_a_failed_start_is_told(more):
-    done = run("-b", "127.0.0.1:0", "--chdir", APPS, *more, "asgiapp:failing")
+def test_a_failed_start_is_told(start, more):
+    done = start(*more, "asgiapp:failing")
     assert done.returncode == 3
     assert "The start-up of the app failed: no database" in done.stderr
 
@@ -73,8 +82,8 @@ def test_kinds_of_apps(serve, app):
     assert server.get("/").body == b"Hello, ASGI!\n"
 
 
-def test_asgi_2_is_told():
-    done = run("-b", "127.0.0.1:0", "--chdir", APPS, "asgiapp:old")
+def test_asgi_2_is_told(start):
+    done = start("asgiapp:old")
     assert done.returncode == 4
     assert "it is an app of ASGI 2" in done.stderr
 
@@ -84,10 +93,9 @@ def test_wsgi_that_is_told_to_be_asgi(serve):
     assert server.get("/").status == 500
 
 
-def test_no_uvloop(tmp_path):
+def test_no_uvloop(start, tmp_path):
     (tmp_path / "uvloop.py").write_text("raise ImportError('none here')\n")
-    done = run(
-        "-b", "127.0.0.1:0", "--chdir", APPS, "--pythonpath", tmp_path, "--loop", "uvloop",
+    done = start("--pythonpath", tmp_path, "--loop", "uvloop",
         "asgiapp:app",
     )  # fmt: skip
     assert done.returncode == 3
@@ -228,8 +236,8 @@ def test_warm_up(serve, loop):
     assert server.get("/").status == 200
 
 
-def test_warm_up_that_fails():
-    done = run("-b", "127.0.0.1:0", "--chdir", APPS, "--warmup", "/raising", "asgiapp:app")
+def test_warm_up_that_fails(start):
+    done = start("--warmup", "/raising", "asgiapp:app")
     assert done.returncode == 3
     assert "warm-up of /raising answered 500" in done.stderr
 
