@@ -142,7 +142,7 @@ CW_PEER("--runtime-threads", "Granian", "--workers N and --threads N")
 CW_PEER("--runtime-mode", "Granian", "--workers N and --threads N")
 CW_PEER("--runtime-blocking-threads", "Granian", "--workers N and --threads N")
 CW_PEER("--task-impl", "Granian", "nothing: WSGI apps run in threads")
-CW_PEER("--ws", "uvicorn Granian", "nothing: ASGI's websockets are not served")
+CW_PEER("--ws", "uvicorn Granian", "nothing: WebSockets are served in C")
 CW_PEER("--harakiri", "uWSGI",
         "--request-timeout SECONDS; --timeout replaces the worker")
 CW_PEER("--workers-kill-timeout", "Granian", "--graceful-timeout SECONDS")

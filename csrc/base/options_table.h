@@ -130,6 +130,28 @@ CW_OPTION(SENDFILE, "sendfile", "--sendfile --no-sendfile", "SENDFILE", BOOL, "1
           "HTTP", "send wsgi.file_wrapper's files with sendfile(2)")
 
 CW_OPTION(
+    WS_MAX_SIZE, "ws_max_size", "--ws-max-size", NULL, BYTES, "16m", "BYTES",
+    "WebSocket",
+    "longest message of a client, expanded; one that is longer closes with 1009. 0 "
+    "sets no limit")
+CW_OPTION(WS_MAX_QUEUE, "ws_max_queue", "--ws-max-queue", NULL, INT, "32", "N",
+          "WebSocket",
+          "messages that wait for the app before no more is read from the client; no "
+          "more than 64 KiB of them in any case, and one that is longer alone")
+CW_OPTION(WS_PING_INTERVAL, "ws_ping_interval", "--ws-ping-interval", NULL, SECONDS,
+          "20", "SECONDS", "WebSocket", "time between two pings; 0 sends none")
+CW_OPTION(WS_PING_TIMEOUT, "ws_ping_timeout", "--ws-ping-timeout", NULL, SECONDS, "20",
+          "SECONDS", "WebSocket",
+          "time in which a client has to answer a ping, or send anything else; then it "
+          "is closed with 1011. 0 does not look at it")
+CW_OPTION(
+    WS_PER_MESSAGE_DEFLATE, "ws_per_message_deflate", "--ws-per-message-deflate", NULL,
+    TEXT, "on", "HOW", "WebSocket",
+    "compress messages for clients that offer it: off, on (each message for itself: an "
+    "idle socket holds nothing for it), or context (with those before it: smaller, for "
+    "some 50 KiB a socket)")
+
+CW_OPTION(
     FORWARDED_ALLOW_IPS, "forwarded_allow_ips", "--forwarded-allow-ips",
     "FORWARDED_ALLOW_IPS", TEXT, "127.0.0.1,::1", "NETWORKS", "Proxies",
     "proxies that are believed the scheme and what --trusted-proxy-headers names: "

@@ -266,6 +266,11 @@ static int check_numbers(const cw_settings_t *s) {
     cw_complain("--threads: at most 4096");
     return -1;
   }
+  if (cw_opt_num(s, CW_OPT_WS_MAX_QUEUE) < 1 ||
+      cw_opt_num(s, CW_OPT_WS_MAX_QUEUE) > INT32_MAX) {
+    cw_complain("--ws-max-queue: at least 1, at most %d", INT32_MAX);
+    return -1;
+  }
   if (check_head(s) != 0) return -1;
   const char *mask = cw_opt_str(s, CW_OPT_UMASK);
   if (mask && (cw_mode_parse(mask) < 0 || cw_mode_parse(mask) > 0777)) {
@@ -288,6 +293,11 @@ static int check_words(const cw_settings_t *s) {
                  "auto, inotify or poll") != 0 ||
       check_worker_class(cw_opt_str(s, CW_OPT_WORKER_CLASS)) != 0)
     return -1;
+  if (cw_ws_compression_parse(cw_opt_str(s, CW_OPT_WS_PER_MESSAGE_DEFLATE)) < 0) {
+    cw_complain("--ws-per-message-deflate: '%s' is not off, on or context",
+                cw_opt_str(s, CW_OPT_WS_PER_MESSAGE_DEFLATE));
+    return -1;
+  }
   if (cw_log_level_parse(cw_opt_str(s, CW_OPT_LOGLEVEL)) < 0) {
     cw_complain("--log-level: '%s' is not one of debug, info, warning, error, critical",
                 cw_opt_str(s, CW_OPT_LOGLEVEL));

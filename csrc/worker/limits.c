@@ -71,6 +71,12 @@ int cw_limits_read(const cw_settings_t *s, int workers, cw_limits_t *l) {
       .underscores =
           (cw_underscores_t)cw_underscores_parse(cw_opt_str(s, CW_OPT_HEADER_MAP)),
       .request_timeout = cw_opt_num(s, CW_OPT_REQUEST_TIMEOUT),
+      .ws_size = (size_t)cw_opt_num(s, CW_OPT_WS_MAX_SIZE),
+      .ws_queue = (unsigned)cw_opt_num(s, CW_OPT_WS_MAX_QUEUE),
+      .ws_ping_interval = cw_opt_num(s, CW_OPT_WS_PING_INTERVAL),
+      .ws_ping_timeout = cw_opt_num(s, CW_OPT_WS_PING_TIMEOUT),
+      .ws_compression = (cw_ws_compression_t)cw_ws_compression_parse(
+          cw_opt_str(s, CW_OPT_WS_PER_MESSAGE_DEFLATE)),
       .health = cw_opt_str(s, CW_OPT_HEALTH),
       .metrics = metrics && metrics[0] == '/' ? metrics : NULL,
       .access_log = cw_opt_str(s, CW_OPT_ACCESSLOG),

@@ -17,16 +17,16 @@ KINDS = {
     for kind, names in {
         "int": (
             "backlog workers threads max_requests max_requests_jitter limit_request_fields"
-            " worker_connections limit_concurrency"
+            " worker_connections limit_concurrency ws_max_queue"
         ),
         "seconds": (
             "timeout request_timeout graceful_timeout drain_delay keepalive header_timeout"
-            " send_timeout body_timeout"
+            " send_timeout body_timeout ws_ping_interval ws_ping_timeout"
         ),
         "bytes": (
             "max_memory limit_request_line limit_request_field_size limit_request_head"
             " limit_request_body"
-            " buffer_body buffer_memory body_rate"
+            " buffer_body buffer_memory body_rate ws_max_size"
         ),
         "bool": (
             "check_config print_config reuse_port preload_app sendfile reload capture_output"
@@ -41,7 +41,7 @@ KINDS = {
             " loglevel errorlog accesslog access_log_format logconfig logconfig_json logconfig_dict"
             " logger_class syslog_addr"
             " syslog_prefix syslog_facility metrics statsd_host statsd_prefix dogstatsd_tags"
-            " proc_name user group umask pidfile"
+            " proc_name user group umask pidfile ws_per_message_deflate"
         ),
     }.items()
     for name in names.split()
@@ -53,7 +53,8 @@ OWN = frozenset(
     "listen request_timeout drain_delay max_memory python limit_request_body buffer_body"
     " header_timeout send_timeout body_timeout body_rate mount warmup health metrics"
     " allow_new_privileges log_query trusted_proxy_headers clear_untrusted_proxy_headers"
-    " limit_request_head buffer_memory interface loop lifespan limit_concurrency".split()
+    " limit_request_head buffer_memory interface loop lifespan limit_concurrency"
+    " ws_max_size ws_max_queue ws_ping_interval ws_ping_timeout ws_per_message_deflate".split()
 )
 
 # Functions of the configuration file, by the numbers of arguments they may take.

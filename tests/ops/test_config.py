@@ -253,6 +253,17 @@ def test_what_has_no_meaning_is_accepted_with_a_notice(serve):
     assert server.log().count("--worker-tmp-dir has no effect") == 1
 
 
+def test_websocket_settings_by_uvicorns_names(folder):
+    write(folder, "ws_per_message_deflate = False\nws_max_queue = 5\n")
+    options = ["--ws-max-size", "1m", "--ws-ping-interval", "0.5", "--ws-ping-timeout", "0"]
+    found = settings(*options, "hello:app", cwd=folder)
+    assert found["ws_max_size"] == ("1048576", "command line")
+    assert found["ws_ping_interval"] == ("0.500", "command line")
+    assert found["ws_ping_timeout"] == ("0", "command line")
+    assert found["ws_max_queue"] == ("5", "configuration file")
+    assert found["ws_per_message_deflate"] == ("0", "configuration file")
+
+
 def test_reference_page_is_up_to_date():
     """docs/settings.md is what --help-markdown prints."""
     page = run("--help-markdown").stdout
@@ -353,6 +364,8 @@ def test_unknown_option_suggests_the_nearest():
         (["--log-syslog-facility", "x"], "facility", 1),
         (["--access-logformat", "%(nope)s"], "nope", 1),
         (["--workers", "100000"], "--workers", 1),
+        (["--ws-per-message-deflate", "yes"], "off, on or context", 1),
+        (["--ws-max-queue", "0"], "--ws-max-queue", 1),
     ],
 )
 def test_what_cannot_be_had_is_named(options, said, code):
