@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/fault.h"
+#include "http/out.h"
 #include "http/ws_socket.h"
 #include "unit/serve.h"
 
