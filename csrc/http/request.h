@@ -120,11 +120,9 @@ CW_MUSTCHECK cw_req_t *cw_req_new(cw_service_t *service, const cw_stream_t *stre
                                   int fd);
 void cw_req_free(cw_req_t *req);
 
-/* The same for one whose arena was replaced: it is of no use for others. */
-void cw_req_discard(cw_req_t *req);
+void cw_req_discard(cw_req_t *req); /* the same, where its arena was replaced */
 
-/* Frees the request's arena, whose contents are copied to `block`, and takes that. What
- * is allocated from then on takes memory of its own. Thread that runs it. */
+/* Frees the request's arena, whose contents are copied to `block`, and takes that. */
 void cw_req_replace_arena(cw_req_t *req, void *block);
 
 /* Frees those that are kept for reuse. Baton held, no request is left. */

@@ -11,7 +11,9 @@
  * That closes with 1000, or with 1011 where `complete` is false, what is still open.
  *
  * CW_WAIT from receive and from send may be waited for at once: there is one wake-up
- * for both, after which whoever waited tries again. */
+ * for both, after which whoever waited tries again. It comes when a message or the
+ * close is there and when there is room to send, by cw_req_wait_nogil() or, for a
+ * request that waits without a thread, by the host's roused(). */
 #ifndef CW_HTTP_WS_H
 #define CW_HTTP_WS_H
 

@@ -76,5 +76,5 @@ void cw_ws_note_closed_locked(cw_req_t *req, int code, const char *reason, size_
     ws->reason_len = ws->reason ? (uint8_t)n : 0;
     if (ws->reason) memcpy(ws->reason, reason, n);
   }
-  cw_ws_rouse_locked(req);
+  if (req->waiting || req->watched) cw_req_rouse_locked(req);
 }
