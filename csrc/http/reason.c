@@ -62,6 +62,11 @@ const char *cw_reason(int status) {
     case 508: return "Loop Detected";
     case 510: return "Not Extended";
     case 511: return "Network Authentication Required";
+    /* WebSocket's codes that the server closes with: RFC 6455 section 7.4.1. */
+    case 1002: return "Protocol Error";
+    case 1007: return "Invalid Payload";
+    case 1009: return "Message Too Big";
+    case 1011: return "Internal Error";
     default: return "";
   }
 }

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "base/log.h"
 #include "http/out.h"
+#include "http/refusals.h"
 #include "http/server_internal.h"
 #include "http/ws_socket.h"
 
@@ -91,7 +91,7 @@ static void end_talk(cw_conn_t *c, cw_end_t why) {
   ws->state = CW_WS_ENDED;
   ws->why = (uint8_t)why;
   cw_ws_reader_fini(&ws->reader);
-  cw_conn_start_timer(c, CW_TIMER_CLOSE);
+  cw_conn_start_window(c, CW_TIMER_CLOSE);
   if (!is_sending(c)) hang_up(c);
 }
 
@@ -103,7 +103,7 @@ static void begin_close(cw_conn_t *c, int code) {
   cw_ws_note_closed_locked(req, code, "", 0);
   pthread_mutex_unlock(&req->lock);
   of(c)->state = CW_WS_CLOSING;
-  cw_conn_start_timer(c, CW_TIMER_CLOSE);
+  cw_conn_start_window(c, CW_TIMER_CLOSE);
 }
 
 /* RFC 6455 section 7.1.7: fails the connection. */
@@ -168,8 +168,7 @@ static void take_item(cw_conn_t *c, cw_ws_item_t *item) {
       break;
     case CW_WS_CLOSE: take_close(c, item); break;
     case CW_WS_BROKEN:
-      cw_log(CW_LOG_INFO, "%s:%s: WebSocket: %s", req_of(c)->head.peer_addr,
-             req_of(c)->head.peer_port, item->why);
+      cw_refusal_log(c, NULL, item->code, item->why, (cw_span_t){NULL, 0});
       fail(c, item->code, CW_END_WS_BROKEN);
       break;
     default: break;
@@ -269,7 +268,7 @@ static void on_post(cw_conn_t *c, cw_req_t *req, int what) {
   cw_ws_t *ws = req->ws;
   if ((what & CW_POST_CLOSE) && ws->state == CW_WS_OPEN) {
     ws->state = CW_WS_CLOSING;
-    cw_conn_start_timer(c, CW_TIMER_CLOSE);
+    cw_conn_start_window(c, CW_TIMER_CLOSE);
   }
   if (what & CW_POST_WRITE) want_write(c);
   if (what & CW_POST_DONE) {
@@ -306,6 +305,14 @@ static void send_ping(cw_conn_t *c) {
   wind_up(c);
 }
 
+/* Whether the client took as much in this window as a response's has to. */
+static bool is_reading_on(const cw_conn_t *c) {
+  const cw_server_t *srv = c->srv;
+  uint64_t least =
+      (uint64_t)srv->service.limits.rate * srv->timers.duration[CW_TIMER_CLOSE] / 1000;
+  return c->moved > 0 && c->moved >= least;
+}
+
 static void on_timer(cw_conn_t *c) {
   switch (c->timer.kind) {
     case CW_TIMER_STALL:
@@ -323,6 +330,11 @@ static void on_timer(cw_conn_t *c) {
         fail(c, INTERNAL, CW_END_WS_SILENT);
       break;
     default: /* CLOSE */
+      /* What was sent before goes on leaving. */
+      if (c->want_write && is_reading_on(c)) {
+        cw_conn_start_window(c, CW_TIMER_CLOSE);
+        break;
+      }
       cw_conn_lose(c, of(c)->why ? (cw_end_t)of(c)->why : CW_END_WS_MUTE);
       break;
   }

@@ -31,7 +31,8 @@ typedef enum cw_ws_kind { CW_WS_TEXT, CW_WS_BINARY, CW_WS_CLOSED } cw_ws_kind_t;
 typedef struct cw_ws_message {
   cw_ws_kind_t kind;
   int code;       /* CW_WS_CLOSED */
-  cw_span_t data; /* a whole message, or the close's reason: text is valid UTF-8 */
+  cw_span_t data; /* a whole message; or the close's reason, which is the request's.
+                     Text is valid UTF-8 */
   void *memory;   /* owned; for cw_ws_message_free() */
 } cw_ws_message_t;
 

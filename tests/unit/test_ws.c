@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -32,7 +33,7 @@ static cw_server_t *srv;
 static cw_req_t *req;
 static cw_conn_t *conn;
 static int fd;
-static char in[2 * 1024 * 1024]; /* what the client has received */
+static char in[4 * 1024 * 1024]; /* what the client has received */
 static size_t n_in;
 
 static void on_ready(void *data, cw_req_t *ready) {
@@ -585,6 +586,28 @@ static void a_close_behind_much(void **state) {
   finish();
 }
 
+/* Who reads slowly gets all that the app sent before it returned. */
+static void a_slow_reader_is_waited_for(void **state) {
+  static char text[100 * 1024];
+  begin();
+  while (cw_ws_send(req, false, text, sizeof(text)) == CW_OK) turn();
+  cw_req_finish(req, true);
+  req = NULL;
+  turn();
+  bool over = false;
+  for (int i = 0; i < 1000 && !over; i++) {
+    ssize_t n = recv(fd, in, 50 * 1024, 0);
+    over = n <= 0;
+    if (n >= 4 && memcmp(in + n - 4, "\x88\x02\x03\xe8", 4) == 0) break;
+    turn();
+    if (conn->want_write && conn->moved) run_out(CW_TIMER_CLOSE);
+  }
+  assert_false(over);
+  run_out(CW_TIMER_CLOSE);
+  assert_int_equal(cw_server_connections(srv), 0);
+  finish();
+}
+
 static void a_worker_that_stops(void **state) {
   begin();
   say("before");
@@ -649,6 +672,80 @@ static void compressed_messages(void **state) {
   turn();
   take(CW_WS_TEXT, text);
   assert_true(!req->ws->deflate.in && !req->ws->deflate.out);
+  finish();
+}
+
+/* ---- with a thread --------------------------------------------------------------- */
+
+static void let_turn(void *data) {}
+
+/* Echoes until the socket is closed, as an app with a thread of its own does. */
+static void *echo(void *data) {
+  cw_req_t *mine = data;
+  cw_ws_message_t m;
+  for (bool open = true; open;) {
+    int rc;
+    while ((rc = cw_ws_receive(mine, &m)) == CW_WAIT) cw_req_wait_nogil(mine);
+    open = rc == CW_OK && m.kind != CW_WS_CLOSED;
+    while (open && (rc = cw_ws_send(mine, m.kind == CW_WS_TEXT, m.data.p,
+                                    m.data.len)) == CW_WAIT)
+      cw_req_wait_nogil(mine);
+    open &= rc == CW_OK;
+    cw_ws_message_free(&m);
+  }
+  cw_req_finish(mine, true);
+  return NULL;
+}
+
+/* Loop and app run at the same time; the client sends ahead and reads behind. */
+static void an_echo_in_another_thread(void **state) {
+  enum { MANY = 400, BIG = 5000 };
+  static char text[BIG], frame[BIG + 4];
+  const cw_limits_t limits = {LIMITS};
+  const cw_host_t host = {.ready = on_ready, .blocking = let_turn};
+  pthread_t app;
+  size_t want = 0, checked = 0;
+  srv = serve(&cw_h1, &limits, &host);
+  req = NULL;
+  n_in = 0;
+  ask("");
+  assert_int_equal(cw_ws_accept(req, (cw_span_t){"", 0}, NULL, 0), CW_OK);
+  expect(answer, sizeof(answer) - 1);
+  EXPECT("\r\n");
+  assert_int_equal(pthread_create(&app, NULL, echo, req), 0);
+  req = NULL;
+  for (int i = 0; i < MANY; i++) {
+    memset(text, 'a' + i % 26, sizeof(text));
+    put(0x82, text, sizeof(text));
+    put(0x89, "?", 1);
+    want += sizeof(text) + 4 + 3;
+    turn();
+    (void)receive();
+  }
+  while (n_in < want) {
+    turn();
+    assert_false(receive());
+  }
+  assert_int_equal(n_in, want);
+  /* Pongs may come anywhere between two messages. */
+  int messages = 0, pongs = 0;
+  while (checked < n_in) {
+    if (memcmp(in + checked, "\x8a\x01?", 3) == 0) {
+      checked += 3;
+      pongs++;
+      continue;
+    }
+    memcpy(frame, "\x82\x7e\x13\x88", 4);
+    memset(frame + 4, 'a' + messages % 26, sizeof(text));
+    assert_memory_equal(in + checked, frame, sizeof(frame));
+    checked += sizeof(frame);
+    messages++;
+  }
+  assert_int_equal(messages, MANY);
+  assert_int_equal(pongs, MANY);
+  put(0x88, "\x03\xe8", 2);
+  while (!receive()) turn();
+  assert_int_equal(pthread_join(app, NULL), 0);
   finish();
 }
 
@@ -738,10 +835,12 @@ int main(void) {
       cmocka_unit_test(the_client_leaves),
       cmocka_unit_test(a_client_that_breaks_the_rules),
       cmocka_unit_test(a_close_behind_much),
+      cmocka_unit_test(a_slow_reader_is_waited_for),
       cmocka_unit_test(a_worker_that_stops),
       cmocka_unit_test(a_worker_that_stops_before_it_is_open),
       cmocka_unit_test(a_worker_that_has_stopped),
       cmocka_unit_test(compressed_messages),
+      cmocka_unit_test(an_echo_in_another_thread),
       cmocka_unit_test(an_idle_socket_is_small),
       cmocka_unit_test(without_memory),
   };
