@@ -41,11 +41,12 @@ typedef struct cw_call {
 /* What the loop and its host are, from cw_asgi_begin() to cw_asgi_clear(). */
 typedef struct cw_asgi {
   const cw_async_host_t *host;
-  PyObject *loop, *state; /* owned */
-  PyObject *task_type;    /* asyncio.Task, owned */
-  PyObject *cancelled;    /* asyncio.CancelledError, owned */
-  PyObject *helper;       /* the module cwsgi._asgi, owned */
-  PyObject *settled;      /* a Future for the end of a request, owned, or NULL */
+  PyObject *loop, *state;  /* owned */
+  PyObject *task_type;     /* asyncio.Task, owned */
+  PyObject *task_keywords; /* of its call, owned */
+  PyObject *cancelled;     /* asyncio.CancelledError, owned */
+  PyObject *helper;        /* the module cwsgi._asgi, owned */
+  PyObject *settled;       /* a Future for the end of a request, owned, or NULL */
   int64_t limit;
   int64_t n_requests; /* under way */
   cw_list_t calls;

@@ -8,7 +8,7 @@
 
 /* Made once, for the process's life. */
 static PyTypeObject *call_type, *receive_type, *send_type;
-static PyObject *task_names; /* keywords of asyncio.Task */
+static PyObject *k_name;
 
 /* ---- the two channels ------------------------------------------------------------ */
 
@@ -356,11 +356,15 @@ static CW_NEW CW_STEALS(1) PyObject *iterator_of(PyObject *awaitable) {
   return it;
 }
 
-/* asyncio.Task(call, loop=, name=[, eager_start=True]). */
+/* asyncio.Task(call, loop=, name=[, eager_start=True]). The keywords are kept: making a
+ * dict of them each time costs as much as the rest of the task. */
 static CW_NEW PyObject *make_task(cw_call_t *call, PyObject *name) {
-  PyObject *args[] = {NULL, (PyObject *)call, cw_asgi.loop, name, Py_True};
-  return PyObject_Vectorcall(cw_asgi.task_type, args + 1,
-                             1 | PY_VECTORCALL_ARGUMENTS_OFFSET, task_names);
+  if (PyDict_SetItem(cw_asgi.task_keywords, k_name, name) < 0) return NULL;
+  PyObject *args = PyTuple_Pack(1, call);
+  PyObject *task =
+      args ? PyObject_Call(cw_asgi.task_type, args, cw_asgi.task_keywords) : NULL;
+  Py_XDECREF(args);
+  return task;
 }
 
 /* Calls the app, and has what it returns run. Returns 0, or -1 with an exception where
@@ -479,10 +483,6 @@ int cw_call_init(PyObject *module) {
   call_type = (PyTypeObject *)PyType_FromSpec(&call_spec);
   receive_type = (PyTypeObject *)PyType_FromSpec(&receive_spec);
   send_type = (PyTypeObject *)PyType_FromSpec(&send_spec);
-#if PY_VERSION_HEX >= 0x030C0000
-  task_names = Py_BuildValue("(sss)", "loop", "name", "eager_start");
-#else
-  task_names = Py_BuildValue("(ss)", "loop", "name");
-#endif
-  return call_type && receive_type && send_type && task_names ? 0 : -1;
+  k_name = PyUnicode_InternFromString("name");
+  return call_type && receive_type && send_type && k_name ? 0 : -1;
 }

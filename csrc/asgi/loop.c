@@ -180,9 +180,17 @@ int cw_asgi_begin(const cw_async_host_t *host, PyObject *loop, PyObject *state,
   cw_asgi.limit = limit;
   cw_asgi.n_requests = 0;
   cw_asgi.task_type = from("asyncio", "Task");
+  cw_asgi.task_keywords = Py_BuildValue("{sO}", "loop", loop);
   cw_asgi.cancelled = from("asyncio", "CancelledError");
   cw_asgi.helper = PyImport_ImportModule("cwsgi._asgi");
-  if (!cw_asgi.task_type || !cw_asgi.cancelled || !cw_asgi.helper) return -1;
+#if PY_VERSION_HEX >= 0x030C0000
+  if (cw_asgi.task_keywords &&
+      PyDict_SetItemString(cw_asgi.task_keywords, "eager_start", Py_True) < 0)
+    return -1;
+#endif
+  if (!cw_asgi.task_keywords || !cw_asgi.task_type || !cw_asgi.cancelled ||
+      !cw_asgi.helper)
+    return -1;
   return cw_scope_init();
 }
 
@@ -194,6 +202,7 @@ void cw_asgi_clear(void) {
   Py_CLEAR(cw_asgi.loop);
   Py_CLEAR(cw_asgi.state);
   Py_CLEAR(cw_asgi.task_type);
+  Py_CLEAR(cw_asgi.task_keywords);
   Py_CLEAR(cw_asgi.helper);
   cw_scope_clear();
 }

@@ -34,4 +34,14 @@ static inline void cw_list_remove(cw_list_t *node) {
   cw_list_init(node);
 }
 
+/* Moves all nodes of `from` to the end of `to`. */
+static inline void cw_list_move(cw_list_t *to, cw_list_t *from) {
+  if (cw_list_empty(from)) return;
+  from->next->prev = to->prev;
+  to->prev->next = from->next;
+  from->prev->next = to;
+  to->prev = from->prev;
+  cw_list_init(from);
+}
+
 #endif

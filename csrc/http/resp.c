@@ -38,8 +38,12 @@ int cw_resp_start(cw_req_t *req, const char *status, size_t len) {
 int cw_resp_start_code(cw_req_t *req, int status) {
   char line[64];
   if (status < 100 || status > 999) return CW_BAD;
-  int n = snprintf(line, sizeof(line), "%d %s", status, cw_reason(status));
-  return cw_resp_start(req, line, (size_t)n);
+  line[0] = (char)('0' + status / 100);
+  line[1] = (char)('0' + status / 10 % 10);
+  line[2] = (char)('0' + status % 10);
+  line[3] = ' ';
+  const char *end = stpcpy(line + 4, cw_reason(status));
+  return cw_resp_start(req, line, (size_t)(end - line));
 }
 
 /* Fields of the connection, not of the response: RFC 9110 section 7.6.1 and PEP 3333

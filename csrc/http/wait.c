@@ -52,10 +52,9 @@ void cw_req_mark_eof(cw_req_t *req) {
 }
 
 void cw_req_set_async(cw_req_t *req) {
-  pthread_mutex_lock(&req->lock);
+  /* Nobody else has it yet. */
   req->async = true;
   req->owner = NULL;
-  pthread_mutex_unlock(&req->lock);
 }
 
 void cw_req_end_async(cw_req_t *req, void (*unlist)(void *data, cw_req_t *req),

@@ -396,6 +396,7 @@ cw_sched_t *cw_sched_new(int threads, const cw_runtime_t *runtime,
   s->async.fd = s->async.event_fd = -1;
   cw_list_init(&s->async.ready);
   cw_list_init(&s->async.roused);
+  cw_list_init(&s->async.taken);
   cw_event_init(&s->async.event);
   atomic_init(&s->stop_grace, -1);
   for (int i = 0; i < threads; i++) {

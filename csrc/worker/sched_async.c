@@ -177,25 +177,33 @@ static cw_req_t *next(void *data, bool *is_new) {
   cw_sched_t *s = data;
   CW_TAG_CHECK(s, CW_TAG_SCHED);
   cw_async_t *a = &s->async;
-  cw_req_t *req = NULL;
-  pthread_mutex_lock(&s->lock);
-  *is_new = cw_list_empty(&a->roused);
-  if (!*is_new) {
-    req = cw_req_of_roused(a->roused.next);
-    cw_list_remove(a->roused.next);
-  } else if (!cw_list_empty(&a->ready)) {
-    req = cw_req_of(a->ready.next);
-    cw_list_remove(a->ready.next);
+  if (cw_list_empty(&a->taken)) {
+    cw_req_t *roused = NULL;
+    pthread_mutex_lock(&s->lock);
+    if (cw_list_empty(&a->roused)) {
+      cw_list_move(&a->taken, &a->ready);
+    } else {
+      roused = cw_req_of_roused(a->roused.next);
+      cw_list_remove(a->roused.next);
+    }
+    pthread_mutex_unlock(&s->lock);
+    *is_new = false;
+    if (roused || cw_list_empty(&a->taken)) return roused;
   }
-  pthread_mutex_unlock(&s->lock);
+  cw_req_t *req = cw_req_of(a->taken.next);
+  cw_list_remove(a->taken.next);
+  *is_new = true;
   return req;
 }
 
 static void unlist(void *data, cw_req_t *req) {
   cw_sched_t *s = data;
   CW_TAG_CHECK(s, CW_TAG_SCHED);
+  cw_list_t *node = cw_req_roused_link(req);
+  /* It is listed under the request's lock, which is held, and taken off here only. */
+  if (cw_list_empty(node)) return;
   pthread_mutex_lock(&s->lock);
-  cw_list_remove(cw_req_roused_link(req));
+  cw_list_remove(node);
   pthread_mutex_unlock(&s->lock);
 }
 
@@ -219,9 +227,11 @@ static void ended(void *data) {
 static void served(void *data) {
   cw_sched_t *s = data;
   CW_TAG_CHECK(s, CW_TAG_SCHED);
-  pthread_mutex_lock(&s->lock);
-  cw_sched_count_unlocking(s);
-  pthread_mutex_unlock(&s->lock);
+  if (s->watch.max_requests) {
+    pthread_mutex_lock(&s->lock);
+    cw_sched_count_unlocking(s);
+    pthread_mutex_unlock(&s->lock);
+  }
   /* The keeper waits, and was not woken for every end. */
   if (s->async.remote) cw_server_nudge(s->srv);
 }
@@ -229,7 +239,9 @@ static void served(void *data) {
 static void note(void *data, const cw_req_t *req) {
   cw_sched_t *s = data;
   CW_TAG_CHECK(s, CW_TAG_SCHED);
-  if (s->watch.running) cw_sched_note_running(s, CW_RUNNING - 1, req);
+  if (req == s->async.noted) return;
+  s->async.noted = req;
+  cw_sched_note_running(s, CW_RUNNING - 1, req);
 }
 
 void cw_sched_async_host(cw_sched_t *s, cw_async_host_t *host) {

@@ -25,8 +25,10 @@ typedef struct cw_async {
   int event_fd;  /* remote: -1 otherwise */
   cw_event_t event;
   cw_list_t ready, roused;
-  atomic_int n_calls; /* of apps; changed by the thread only */
-  int64_t began;      /* watch time at which it came from its wait; 0: it waits */
+  cw_list_t taken;       /* its own: those of `ready` that it runs next */
+  const cw_req_t *noted; /* its own: as told to others */
+  atomic_int n_calls;    /* of apps; changed by the thread only */
+  int64_t began;         /* watch time at which it came from its wait; 0: it waits */
 } cw_async_t;
 
 /* As cw_host_t.ready, where some requests are for coroutines. */
