@@ -175,22 +175,15 @@ static cw_span_t raw_path(cw_span_t target) {
 /* ASGI 3.0: percent-decoded, and UTF-8; root_path is a part of it. */
 static CW_RAISES int take_path(PyObject *scope, const cw_head_t *h,
                                const cw_mount_t *mount) {
+  cw_span_t root = cw_mount_root(h->script_name);
   PyObject *path = PyUnicode_DecodeUTF8(h->path.p, (Py_ssize_t)h->path.len, "replace");
-  if (!path) return -1;
-  if (CW_LIKELY(!mount->len && !h->script_name.len))
-    return take(scope, cw_s_path, path);
-  PyObject *root = cw_mount_script_name(mount, h->script_name);
-  if (h->script_name.len) {
-    PyObject *front = PyUnicode_DecodeUTF8(h->script_name.p,
-                                           (Py_ssize_t)h->script_name.len, "replace");
-    Py_SETREF(path, front ? PyUnicode_Concat(front, path) : NULL);
-    Py_XDECREF(front);
-  }
-  int rc = path && root ? PyDict_SetItem(scope, k_root_path, root) : -1;
-  Py_XDECREF(root);
-  if (rc == 0) return take(scope, cw_s_path, path);
-  Py_XDECREF(path);
-  return -1;
+  if (!path || CW_LIKELY(!mount->len && !root.len)) return take(scope, cw_s_path, path);
+  PyObject *front = PyUnicode_DecodeUTF8(root.p, (Py_ssize_t)root.len, "replace");
+  PyObject *whole = front ? PyUnicode_Concat(front, path) : NULL;
+  Py_XDECREF(front);
+  Py_DECREF(path);
+  if (take(scope, cw_s_path, whole) < 0) return -1;
+  return take(scope, k_root_path, cw_mount_script_name(mount, h->script_name));
 }
 
 static CW_NEW PyObject *headers(const cw_head_t *h) {

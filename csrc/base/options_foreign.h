@@ -61,13 +61,8 @@ CW_FOREIGN("http2_max_frame_size", "--http2-max-frame-size", true, "16384", true
            "HTTP/2 is not supported yet")
 CW_FOREIGN("http2_max_header_list_size", "--http2-max-header-list-size", true, "65536",
            true, "HTTP/2 is not supported yet")
-CW_FOREIGN("asgi_loop", "--asgi-loop", true, "auto", true, "ASGI is not supported")
-CW_FOREIGN("asgi_lifespan", "--asgi-lifespan", true, "auto", true,
-           "ASGI is not supported")
 CW_FOREIGN("asgi_disconnect_grace_period", "--asgi-disconnect-grace-period", true, "3",
-           true, "ASGI is not supported")
-CW_FOREIGN("root_path", "--root-path", true, NULL, true,
-           "use --mount /PREFIX=APP, or the variable SCRIPT_NAME")
+           false, "a handler is told that its client has left, and not cancelled")
 CW_FOREIGN("dirty_apps", "--dirty-app", true, NULL, true, "there are no dirty workers")
 CW_FOREIGN("dirty_workers", "--dirty-workers", true, "0", true,
            "there are no dirty workers")
@@ -117,7 +112,6 @@ CW_PEER("--wsgi", "uWSGI", "the app without an option: main:app")
 CW_PEER("--wsgi-file", "uWSGI", "the app without an option: main:app")
 CW_PEER("--callable", "uWSGI", "the app without an option: main:app")
 CW_PEER("--call", "waitress", "the app with parentheses: 'main:create_app()'")
-CW_PEER("--factory", "uvicorn Granian", "the app with parentheses: 'main:create_app()'")
 CW_PEER("--app-dir", "uvicorn", "--chdir DIR or --pythonpath DIR")
 CW_PEER("--working-dir", "Granian", "--chdir DIR")
 CW_PEER("--ini", "uWSGI", "options, or a configuration in Python: --config FILE")

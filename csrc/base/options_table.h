@@ -37,17 +37,27 @@ CW_OPTION(WORKERS, "workers", "-w --workers", "WEB_CONCURRENCY", INT, "0", "N",
           "Processes", "worker processes; 0 means one for each CPU granted")
 CW_OPTION(WORKER_CLASS, "worker_class", "-k --worker-class", NULL, TEXT, "gthread",
           "NAME", "Processes",
-          "sync and gthread are taken for gunicorn's sake: --threads decides")
+          "sync, gthread, asgi and uvicorn's are taken for gunicorn's sake: --threads "
+          "decides, and what the app is")
 CW_OPTION(THREADS, "threads", "--threads", NULL, INT, "8", "N", "Processes",
           "threads that run the app in each worker, made when needed; 0 means 1")
 CW_OPTION(INTERFACE, "interface", "--interface", NULL, TEXT, "auto", "KIND",
           "Processes",
           "what the app is: wsgi, asgi, or auto: a coroutine function, and an object "
           "whose __call__ is one, is an ASGI app")
-CW_OPTION(LOOP, "loop", "--loop", NULL, TEXT, "auto", "NAME", "Processes",
+CW_OPTION(FACTORY, "factory", "--factory", NULL, BOOL, "0", NULL, "Processes",
+          "the app that is named is called without arguments, and makes the app; "
+          "MODULE:NAME() says the same")
+CW_OPTION(
+    ROOT_PATH, "root_path", "--root-path", NULL, TEXT, "", "PATH", "Processes",
+    "path that a proxy has cut off in front of each request: SCRIPT_NAME of WSGI, "
+    "root_path of ASGI")
+CW_OPTION(LOOP, "asgi_loop", "--loop --asgi-loop", NULL, TEXT, "auto", "NAME",
+          "Processes",
           "event loop of ASGI apps: asyncio, uvloop (which has to be installed), or "
           "auto: asyncio")
-CW_OPTION(LIFESPAN, "lifespan", "--lifespan", NULL, TEXT, "auto", "WHEN", "Processes",
+CW_OPTION(LIFESPAN, "asgi_lifespan", "--lifespan --asgi-lifespan", NULL, TEXT, "auto",
+          "WHEN", "Processes",
           "whether ASGI apps are told of start and end: on, off, or auto: where they "
           "know of it")
 CW_OPTION(
@@ -55,6 +65,11 @@ CW_OPTION(
     "Processes",
     "requests of ASGI apps under way in a worker, beyond which 503 is answered; 0 "
     "sets no limit")
+CW_OPTION(
+    BLOCK_WARNING, "block_warning", "--block-warning", NULL, SECONDS, "1", "SECONDS",
+    "Processes",
+    "log the stack of what keeps the event loop of ASGI apps for longer than this; 0 "
+    "never does")
 CW_OPTION(PRELOAD_APP, "preload_app", "--preload", NULL, BOOL, "0", NULL, "Processes",
           "import the app once, in a process that the workers are forked from")
 CW_OPTION(

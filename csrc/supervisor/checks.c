@@ -144,27 +144,40 @@ static int check_word(const cw_settings_t *s, cw_opt_t id, const char *flag,
   return -1;
 }
 
-/* gunicorn's worker classes: threads are decided on by --threads. */
+static int check_root_path(const char *path) {
+  if (!path[0] || (path[0] == '/' && path[strlen(path) - 1] != '/')) return 0;
+  cw_complain("--root-path: '%s' does not begin with '/', or ends with it", path);
+  return -1;
+}
+
+/* gunicorn's worker classes: threads are decided on by --threads, and what an app is by
+ * the app itself. */
 static int check_worker_class(const char *name) {
-  static const char *const async[] = {"gevent", "eventlet", "tornado",
-                                      "asgi",   "uvicorn",  "aiohttp"};
+  static const char *const async[] = {"gevent", "eventlet", "tornado", "aiohttp"};
   static const char *const fine[] = {"sync",
                                      "gthread",
                                      "gunicorn.workers.sync.SyncWorker",
                                      "gunicorn.workers.gthread.ThreadWorker",
                                      "SyncWorker",
-                                     "ThreadWorker"};
+                                     "ThreadWorker",
+                                     "asgi",
+                                     "gunicorn.workers.gasgi.ASGIWorker",
+                                     "uvicorn.workers.UvicornWorker",
+                                     "uvicorn.workers.UvicornH11Worker",
+                                     "uvicorn_worker.UvicornWorker",
+                                     "uvicorn_worker.UvicornH11Worker",
+                                     "UvicornWorker"};
   for (size_t i = 0; i < CW_ARRAY_LEN(fine); i++)
     if (strcmp(name, fine[i]) == 0) return 0;
   for (size_t i = 0; i < CW_ARRAY_LEN(async); i++)
     if (strcasestr(name, async[i])) {
       cw_complain(
-          "--worker-class: %s cannot be used: requests run in threads, WSGI only; "
-          "leave it out and choose --threads",
+          "--worker-class: %s cannot be used: requests run in threads, those of "
+          "ASGI apps in an event loop; leave it out and choose --threads",
           name);
       return -1;
     }
-  cw_complain("--worker-class: '%s' is not sync or gthread", name);
+  cw_complain("--worker-class: '%s' is not sync, gthread or asgi", name);
   return -1;
 }
 
@@ -283,6 +296,9 @@ static int check_numbers(const cw_settings_t *s) {
 static int check_words(const cw_settings_t *s) {
   static const char *const when[] = {"ready", "early", NULL};
   static const char *const engines[] = {"auto", "inotify", "poll", NULL};
+  static const char *const kinds[] = {"auto", "wsgi", "asgi", NULL};
+  static const char *const loops[] = {"auto", "asyncio", "uvloop", NULL};
+  static const char *const lifespans[] = {"auto", "on", "off", NULL};
   const char *listen = cw_opt_str(s, CW_OPT_LISTEN);
   if (check_word(s, CW_OPT_LISTEN, "--listen", when,
                  strpbrk(listen, ":0123456789")
@@ -291,6 +307,11 @@ static int check_words(const cw_settings_t *s) {
                      : "ready or early") != 0 ||
       check_word(s, CW_OPT_RELOAD_ENGINE, "--reload-engine", engines,
                  "auto, inotify or poll") != 0 ||
+      check_word(s, CW_OPT_INTERFACE, "--interface", kinds, "auto, wsgi or asgi") !=
+          0 ||
+      check_word(s, CW_OPT_LOOP, "--loop", loops, "auto, asyncio or uvloop") != 0 ||
+      check_word(s, CW_OPT_LIFESPAN, "--lifespan", lifespans, "auto, on or off") != 0 ||
+      check_root_path(cw_opt_str(s, CW_OPT_ROOT_PATH)) != 0 ||
       check_worker_class(cw_opt_str(s, CW_OPT_WORKER_CLASS)) != 0)
     return -1;
   if (cw_ws_compression_parse(cw_opt_str(s, CW_OPT_WS_PER_MESSAGE_DEFLATE)) < 0) {

@@ -115,6 +115,16 @@ static PyObject *call_factory(PyObject *module, const char *ref, const char *exp
   return app;
 }
 
+/* --factory: calls what was named, which is taken. */
+static PyObject *call_plain(PyObject *factory, const char *ref) {
+  PyObject *app = PyObject_CallNoArgs(factory);
+  Py_DECREF(factory);
+  if (app) return app;
+  cw_wsgi_report("Exception in the app's factory");
+  cw_complain("cannot use '%s' (in %s): its factory failed", ref, cwd());
+  return NULL;
+}
+
 /* A bare module: gunicorn's name first, then the one most people use. */
 static PyObject *default_attr(PyObject *module, const char *ref) {
   static const char *const names[] = {"application", "app"};
@@ -211,7 +221,7 @@ static int check_kind(const char *ref, PyObject *app, cw_interface_t kind,
   return factory || old ? CW_EXIT_APP : 0;
 }
 
-PyObject *cw_appref_load(const char *ref, cw_interface_t kind, bool *async,
+PyObject *cw_appref_load(const char *ref, const cw_appref_how_t *how, bool *async,
                          int *exit_code) {
   CW_ASSERT_GIL();
   cw_import_string_t parts;
@@ -239,7 +249,8 @@ PyObject *cw_appref_load(const char *ref, cw_interface_t kind, bool *async,
   else
     app = follow(Py_NewRef(module), ref, parts.attr);
   Py_DECREF(module);
-  int code = app ? check_kind(ref, app, kind, async) : 0;
+  if (how->factory && !parts.call && app) app = call_plain(app, ref);
+  int code = app ? check_kind(ref, app, how->kind, async) : 0;
   if (code) {
     *exit_code = code;
     Py_CLEAR(app);

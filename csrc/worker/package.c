@@ -164,11 +164,11 @@ static CW_NEW PyObject *registered(const char *name) {
   return list;
 }
 
-static CW_RAISES int run_startup(void) {
+static CW_RAISES int run_startup(bool has_loop) {
   PyObject *functions = registered("_startup_functions");
   if (!functions) return 0;
   Py_DECREF(functions);
-  return done(call("cwsgi._startup", "run", PyTuple_New(0)));
+  return done(call("cwsgi._startup", "run", Py_BuildValue("(i)", has_loop)));
 }
 
 static CW_RAISES int start_reloader(const cw_settings_t *s) {
@@ -194,11 +194,11 @@ int cw_package_await_change(const cw_settings_t *s, const char *folder, int64_t 
                                  to_path, folder, (long long)began)));
 }
 
-int cw_package_start(const cw_settings_t *s, PyObject *app) {
+int cw_package_start(const cw_settings_t *s, PyObject *app, bool has_loop) {
   CW_ASSERT_GIL();
   if (hooks && done(PyObject_CallMethod(hooks, "post_worker_init", "O", app)) < 0)
     return -1;
-  return run_startup() < 0 || start_reloader(s) < 0 ? -1 : 0;
+  return run_startup(has_loop) < 0 || start_reloader(s) < 0 ? -1 : 0;
 }
 
 /* ---- access lines ---------------------------------------------------------- */

@@ -34,8 +34,9 @@ CW_RAISES int cw_package_await_change(const cw_settings_t *s, const char *folder
                                       int64_t began);
 
 /* The app is here: post_worker_init, functions of cwsgi.on_startup(), the reloader.
- * `app` is the callable that requests go to. */
-CW_RAISES int cw_package_start(const cw_settings_t *s, PyObject *app);
+ * `app` is the callable that requests go to; `has_loop`: functions that are to be
+ * awaited are left to the event loop of ASGI apps. */
+CW_RAISES int cw_package_start(const cw_settings_t *s, PyObject *app, bool has_loop);
 
 /* Has access lines go through Python's logging, by a change of the settings, where the
  * logger gunicorn.access was set up. */

@@ -29,6 +29,9 @@ typedef struct cw_runtime {
   void (*release)(void);
   /* Raises the deadline's exception in the app thread `id`; GIL held. May be NULL. */
   void (*interrupt)(pthread_t id);
+  /* The event loop's thread, the main one, has been in one call for so long; GIL held.
+   * May be NULL. */
+  void (*blocked)(pthread_t id, int64_t ms);
   /* What is for the main thread alone: signal handlers of the app. GIL held. */
   void (*main_run)(void);
   /* With several threads the main one runs no request: it waits here, GIL not held,
@@ -53,6 +56,7 @@ typedef struct cw_sched_watch {
   bool (*others)(void *data);
   /* It accepts no more, and finishes what it has. In the loop; may be NULL. */
   void (*drains)(void *data);
+  int64_t block_ms;     /* when blocked() is called; 0: never */
   int64_t max_requests; /* 0: none */
   /* That many have been served. Any app thread, GIL held. */
   void (*served)(void *data);

@@ -279,6 +279,7 @@ int cw_sched_async_begin(cw_sched_t *s, int fd) {
   cw_async_t *a = &s->async;
   cw_sched_open(s);
   a->fd = fd;
+  a->self = pthread_self();
   a->busy = true;
   int rc = fd >= 0 ? cw_server_watch(s->srv, fd, on_fd, s) : 0;
   if (rc != 0 || !a->remote) return rc;

@@ -4,6 +4,7 @@
 #ifndef CW_WORKER_SCHED_ASYNC_H
 #define CW_WORKER_SCHED_ASYNC_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/event.h"
@@ -28,7 +29,12 @@ typedef struct cw_async {
   cw_list_t taken;       /* its own: those of `ready` that it runs next */
   const cw_req_t *noted; /* its own: as told to others */
   atomic_int n_calls;    /* of apps; changed by the thread only */
-  int64_t began;         /* watch time at which it came from its wait; 0: it waits */
+  pthread_t self;
+  int64_t since; /* keeper: since when it is in the same call, us; 0: unknown */
+  unsigned call; /* keeper: `progress` then */
+  bool told;     /* keeper: that was said */
+  bool ask;      /* what it does is to be looked at */
+  int64_t began; /* watch time at which it came from its wait; 0: it waits */
 } cw_async_t;
 
 /* As cw_host_t.ready, where some requests are for coroutines. */

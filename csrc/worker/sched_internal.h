@@ -119,7 +119,7 @@ void cw_keeper_make(cw_sched_t *s);
 void cw_keeper_start_tick_locked(cw_sched_t *s);
 void cw_keeper_kick_locked(cw_sched_t *s);
 
-/* Has it look at what has changed, now. */
+/* Has it look now. */
 void cw_keeper_wake_locked(cw_sched_t *s);
 
 /* Tells whether all threads are in the app, where that has changed. */
@@ -136,6 +136,10 @@ bool cw_sched_accepts(void *data);
 
 /* The loop's timer for signs of life; `data` is the scheduler. Baton held. */
 void cw_sched_on_beat(void *data);
+
+/* Has what keeps the event loop said, where that takes too long. Returns in how many ms
+ * it is to be called again; -1: not at all. The keeper, baton held. */
+int64_t cw_sched_watch_loop(cw_sched_t *s);
 
 /* As cw_host_t.expired. */
 void cw_sched_on_expired(void *data, cw_req_t *req);

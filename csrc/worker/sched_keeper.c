@@ -159,11 +159,10 @@ static void keep(cw_sched_t *s) {
     }
     pthread_mutex_unlock(&s->lock);
     bool again = cw_sched_share(s);
-    cw_server_timer(s->srv, CW_HOST_RETRY,
-                    retry   ? RETRY_MS
-                    : again ? SHARE_MS
-                            : -1,
-                    on_retry, s);
+    int64_t watch = cw_sched_watch_loop(s);
+    int64_t ms = retry ? RETRY_MS : again ? SHARE_MS : watch;
+    cw_server_timer(s->srv, CW_HOST_RETRY, watch > 0 ? CW_MIN(ms, watch) : ms, on_retry,
+                    s);
     cw_sched_turn(s);
   }
 }

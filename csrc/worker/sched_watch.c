@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "worker/sched_internal.h"
 
@@ -44,7 +45,20 @@ void cw_sched_block_signals(void) {
 
 /* ---- deadlines ------------------------------------------------------------ */
 
-/* One thread that is told to interrupt, with the GIL, what runs too long. */
+/* What keeps the event loop, if it is still in that call. */
+static void look_unlocking(cw_sched_t *s) {
+  cw_async_t *a = &s->async;
+  a->ask = false;
+  if (!a->busy || s->progress != a->call) return;
+  pthread_t id = a->self;
+  int64_t ms = (cw_now_us() - a->since) / 1000;
+  pthread_mutex_unlock(&s->lock);
+  s->rt->blocked(id, ms);
+  pthread_mutex_lock(&s->lock);
+}
+
+/* One thread that is told to interrupt, with the GIL, what runs too long, and to look
+ * at what blocks. */
 static void *caller_main(void *arg) {
   cw_sched_t *s = arg;
   CW_TAG_CHECK(s, CW_TAG_SCHED);
@@ -56,6 +70,7 @@ static void *caller_main(void *arg) {
     s->rt->acquire();
     pthread_mutex_lock(&s->lock);
     bool finished = s->finished;
+    if (s->async.ask && !finished) look_unlocking(s);
     /* A thread that is between two calls does not have the GIL to begin the next one:
      * what is overdue now stays so until the interrupt. */
     for (int i = 0; i < s->n_threads && !finished; i++) {
@@ -75,20 +90,48 @@ static void *caller_main(void *arg) {
   return NULL;
 }
 
+/* Has the thread that looks after what runs too long look, and makes it. Baton held. */
+static void call_caller(cw_sched_t *s) {
+  pthread_mutex_lock(&s->lock);
+  bool make = !s->has_caller;
+  pthread_mutex_unlock(&s->lock);
+  /* Only the baton's holder makes it. */
+  int rc = make ? pthread_create(&s->caller, NULL, caller_main, s) : 0;
+  if (rc != 0)
+    cw_log(CW_LOG_WARNING, "cannot look at a request that runs too long: no thread: %s",
+           strerror(rc));
+  pthread_mutex_lock(&s->lock);
+  s->has_caller |= make && rc == 0;
+  if (s->has_caller) cw_event_set(&s->caller_event);
+  pthread_mutex_unlock(&s->lock);
+}
+
+int64_t cw_sched_watch_loop(cw_sched_t *s) {
+  cw_async_t *a = &s->async;
+  if (!a->on || a->remote || !s->watch.block_ms || !s->rt->blocked) return -1;
+  pthread_mutex_lock(&s->lock);
+  if (!a->since || s->progress != a->call) {
+    a->call = s->progress;
+    a->since = cw_now_us();
+    a->told = false;
+  }
+  int64_t left = s->watch.block_ms - (cw_now_us() - a->since) / 1000;
+  bool tell = a->busy && left <= 0 && !a->told;
+  a->told |= tell;
+  a->ask |= tell;
+  bool again = a->busy && !a->told;
+  pthread_mutex_unlock(&s->lock);
+  /* It takes the GIL, which may last. */
+  if (tell) call_caller(s);
+  return again ? CW_MAX(left, (int64_t)1) : -1;
+}
+
 void cw_sched_on_expired(void *data, cw_req_t *req) {
   cw_sched_t *s = data;
   CW_TAG_CHECK(s, CW_TAG_SCHED);
   pthread_mutex_lock(&s->lock);
   for (int i = 0; i < s->n_threads; i++)
     if (s->threads[i].req == req) s->threads[i].overdue = true;
-  bool make = !s->has_caller && s->rt->interrupt;
   pthread_mutex_unlock(&s->lock);
-  /* Only the baton's holder makes it. */
-  int rc = make ? pthread_create(&s->caller, NULL, caller_main, s) : 0;
-  if (rc != 0)
-    cw_log(CW_LOG_WARNING, "cannot interrupt a request: no thread: %s", strerror(rc));
-  pthread_mutex_lock(&s->lock);
-  s->has_caller |= make && rc == 0;
-  if (s->has_caller) cw_event_set(&s->caller_event);
-  pthread_mutex_unlock(&s->lock);
+  if (s->rt->interrupt) call_caller(s);
 }

@@ -88,6 +88,7 @@ static cw_runtime_t runtime = {.thread_start = thread_start,
                                .acquire = acquire,
                                .release = release,
                                .interrupt = cw_wsgi_interrupt,
+                               .blocked = cw_wsgi_report_block,
                                .main_run = main_run,
                                .main_wait = cw_signals_wait_nogil,
                                .main_rouse = cw_signals_rouse};
@@ -200,11 +201,11 @@ static void keep_private(const cw_heritage_t *h, int slot) {
 
 /* Imports one app and mounts it. Returns 0, or an exit code after saying what is wrong.
  */
-static int load(const char *prefix, const char *ref, cw_interface_t kind,
+static int load(const char *prefix, const char *ref, const cw_appref_how_t *how,
                 PyObject **first) {
   int exit_code = CW_EXIT_BOOT;
   bool async;
-  PyObject *callable = cw_appref_load(ref, kind, &async, &exit_code);
+  PyObject *callable = cw_appref_load(ref, how, &async, &exit_code);
   if (!callable) return exit_code;
   int rc = cw_wsgi_mount(prefix, callable, async);
   if (!*first) *first = callable;
@@ -217,15 +218,17 @@ static int load(const char *prefix, const char *ref, cw_interface_t kind,
 /* Imports every app. */
 static int load_all(const cw_settings_t *s, PyObject **first) {
   const cw_value_t *mounts = &s->v[CW_OPT_MOUNT];
+  cw_wsgi_set_root_path(cw_opt_str(s, CW_OPT_ROOT_PATH));
   const char *ref = cw_opt_str(s, CW_OPT_WSGI_APP);
-  cw_interface_t kind =
-      (cw_interface_t)cw_interface_parse(cw_opt_str(s, CW_OPT_INTERFACE));
-  int code = ref ? load(NULL, ref, kind, first) : 0;
+  const cw_appref_how_t how = {
+      (cw_interface_t)cw_interface_parse(cw_opt_str(s, CW_OPT_INTERFACE)),
+      cw_opt_num(s, CW_OPT_FACTORY) != 0};
+  int code = ref ? load(NULL, ref, &how, first) : 0;
   for (unsigned i = 0; code == 0 && i < mounts->n_items; i++) {
     const char *eq = strchr(mounts->items[i], '=');
     char *path = strndup(mounts->items[i], (size_t)(eq - mounts->items[i]));
     if (!path) return CW_EXIT_BOOT;
-    code = load(path, eq + 1, kind, first);
+    code = load(path, eq + 1, &how, first);
     free(path);
   }
   return code;
@@ -289,6 +292,7 @@ static void set_watch(cw_sched_t *sched, const cw_settings_t *s) {
   enum { SLOWEST_MS = 1000, FASTEST_MS = 50 };
   int64_t timeout = cw_opt_num(s, CW_OPT_TIMEOUT);
   cw_sched_watch_t watch = {.running = own->running,
+                            .block_ms = cw_opt_num(s, CW_OPT_BLOCK_WARNING),
                             .max_requests = request_limit(s),
                             .served = on_served,
                             /* One worker alone need not look for others. */
@@ -454,7 +458,7 @@ static int serve_loaded(cw_settings_t *s, PyObject *first) {
       0)
     return -1;
   cw_wsgi_set_sendfile(cw_opt_num(s, CW_OPT_SENDFILE) != 0);
-  int rc = cw_package_start(s, first);
+  int rc = cw_package_start(s, first, cw_coroutines_wanted());
   if (rc == 0) rc = cw_package_route_access(s);
   cw_wsgi_end_forked();
   if (rc < 0) {

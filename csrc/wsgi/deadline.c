@@ -33,20 +33,35 @@ static CW_NEW PyObject *stack_of(unsigned long ident) {
   return text;
 }
 
+/* Logs a line, and the stack of a thread under it. */
+static void log_stack(cw_log_level_t level, unsigned long ident, const char *line) {
+  PyObject *text = stack_of(ident);
+  PyObject *bytes =
+      text ? PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace") : NULL;
+  PyErr_Clear();
+  cw_log_text(level, bytes ? PyBytes_AS_STRING(bytes) : NULL,
+              bytes ? (size_t)PyBytes_GET_SIZE(bytes) : 0, "%s", line);
+  Py_XDECREF(bytes);
+  Py_XDECREF(text);
+}
+
+void cw_wsgi_report_block(pthread_t id, int64_t ms) {
+  CW_ASSERT_GIL();
+  char line[128];
+  snprintf(
+      line, sizeof(line),
+      "the event loop has been blocked for %.1f s: nothing else runs meanwhile. At",
+      (double)ms / 1000);
+  log_stack(CW_LOG_WARNING, (unsigned long)id, line);
+}
+
 void cw_wsgi_interrupt(pthread_t id) {
   CW_ASSERT_GIL();
   cw_runner_t *p = cw_runner_of(id);
   if (!p || !p->open) return;
   unsigned call = p->calls;
-  PyObject *text = stack_of((unsigned long)id);
-  PyObject *bytes =
-      text ? PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace") : NULL;
-  PyErr_Clear();
-  cw_log_text(CW_LOG_ERROR, bytes ? PyBytes_AS_STRING(bytes) : NULL,
-              bytes ? (size_t)PyBytes_GET_SIZE(bytes) : 0,
-              "REQUEST TIMEOUT: raising cwsgi.RequestTimeout in the thread at");
-  Py_XDECREF(bytes);
-  Py_XDECREF(text);
+  log_stack(CW_LOG_ERROR, (unsigned long)id,
+            "REQUEST TIMEOUT: raising cwsgi.RequestTimeout in the thread at");
   /* Formatting may have let others run: it may be done by now, or at its next one. */
   if (!p->open || p->calls != call) return;
   p->hit = true;

@@ -87,6 +87,7 @@ static int fill_template(PyObject *errors, PyObject *file_wrapper, bool multithr
                                     "QUERY_STRING", "RAW_URI",        "SERVER_PROTOCOL",
                                     "SERVER_NAME",  "SERVER_PORT",    "REMOTE_ADDR",
                                     "REMOTE_PORT",  "HTTP_HOST",      "REQUEST_URI"};
+  const cw_span_t root = cw_mount_root((cw_span_t){"", 0});
   if (set_constant(template, "wsgi.version", Py_BuildValue("(ii)", 1, 0)) < 0 ||
       set_constant(template, "wsgi.url_scheme", PyUnicode_InternFromString("http")) <
           0 ||
@@ -99,7 +100,7 @@ static int fill_template(PyObject *errors, PyObject *file_wrapper, bool multithr
       set_constant(template, "wsgi.early_hints", cw_early_hints_new()) < 0 ||
       set_constant(template, "SERVER_SOFTWARE",
                    PyUnicode_FromString("cwsgi/" CW_VERSION)) < 0 ||
-      set_constant(template, "SCRIPT_NAME", Py_NewRef(k_empty)) < 0)
+      set_constant(template, "SCRIPT_NAME", latin1(root.p, root.len)) < 0)
     return -1;
   for (size_t i = 0; i < CW_ARRAY_LEN(own); i++)
     if (set_constant(template, own[i], Py_NewRef(Py_None)) < 0) return -1;

@@ -10,7 +10,7 @@
 /* Which application answers. */
 typedef struct cw_mount {
   size_t len; /* of the prefix in bytes */
-  PyObject *script_name, *app;
+  PyObject *prefix, *script_name, *app;
   bool async; /* it is an ASGI app */
 } cw_mount_t;
 /* The application for a decoded path, or NULL. Borrowed; any thread. */
@@ -20,6 +20,10 @@ const cw_mount_t *cw_mount_at(unsigned i);
 /* Where the app is: what the proxy has cut off (`proxy`, perhaps empty), then the
  * mount's prefix. */
 CW_NEW PyObject *cw_mount_script_name(const cw_mount_t *mount, cw_span_t proxy);
+
+/* What a proxy has cut off in front of a path: what it says (`proxy`), or --root-path.
+ * Borrowed; any thread. */
+cw_span_t cw_mount_root(cw_span_t proxy);
 
 /* ClientDisconnected, a ConnectionError. */
 extern PyObject *cw_client_disconnected;

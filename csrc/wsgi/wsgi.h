@@ -17,6 +17,9 @@ CW_RAISES int cw_wsgi_init(PyObject *module);
  * wsgi.multithread and wsgi.multiprocess. */
 CW_RAISES int cw_wsgi_begin(cw_app_t *app, bool multithread, bool multiprocess);
 
+/* --root-path, borrowed; before the first app is mounted. */
+void cw_wsgi_set_root_path(const char *path);
+
 /* Serves `callable`, an ASGI app where it is `async`, for paths below `prefix`, which
  * becomes SCRIPT_NAME; NULL: below $SCRIPT_NAME, which is the main app's place, as
  * gunicorn has it. "" is for every path that no longer prefix matches. Takes its own
@@ -33,6 +36,10 @@ void cw_wsgi_set_hooks(PyObject *hooks);
 /* Raises RequestTimeout in the app thread `id`, after logging its stack, if it is in a
  * request. */
 void cw_wsgi_interrupt(pthread_t id);
+
+/* Logs that the event loop's thread has been in one call for so long, with its stack.
+ */
+void cw_wsgi_report_block(pthread_t id, int64_t ms);
 
 /* The calling thread runs no more requests. */
 void cw_wsgi_thread_end(void);

@@ -10,8 +10,8 @@ import asyncio
 import functools
 import selectors
 
-from . import _core
-from ._error_log import Log
+from . import _core, _shutdown_functions, _startup_functions
+from ._error_log import Log, name_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -149,6 +149,7 @@ class Runner:
         self.loop.run_until_complete(self._startup())
 
     async def _startup(self) -> None:
+        await _start_functions()
         for app in self.apps:
             lifespan = Lifespan(app, self.mode, self.state)
             self.lifespans.append(lifespan)
@@ -183,6 +184,7 @@ class Runner:
         try:
             for lifespan in reversed(self.lifespans):
                 loop.run_until_complete(lifespan.shutdown(timeout))
+            loop.run_until_complete(_end_functions(timeout, log))
             loop.run_until_complete(_cancel_all(loop, timeout, log))
             loop.run_until_complete(loop.shutdown_asyncgens())
             executor = loop.shutdown_default_executor()
@@ -195,6 +197,40 @@ class Runner:
         finally:
             asyncio.set_event_loop(None)
             loop.close()
+
+
+async def _start_functions() -> None:
+    """Await the functions of cwsgi.on_startup() that are coroutine functions, all at once."""
+    if not _startup_functions:
+        return
+    from ._startup import is_async
+
+    functions = [function for function in _startup_functions if is_async(function)]
+    results = await asyncio.gather(*(fn() for fn in functions), return_exceptions=True)
+    for function, result in zip(functions, results, strict=True):
+        if isinstance(result, BaseException):
+            text = f"{type(result).__name__}: {result}"
+            message = f"on_startup function {name_of(function)} failed: {text}"
+            Log().error("%s", message, exc_info=result)
+            raise StartupFailed(message)
+
+
+async def _end_functions(timeout: float, log: Log) -> None:
+    """Await the functions of cwsgi.on_shutdown() that are coroutine functions."""
+    if not _shutdown_functions:
+        return
+    from ._startup import is_async
+
+    for function in reversed(list(_shutdown_functions)):
+        if not is_async(function):
+            continue
+        _shutdown_functions.remove(function)
+        try:
+            await asyncio.wait_for(function(), timeout)
+        except asyncio.TimeoutError:
+            log.warning("on_shutdown function %s did not end in %g s", name_of(function), timeout)
+        except BaseException:
+            log.exception("Exception in on_shutdown function %s", name_of(function))
 
 
 async def _cancel_all(loop: "Any", timeout: float, log: Log) -> None:

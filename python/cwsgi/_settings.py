@@ -22,6 +22,7 @@ KINDS = {
         "seconds": (
             "timeout request_timeout graceful_timeout drain_delay keepalive header_timeout"
             " send_timeout body_timeout ws_ping_interval ws_ping_timeout"
+            " block_warning"
         ),
         "bytes": (
             "max_memory limit_request_line limit_request_field_size limit_request_head"
@@ -31,17 +32,17 @@ KINDS = {
         "bool": (
             "check_config print_config reuse_port preload_app sendfile reload capture_output"
             " enable_stdio_inheritance syslog disable_redirect_access_to_syslog initgroups daemon"
-            " allow_new_privileges log_query clear_untrusted_proxy_headers"
+            " allow_new_privileges log_query clear_untrusted_proxy_headers factory"
         ),
         "list": "bind mount raw_env warmup reload_extra_files",
         "text": (
-            "config listen worker_class interface loop lifespan python header_map"
+            "config listen worker_class interface asgi_loop asgi_lifespan python header_map"
             " forwarded_allow_ips secure_scheme_headers forwarder_headers trusted_proxy_headers"
             " proxy_protocol proxy_allow_ips wsgi_app chdir pythonpath health reload_engine"
             " loglevel errorlog accesslog access_log_format logconfig logconfig_json logconfig_dict"
             " logger_class syslog_addr"
             " syslog_prefix syslog_facility metrics statsd_host statsd_prefix dogstatsd_tags"
-            " proc_name user group umask pidfile ws_per_message_deflate"
+            " proc_name user group umask pidfile ws_per_message_deflate root_path"
         ),
     }.items()
     for name in names.split()
@@ -53,7 +54,7 @@ OWN = frozenset(
     "listen request_timeout drain_delay max_memory python limit_request_body buffer_body"
     " header_timeout send_timeout body_timeout body_rate mount warmup health metrics"
     " allow_new_privileges log_query trusted_proxy_headers clear_untrusted_proxy_headers"
-    " limit_request_head buffer_memory interface loop lifespan limit_concurrency"
+    " limit_request_head buffer_memory interface factory limit_concurrency block_warning"
     " ws_max_size ws_max_queue ws_ping_interval ws_ping_timeout ws_per_message_deflate".split()
 )
 
@@ -107,10 +108,7 @@ FOREIGN: "dict[str, Any]" = {
     "http2_initial_window_size": 65535,
     "http2_max_frame_size": 16384,
     "http2_max_header_list_size": 65536,
-    "asgi_loop": "auto",
-    "asgi_lifespan": "auto",
     "asgi_disconnect_grace_period": 3,
-    "root_path": "",
     "dirty_apps": [],
     "dirty_workers": 0,
     "dirty_threads": 1,

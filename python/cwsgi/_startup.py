@@ -18,16 +18,26 @@ class StartupFailed(Exception):
     """The worker must not serve. The text says which function failed, and how."""
 
 
-def run() -> None:
+def is_async(function: "Any") -> bool:
+    """Whether a function is to be awaited."""
+    from inspect import iscoroutinefunction
+
+    return iscoroutinefunction(function)
+
+
+def run(has_loop: bool = False) -> None:
     """Run the start-up functions.
 
-    Several run in parallel, each in a thread; a single one in the calling thread.
+    Several run in parallel, each in a thread; a single one in the calling thread. Those that
+    are coroutine functions run in an event loop: the one of ASGI apps, later (_asgi.py), where
+    the worker has one, or one of their own.
 
     Raises:
         StartupFailed: caused by the exception, or the first of several (the tracebacks of the
             others are written).
     """
-    failures = _run_all(list(_startup_functions))
+    functions = [fn for fn in _startup_functions if not (has_loop and is_async(fn))]
+    failures = _run_all(functions)
     if not failures:
         return
     log = Log()
@@ -41,13 +51,21 @@ def _text(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
+def _call(function: "Any") -> None:
+    result = function()
+    if is_async(function):
+        import asyncio
+
+        asyncio.run(result)
+
+
 def _run_all(functions: "list[Any]") -> "list[tuple[Any, BaseException]]":
     """Run all and return those that failed, in the order of registration."""
     errors: list[BaseException | None] = [None] * len(functions)
 
     def run(i: int) -> None:
         try:
-            functions[i]()
+            _call(functions[i])
         except BaseException as error:
             errors[i] = error
 
@@ -85,7 +103,7 @@ def shutdown(timeout: float) -> None:
     def run() -> None:
         for function in functions:
             try:
-                function()
+                _call(function)
             except BaseException:
                 log.exception("Exception in on_shutdown function %s", name_of(function))
             del left[0]

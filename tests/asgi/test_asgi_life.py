@@ -294,6 +294,99 @@ def test_access_log_and_metrics(serve, loop):
     assert 'cwsgi_requests_total{status="2xx"' in text or "cwsgi_requests_total" in text
 
 
+def test_a_blocked_loop_is_told_once(serve):
+    server = serve("asgiapp:app", "--block-warning", "0.3")
+    client = server.connect()
+    client.send(request("/block"))
+    server.wait_log("the event loop has been blocked for")
+    server.wait_log("in wait_gate")
+    server.open_gate("go")
+    assert client.response().body == b"unblocked\n"
+    assert server.log().count("the event loop has been blocked for") == 1
+    assert server.get("/").status == 200
+
+
+@pytest.mark.parametrize("app", ["asgiapp:app", "envdump:app"])
+def test_root_path(serve, app):
+    server = serve(None, "--root-path", "/api/v1", "--mount", f"/={app}", "--mount", f"/m={app}")
+    got = json.loads(server.get("/x?q").body)
+    mounted = json.loads(server.get("/m/x").body)
+    if "scope" in got:
+        got, mounted = got["scope"], mounted["scope"]
+        assert (got["root_path"], got["path"], got["raw_path"]) == ("/api/v1", "/api/v1/x", "/x")
+        assert (mounted["root_path"], mounted["path"]) == ("/api/v1/m", "/api/v1/m/x")
+    else:
+        assert (got["SCRIPT_NAME"][1], got["PATH_INFO"][1]) == ("/api/v1", "/x")
+        assert (mounted["SCRIPT_NAME"][1], mounted["PATH_INFO"][1]) == ("/api/v1/m", "/x")
+
+
+def test_factory(serve):
+    server = serve("asgiapp:make", "--factory")
+    assert server.get("/").body == b"Hello, ASGI!\n"
+
+
+@pytest.mark.parametrize(
+    "name", ["uvicorn.workers.UvicornWorker", "uvicorn_worker.UvicornWorker", "asgi"]
+)
+def test_gunicorns_worker_classes(serve, name):
+    server = serve("asgiapp:app", "-k", name)
+    assert server.get("/").body == b"Hello, ASGI!\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("--interface=rsgi", "--interface: 'rsgi' is not auto, wsgi or asgi"),
+        ("--loop=trio", "--loop: 'trio' is not auto, asyncio or uvloop"),
+        ("--lifespan=maybe", "--lifespan: 'maybe' is not auto, on or off"),
+        ("--root-path=api", "--root-path: 'api' does not begin with '/'"),
+    ],
+)
+def test_values_that_are_none(start, option, text):
+    done = start(option, "asgiapp:app")
+    assert done.returncode == 1
+    assert text in done.stderr
+
+
+@pytest.mark.parametrize("app", ["asgi", "wsgi"])
+def test_functions_that_are_awaited(serve, app):
+    source = (
+        "import asyncio, cwsgi\n"
+        "from common import mark\n"
+        "from asgiapp import app as asgi\n"
+        "from hello import app as wsgi\n"
+        "@cwsgi.on_startup\n"
+        "async def up():\n"
+        "    await asyncio.sleep(0)\n"
+        "    mark('up')\n"
+        "@cwsgi.on_shutdown\n"
+        "async def down():\n"
+        "    await asyncio.sleep(0)\n"
+        "    mark('down')\n"
+    )
+    folder = serve.folder / "app"
+    folder.mkdir(parents=True)
+    (folder / "functions.py").write_text(source)
+    server = serve(f"functions:{app}", "--pythonpath", APPS, chdir=folder)
+    assert server.get("/").status == 200
+    assert server.marks("up")
+    assert server.stop() == 0
+    assert server.marks("down")
+
+
+def test_an_awaited_function_that_fails(start, tmp_path):
+    (tmp_path / "fails.py").write_text(
+        "import cwsgi\n"
+        "from asgiapp import app\n"
+        "@cwsgi.on_startup\n"
+        "async def up():\n"
+        "    raise ValueError('no database')\n"
+    )
+    done = start("--pythonpath", tmp_path, "fails:app")
+    assert done.returncode == 3
+    assert "on_startup function fails.up failed: ValueError: no database" in done.stderr
+
+
 def test_forked_children_are_not_the_server(serve):
     source = (
         "import os\n"
