@@ -119,8 +119,7 @@ void cw_keeper_make(cw_sched_t *s);
 void cw_keeper_start_tick_locked(cw_sched_t *s);
 void cw_keeper_kick_locked(cw_sched_t *s);
 
-/* Has it look now. */
-void cw_keeper_wake_locked(cw_sched_t *s);
+void cw_keeper_wake_locked(cw_sched_t *s); /* has it look now */
 
 /* Tells whether all threads are in the app, where that has changed. */
 void cw_sched_tell_full_locked(cw_sched_t *s, bool full);
