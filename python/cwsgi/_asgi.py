@@ -205,7 +205,7 @@ async def _start_functions() -> None:
         return
     from ._startup import is_async
 
-    functions = [function for function in _startup_functions if is_async(function)]
+    functions: list[Any] = [fn for fn in _startup_functions if is_async(fn)]
     results = await asyncio.gather(*(fn() for fn in functions), return_exceptions=True)
     for function, result in zip(functions, results, strict=True):
         if isinstance(result, BaseException):
@@ -221,9 +221,8 @@ async def _end_functions(timeout: float, log: Log) -> None:
         return
     from ._startup import is_async
 
-    for function in reversed(list(_shutdown_functions)):
-        if not is_async(function):
-            continue
+    functions: list[Any] = [fn for fn in _shutdown_functions if is_async(fn)]
+    for function in reversed(functions):
         _shutdown_functions.remove(function)
         try:
             await asyncio.wait_for(function(), timeout)
