@@ -7,9 +7,10 @@
     roots    Debian's bare systems with Python and no compiler install and serve it, in many ways
     sdist    the sdist builds in them with a compiler, and serves
     foreign  the wheel for aarch64 serves hello and Flask in qemu
+    musl     the wheel for musl does, by a shared libpython and without one
     suite    the whole suite, on the wheel instead of a build
 
-One table at the end. Wheels for musl are not run here.
+One table at the end.
 """
 
 import argparse
@@ -23,6 +24,7 @@ import zipfile
 from pathlib import Path
 
 import foreign
+import musl
 import native
 import wheels
 from roots import MORE_PYTHONS, SUITES, Failed, Root, served
@@ -31,7 +33,7 @@ DIST = native.ROOT / "dist"
 ROOTS = native.ROOT / "build" / "roots"
 # Of Debian 12's package musl: 1.2.3, which musl-tools brings.
 MUSL = Path("/lib/ld-musl-x86_64.so.1")
-STEPS = ("version", "wheels", "audit", "again", "roots", "sdist", "foreign", "suite")
+STEPS = ("version", "wheels", "audit", "again", "roots", "sdist", "foreign", "musl", "suite")
 FIND = "--no-index --find-links /dist cwsgi"
 TOOLS = "/tools/bin"
 
@@ -235,6 +237,36 @@ def step_foreign(table, options):
             table.attempt(f"{cpu} {name}", serve_foreign, root, name)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def step_musl(table, options):
+    for static in (False, True):
+        kind = "static" if static else "shared"
+        root = musl.MuslRoot(ROOTS, f"musl-{kind}", static)
+        try:
+            table.attempt(f"musl {kind} pip install", install_for_musl, root)
+            # The library where there is one, unless told otherwise: both ways into Python.
+            for door in ("exec",) if static else ("embed", "exec"):
+                for name in ("hello", "flask"):
+                    table.attempt(f"musl {kind} {door} {name}", serve_on_musl, root, door, name)
+        finally:
+            shutil.rmtree(root.path, ignore_errors=True)
+
+
+def install_for_musl(root):
+    ROOTS.mkdir(parents=True, exist_ok=True)
+    root.begin()
+    cpython = f"cp{musl.PYTHON.replace('.', '')}"
+    (wheel,) = DIST.glob(f"cwsgi-{native.version()}-{cpython}-*-musllinux*_{musl.CPU}.whl")
+    root.put(wheel, Path("/dist") / wheel.name)
+    musl.download(root.path / "dist", "flask")
+    root.run(f"python3 -m venv /venv && /venv/bin/pip install -q {FIND} flask")
+    return root.run("/venv/bin/cwsgi --version")
+
+
+def serve_on_musl(root, door, name):
+    command = f"cd examples/{name} && CWSGI_INTERPRETER={door} exec /venv/bin/cwsgi"
+    root.answers(f"{command} --bind 127.0.0.1:{{port}} main:app", "Hello, ")
 
 
 def serve_foreign(root, name):

@@ -48,7 +48,7 @@ mount -t proc proc "$root/proc"
 mount --rbind /sys "$root/sys"
 mount --rbind /dev "$root/dev"
 mkdir -p "$root/root/.cache/pip"
-mount --bind "$caches/apt" "$root/var/cache/apt/archives"
+[ ! -d "$root/var/cache/apt" ] || mount --bind "$caches/apt" "$root/var/cache/apt/archives"
 mount --bind "$caches/pip" "$root/root/.cache/pip"
 exec chroot "$root" "$@"
 """
@@ -95,7 +95,7 @@ class Root:
         return made
 
     def begin(self):
-        """A fresh copy of the bare root, with what apt and pip need and this tree in /src."""
+        """A fresh copy of the bare root, with what its tools need and this tree in /src."""
         if self.path.exists():
             # Nothing may be mounted there: rmtree() would follow.
             if f" {self.path}/" in Path("/proc/self/mountinfo").read_text():
@@ -117,6 +117,10 @@ class Root:
         for name in filter(None, names.split("\0")):
             if (native.ROOT / name).is_file():
                 self.put(native.ROOT / name, Path("/src") / name)
+        self.prepare()
+
+    def prepare(self):
+        """What a fresh copy still needs."""
         # A mirror may be a snapshot of some day, whose lists are past their date.
         lax = self.path / "etc/apt/apt.conf.d/snapshot"
         lax.write_text('Acquire::Check-Valid-Until "false";\n')

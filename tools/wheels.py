@@ -216,15 +216,17 @@ def debian_headers(name):
 
 
 def private_apt(suite="sid", architecture="", kind="deb"):
-    """An environment in which apt knows another Debian, beside the machine's own lists."""
+    """An environment in which apt knows another Debian, beside the machine's own lists.
+
+    `kind`: deb, or deb-src for sources.
+    """
     folder = WORK / f"apt-{suite}{architecture}{kind.removeprefix('deb')}"
     environment = {**os.environ, "APT_CONFIG": str(folder / "apt.conf")}
     if not (folder / "apt.conf").exists():
         (folder / "lists" / "partial").mkdir(parents=True, exist_ok=True)
         (folder / "archives" / "partial").mkdir(parents=True, exist_ok=True)
         key = "/usr/share/keyrings/debian-archive-keyring.gpg"
-        line = f"{kind} [signed-by={key}] {MIRROR} {suite} main\n"
-        (folder / "sources.list").write_text(line)
+        (folder / "sources.list").write_text(f"{kind} [signed-by={key}] {MIRROR} {suite} main\n")
         lines = [
             f'Dir::Etc::sourcelist "{folder}/sources.list";',
             'Dir::Etc::sourceparts "-";',
