@@ -7,6 +7,7 @@ FOLDER of --dist has wheels of cwsgi. The bases are Debian roots by debootstrap 
     slim        Debian's Python with venv
     official    a Python with a shared library in /usr/local/lib, as Docker's python images have
     distroless  Debian's Python, and no shell
+    alpine      a Python for musl in /usr/local and busybox, as Docker's have it (musl.py)
 
 Each image is run as a process 1, by a user without rights, on a root that is mounted to be read
 only. It must answer at $PORT, end with 0 within a second of TERM, and have added no more than
@@ -23,15 +24,20 @@ import sysconfig
 import time
 from pathlib import Path
 
+import musl
 import native
 from roots import Failed, Images, Root, served
 
 SUITE = "bookworm"
+APP = "flask"
 MOST = 1_000_000  # bytes that cwsgi may add
 END = 1.0  # seconds from TERM to the end
 LIBRARIES = "libssl3 libffi8 zlib1g libbz2-1.0 liblzma5 libsqlite3-0 libreadline8 libexpat1"
 # What makes a shell of it, or installs.
 SHELLS = "bin/sh bin/bash bin/dash bin/rbash usr/bin/apt usr/bin/apt-get usr/bin/dpkg usr/bin/perl"
+# What slim images do without.
+LEFT_OUT = "usr/share/doc usr/share/man usr/share/info usr/share/locale"
+LEFT_OUT += " var/lib/apt/lists var/cache/apt"
 # In namespaces of its own: the image's root, to be read only, and /proc of its own processes.
 ENTER = """\
 set -e
@@ -64,7 +70,12 @@ def debian(folder, name, packages):
     root.begin()
     if packages:
         root.install(packages)
-    shutil.rmtree(root.path / "src")
+    return finished(root)
+
+
+def finished(root):
+    for name in ("src", *LEFT_OUT.split()):
+        shutil.rmtree(root.path / name, ignore_errors=True)
     links = [root.environment.get("PIP_FIND_LINKS", ""), "/dist"]
     root.environment["PIP_FIND_LINKS"] = " ".join(links).strip()
     return root
@@ -99,8 +110,30 @@ def distroless(folder):
     return root
 
 
-BASES = {"slim": slim, "official": official, "distroless": distroless}
-FILES = {"slim": "slim", "official": "slim", "distroless": "distroless"}
+def alpine(folder):
+    root = musl.MuslRoot(folder, "alpine")
+    root.begin()
+    # Its Python knows no TLS, and so no index.
+    root.environment["PIP_NO_INDEX"] = "1"
+    return finished(root)
+
+
+BASES = {"slim": slim, "official": official, "distroless": distroless, "alpine": alpine}
+FILES = {name: "slim" if name == "official" else name for name in BASES}
+
+
+def wheels_for(name, folder, dist):
+    """A folder of wheels that the build is given."""
+    if name != "alpine":
+        return dist
+    copy = folder / "wheels-alpine"
+    shutil.rmtree(copy, ignore_errors=True)
+    copy.mkdir()
+    for wheel in dist.glob("cwsgi-*-musllinux*.whl"):
+        shutil.copy(wheel, copy)
+    lines = (native.ROOT / "examples" / APP / "requirements.txt").read_text().split()
+    musl.download(copy, *(line for line in lines if line != "cwsgi"))
+    return copy
 
 
 def context(folder, app):
@@ -112,17 +145,36 @@ def context(folder, app):
 
 
 def build(images, name, folder, dist):
-    made = context(folder, "flask")
+    made = context(folder, APP)
     shutil.copy(native.ROOT / "examples/docker" / FILES[name] / "Dockerfile", made)
     options = ["--isolation", "chroot", "--build-arg", f"BASE=localhost/{name}"]
     if name == "distroless":
         options += ["--build-arg", "BUILD=localhost/slim"]
-    options += ["--volume", f"{dist}:/dist:ro"]
+    options += ["--volume", f"{wheels_for(name, folder, dist)}:/dist:ro"]
     images.call("bud", *options, "-t", f"app-{name}", str(made))
 
 
+def weigh(path):
+    """Bytes of all files below a folder."""
+    seen = {}
+    for one in Path(path).rglob("*"):
+        if one.is_file() and not one.is_symlink():
+            about = one.stat()
+            seen[about.st_ino] = about.st_size
+    return sum(seen.values())
+
+
+def base_size(images, name):
+    container = images.call("from", f"localhost/{name}")
+    try:
+        return weigh(images.call("mount", container))
+    finally:
+        images.call("umount", container)
+        images.call("rm", container)
+
+
 def run(images, name):
-    """Runs an image; returns the seconds from TERM to its end."""
+    """Runs an image; returns the seconds from TERM to its end, cwsgi's bytes, and all."""
     config = images.config(f"app-{name}")
     if config.get("User") in (None, "", "0", "root") or "8080/tcp" not in config["ExposedPorts"]:
         raise Failed(f"{name}: wrong user or port: {config}")
@@ -163,11 +215,12 @@ def run(images, name):
         for one in Path(path).glob(pattern)
         if one.is_file()
     )
+    whole = weigh(path)
     images.call("umount", container)
     images.call("rm", container)
     if took[0] > END or size > MOST:
         raise Failed(f"{name}: {took[0]:.2f} s to its end, {size} bytes of cwsgi")
-    return took[0], size
+    return took[0], size, whole
 
 
 def main():
@@ -196,8 +249,13 @@ def main():
         for name in wanted:
             try:
                 build(images, name, folder, options.dist.resolve())
-                took, size = run(images, name)
-                print(f"{name}: ended {took:.2f} s after TERM; {size:,} bytes of cwsgi", flush=True)
+                took, size, whole = run(images, name)
+                base = base_size(images, name)
+                print(
+                    f"{name}: ended {took:.2f} s after TERM; {size:,} bytes of cwsgi;"
+                    f" base {base / 1e6:.1f} MB, with the app {whole / 1e6:.1f} MB",
+                    flush=True,
+                )
             except Failed as error:
                 failed = True
                 print(f"FAILED: {error}", flush=True)

@@ -262,7 +262,8 @@ class Images:
         for key, value in root.environment.items():
             if key.startswith("PIP_"):
                 self.call("config", "--env", f"{key}={value}", base)
-        self.call("commit", "--quiet", base, name)
+        # In full: some short names mean an image of a registry.
+        self.call("commit", "--quiet", base, f"localhost/{name}")
         self.call("rm", base)
 
     def config(self, name):
