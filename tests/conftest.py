@@ -85,6 +85,20 @@ def open_folder():
 
 
 @pytest.fixture
+def front(tmp_path):
+    """Starts a proxy of a kind (fronts.py) in front of a server."""
+    running = []
+
+    def start(kind, server, *args):
+        running.append(kind(tmp_path / f"front{len(running)}", server, *args))
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.stop()
+
+
+@pytest.fixture
 def for_nobody(tmp_path):
     """Options and variables for a server whose workers are nobody's.
 

@@ -38,20 +38,6 @@ def tmp_path(open_folder):
     return open_folder
 
 
-@pytest.fixture
-def front(tmp_path):
-    """Starts a proxy of a kind in front of a server."""
-    running = []
-
-    def start(kind, server, *args):
-        running.append(kind(tmp_path / f"front{len(running)}", server, *args))
-        return running[-1]
-
-    yield start
-    for one in running:
-        one.stop()
-
-
 @pytest.fixture(scope="session")
 def tls(tmp_path_factory):
     """A certificate for "test"."""

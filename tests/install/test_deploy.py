@@ -10,10 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fronts
 import kubernetes_validate as validate
 import pytest
 import yaml
-from client import SLOW, wait_for
+from client import SLOW, request, wait_for
 from server import APPS, Port, program
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -293,36 +294,55 @@ def test_honcho(tmp_path, serve):
     server.stop()
 
 
-def test_nginx_in_front(tmp_path, serve):
-    """compose/nginx.conf, by a real nginx; what a client claims is not passed on."""
-    nginx = shutil.which("nginx") or "/usr/sbin/nginx"
-    if not os.path.exists(nginx):
-        pytest.skip("no nginx here")
-    app_port, front = Port(), Port()
-    line = line_of("compose").removeprefix("cwsgi ").replace("main:app", "envdump:app")
-    server = run(
-        serve,
-        ["sh", "-c", f"cd {APPS} && exec {shlex.join(program())} {line}"],
-        env={"PORT": app_port.number},
-        binds=[app_port],
-    )
-    text = (DEPLOY / "compose/nginx.conf").read_text()
-    text = text.replace("app:8080", str(app_port)).replace("listen 80;", f"listen {front};")
-    (tmp_path / "nginx.conf").write_text(
-        f"daemon off;\nuser root;\npid {tmp_path}/pid;\nerror_log {tmp_path}/error.log;\n"
-        f"events {{}}\nhttp {{\naccess_log off;\n{text}}}\n"
-    )
-    front.close()
-    process = subprocess.Popen([nginx, "-e", "stderr", "-c", tmp_path / "nginx.conf"])
-    try:
-        wait_for(lambda: not front.refuses(), "nginx", 10 * SLOW)
-        with front.connect() as sock:
-            fields = "X-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\nX-Forwarded-Host: evil"
-            sock.sendall(f"GET /x HTTP/1.0\r\nHost: a\r\n{fields}\r\n\r\n".encode())
-            answer = b"".join(iter(lambda: sock.recv(65536), b""))
-        assert answer.startswith(b"HTTP/1.1 200") and b"6.6.6.6" not in answer
-        assert b"evil" not in answer
-    finally:
-        process.terminate()
-        process.wait(10 * SLOW)
-    assert server.get("/").status == 200
+class Compose(fronts.Nginx):
+    """compose/nginx.conf, as it is but for addresses."""
+
+    plain = (DEPLOY / "compose/nginx.conf").read_text().replace("app:8080", "127.0.0.1:8080")
+
+    def config(self, lines):
+        return self.whole(lines.replace("listen 80;", f"listen {self.port};"))
+
+
+@pytest.fixture
+def composed(serve, front):
+    """The app of the compose file, with another in its place, and its nginx."""
+
+    def start(app, *options):
+        port = Port()
+        line = line_of("compose").removeprefix("cwsgi ").replace("main:app", app)
+        command = shlex.join([*program(), *options])
+        server = run(
+            serve,
+            ["sh", "-c", f"cd {APPS} && exec {command} {line}"],
+            env={"PORT": port.number},
+            binds=[port],
+        )
+        return server, front(Compose, server)
+
+    return start
+
+
+@pytest.mark.parametrize("kind", fronts.each([Compose]))
+def test_what_a_client_claims_is_not_passed_on(composed, kind):
+    _, one = composed("envdump:app")
+    claims = ("X-Forwarded-For", "6.6.6.6"), ("Forwarded", "for=6.6.6.6")
+    response = one.ask([*claims, ("X-Forwarded-Host", "evil")])
+    assert response.status == 200
+    assert b"6.6.6.6" not in response.body and b"evil" not in response.body
+
+
+@pytest.mark.parametrize("kind", fronts.each([Compose]))
+def test_nginx_keeps_connections_and_holds_nothing_back(composed, kind):
+    server, one = composed("outputs:app", "--metrics", "/metrics")
+
+    def accepted():
+        text = one.ask(path="/metrics").body.decode()
+        return re.search(r"^cwsgi_connections_accepted_total (\d+)$", text, re.M)[1]
+
+    before = accepted()
+    with one.connect() as client:
+        client.send(request("/flush"))
+        client.read_until(b"first;")
+        server.open_gate("flush")
+        client.read_until(b"second;")
+    assert accepted() == before

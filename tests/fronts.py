@@ -13,7 +13,7 @@ import pytest
 from client import SLOW, Client, request, wait_for
 from server import Port, tied_to_this_process
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "proxies.md").read_text()
+PAGE = (Path(__file__).resolve().parents[1] / "docs" / "proxies.md").read_text()
 PATHS = os.environ.get("PATH", "") + ":/usr/sbin"
 MODULES = "/usr/lib/apache2/modules"
 # The client's: a loopback address that is no trusted one.
@@ -120,6 +120,9 @@ class Nginx(Front):
         if self.tls:
             listen += f" ssl; ssl_certificate {self.tls}/cert.pem"
             listen += f"; ssl_certificate_key {self.tls}/key.pem"
+        return self.whole(f"server {{ listen {listen}; {lines} }}")
+
+    def whole(self, http):
         return f"""
             {"user root;" if os.geteuid() == 0 else ""}
             daemon off;
@@ -131,7 +134,7 @@ class Nginx(Front):
                 access_log off;
                 client_body_temp_path temp; proxy_temp_path temp; fastcgi_temp_path temp;
                 uwsgi_temp_path temp; scgi_temp_path temp;
-                server {{ listen {listen}; {lines} }}
+                {http}
             }}
             """
 
