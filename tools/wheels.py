@@ -379,6 +379,18 @@ def build_all(folder, only):
         print(f"{path.stat().st_size:7} {path.name}", flush=True)
 
 
+def copy_of_the_tree(folder):
+    """The tree without what git does not know, but with what was downloaded, somewhere else."""
+    names = native.run(["git", "ls-files", "-co", "--exclude-standard", "-z"]).stdout
+    for name in filter(None, names.split("\0")):
+        if (native.ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(native.ROOT / name, folder / name)
+    ignored = shutil.ignore_patterns("tmp*", "apt*", "suite")  # others may be building
+    shutil.copytree(WORK, folder / "build" / "wheels", ignore=ignored)
+    return folder
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -56,18 +55,6 @@ def test_what_is_chosen(only, name, expected):
     assert wheels.chosen(name, set(filter(None, only.split(",")))) == expected
 
 
-def copy_of_the_tree(folder):
-    """The tree without what git does not know, but with what was downloaded."""
-    names = native.run(["git", "ls-files", "-co", "--exclude-standard", "-z"]).stdout
-    for name in filter(None, names.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-    ignored = shutil.ignore_patterns("tmp*", "apt*", "suite")  # others may be building
-    shutil.copytree(wheels.WORK, folder / "build" / "wheels", ignore=ignored)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """Two folders, each with what a tree of its own has built for this Python."""
@@ -75,7 +62,7 @@ def built(tmp_path_factory):
     for number in range(2):
         wheels.WORK.mkdir(parents=True, exist_ok=True)
         folder = tmp_path_factory.mktemp(f"tree{number}")
-        tree = ROOT if number == 0 else copy_of_the_tree(folder / "elsewhere")
+        tree = ROOT if number == 0 else wheels.copy_of_the_tree(folder / "elsewhere")
         command = [sys.executable, "tools/wheels.py", "--only", f"{CPYTHON},{HERE}"]
         command += ["--folder", str(folder / "dist")]
         subprocess.run(command, cwd=tree, env=clean_env(), check=True, timeout=600)
