@@ -3,10 +3,11 @@
     version  one place has it, and CHANGELOG.md's top entry is about it
     wheels   all of them are built (tools/wheels.py) and there
     audit    auditwheel finds each to be what its name says, and none is too large
-    again    a second build in another folder is equal; the sdist has it all (tests/install)
-    roots    Debian's bare systems with Python and no compiler install and serve it, in many ways
+    again    a second build of all in another folder is equal; the sdist has it all (tests/install)
+    roots    Debian's bare systems with Python and no compiler install and serve it, in many ways;
+             so does one with a shared library in /usr/local/lib, as in Docker's python images
     sdist    the sdist builds in them with a compiler, and serves
-    foreign  the wheel for aarch64 serves hello and Flask in qemu
+    foreign  the wheel for aarch64 serves hello and Flask in qemu, and passes FOREIGN_TESTS
     musl     the wheel for musl does, by a shared libpython and without one
     suite    the whole suite, on the wheel instead of a build
 
@@ -14,6 +15,7 @@ One table at the end.
 """
 
 import argparse
+import hashlib
 import os
 import re
 import shutil
@@ -24,6 +26,7 @@ import zipfile
 from pathlib import Path
 
 import foreign
+import images
 import musl
 import native
 import wheels
@@ -68,6 +71,10 @@ WAYS = {
     ),
     "shared": ("libpython{version}", "true", "/venv/bin/cwsgi"),
 }
+
+# The part of tests/wsgi that is run in qemu. The others start Python's program, which only the
+# kernel could send to qemu, or watch time, memory and descriptors, of which qemu has its own.
+FOREIGN_TESTS = "environ input output errors files flask connections bodies".split()
 
 
 class Table:
@@ -145,12 +152,34 @@ def wanted_symbols(wheel):
 
 
 def step_again(table, options):
-    table.attempt("two builds", pytest, sys.executable, "tests/install/test_wheels.py")
+    table.attempt("two builds", build_again)
+    table.attempt("what is packed", pytest, sys.executable, "tests/install/test_wheels.py")
 
 
-def pytest(python, *arguments):
+def build_again():
+    """Builds everything in a copy of the tree; all must be equal to the byte."""
+    with tempfile.TemporaryDirectory() as scratch:
+        tree, folder = wheels.copy_of_the_tree(Path(scratch, "elsewhere")), Path(scratch, "dist")
+        wheels.call(sys.executable, "tools/wheels.py", "--folder", folder, cwd=tree)
+        first, second = (digests(one) for one in (DIST, folder))
+    if first != second:
+        raise Failed(f"not equal: {', '.join(sorted(dict(first ^ second)))}")
+    return f"{len(first)} files are equal"
+
+
+def digests(folder):
+    return {
+        (path.name, hashlib.sha256(path.read_bytes()).hexdigest())
+        for path in folder.glob("cwsgi-*")
+    }
+
+
+def pytest(python, *arguments, **variables):
     command = [python, "-m", "pytest", "-q", *map(str, arguments)]
-    answer = subprocess.run(command, cwd=native.ROOT, capture_output=True, text=True)
+    environment = {**os.environ, **{name: str(value) for name, value in variables.items()}}
+    answer = subprocess.run(
+        command, cwd=native.ROOT, env=environment, capture_output=True, text=True
+    )
     last = answer.stdout.strip().splitlines()[-1]
     if answer.returncode:
         raise Failed(answer.stdout[-20000:])
@@ -188,6 +217,22 @@ def step_roots(table, options):
                 table.attempt(f"{suite} {python} venv", another, root, python)
         finally:
             shutil.rmtree(root.path)
+    table.attempt("as python:3.x-slim", as_official)
+
+
+def as_official():
+    ROOTS.mkdir(parents=True, exist_ok=True)
+    root = images.official(ROOTS)
+    try:
+        for wheel in built():
+            root.put(wheel, Path("/dist") / wheel.name)
+        root.put(native.ROOT / "examples/hello/main.py", "/src/examples/hello/main.py")
+        root.run("test ! -e /usr/bin/python3 && test -e /usr/local/lib/libpython3.so")
+        root.run(f"python3 -m venv /venv && /venv/bin/pip install -q {FIND}")
+        serve(root, "/venv/bin/cwsgi")
+        return root.run("/venv/bin/cwsgi --version")
+    finally:
+        shutil.rmtree(root.path, ignore_errors=True)
 
 
 def install_and_serve(root, way, version):
@@ -229,12 +274,14 @@ def step_foreign(table, options):
         root = foreign.make(folder)
         cpython, cpu = f"cp{foreign.PYTHON.replace('.', '')}", foreign.CPU
         (wheel,) = DIST.glob(f"cwsgi-{native.version()}-{cpython}-*-manylinux*_{cpu}.whl")
-        foreign.install(root, wheel, "flask")
+        foreign.install(root, wheel, "flask", "django")
+        foreign.compile_library(root)
         program = "/opt/venv/bin/cwsgi"
         table.attempt(f"{cpu} --version", foreign.output, root, program, "--version")
         for name in ("hello", "flask"):
             shutil.copytree(native.ROOT / "examples" / name, root / name)
             table.attempt(f"{cpu} {name}", serve_foreign, root, name)
+        table.attempt(f"{cpu} tests/wsgi", suite_in_qemu, root, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -272,6 +319,14 @@ def serve_on_musl(root, door, name):
 def serve_foreign(root, name):
     words = ["/opt/venv/bin/cwsgi", "-w", "1", "--chdir", f"/{name}", "main:app", "--bind"]
     served(lambda port, log: foreign.start(root, *words, f"127.0.0.1:{port}", **log), "Hello, ")
+
+
+def suite_in_qemu(root, folder):
+    program = foreign.command(root, folder, ["/tmp", native.ROOT / "tests"])
+    variables = {"CWSGI_BIN": program, "CWSGI_TEST_SLOW": 6, "CWSGI_INTERPRETER": "embed"}
+    chosen = ["-n", "2", "--dist", "loadfile", "-m", "not slow", "--timeout", "200"]
+    files = [f"tests/wsgi/test_{name}.py" for name in FOREIGN_TESTS]
+    return pytest(sys.executable, *chosen, *files, **variables)
 
 
 def step_suite(table, options):
