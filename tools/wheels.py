@@ -7,6 +7,11 @@ the sources come from the sdists that carry them and from Debian, pinned by thei
 are those of the CPythons on this machine, and of Debian's packages for others (no package is
 installed); they say the same on every system with 64 bits and the bytes in this order. Nothing of
 the machine, and no time, goes into a wheel: two builds are equal to the byte.
+
+One wheel for all CPythons from 3.12 on, with the limited API, was tried. A hello-world request
+takes 16,442 instructions with it and 15,852 without, in CPython 3.13: 3.7 % more, or 3.5 % where
+references are counted inline, as up to 3.11; 3 % was the limit. What is read of a body would be
+copied once more, too, since _PyBytes_Resize() is not in it, and text beyond ASCII be encoded.
 """
 
 import argparse
