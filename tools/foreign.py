@@ -92,28 +92,6 @@ def compile_library(root):
         raise native.BuildError("compileall failed in qemu")
 
 
-def command(root, folder, shared):
-    """Writes a command that runs the root's cwsgi in qemu, with `shared` folders of this machine.
-
-    It stays the process that it is started as, and in its folder.
-    """
-    script = folder / "cwsgi"
-    mounts = [f'mkdir -p "$root{one}"; mount --rbind {one} "$root{one}"' for one in shared]
-    script.write_text(f"""\
-#!/bin/sh
-exec unshare --mount sh -c '
-set -e
-root=$1 folder=$2; shift 2
-mount -t proc proc "$root/proc"
-mount --rbind /dev "$root/dev"
-{chr(10).join(mounts)}
-exec unshare --root "$root" --wd "$folder" /{QEMU} /{VENV}/bin/cwsgi "$@"
-' sh {root} "$PWD" "$@"
-""")
-    script.chmod(0o755)
-    return script
-
-
 def start(root, *arguments, **options):
     command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", ENTER, "sh"]
     command += [str(root), QEMU, *arguments]

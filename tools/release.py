@@ -8,7 +8,7 @@
              so does one with a shared library in /usr/local/lib, as in Docker's python images
     sdist    the sdist builds in them with a compiler, and serves
     foreign  the wheel for aarch64 serves hello and Flask in qemu, and passes FOREIGN_TESTS
-    musl     the wheel for musl does, by a shared libpython and without one
+    musl     the wheel for musl does, by a shared libpython and without one, and MUSL_TESTS
     suite    the whole suite, on the wheel instead of a build
 
 One table at the end.
@@ -30,7 +30,7 @@ import images
 import musl
 import native
 import wheels
-from roots import MORE_PYTHONS, SUITES, Failed, Root, served
+from roots import MORE_PYTHONS, SUITES, Failed, Root, command, served
 
 DIST = native.ROOT / "dist"
 ROOTS = native.ROOT / "build" / "roots"
@@ -72,9 +72,16 @@ WAYS = {
     "shared": ("libpython{version}", "true", "/venv/bin/cwsgi"),
 }
 
-# The part of tests/wsgi that is run in qemu. The others start Python's program, which only the
-# kernel could send to qemu, or watch time, memory and descriptors, of which qemu has its own.
+# Parts of tests/wsgi that are run in qemu and on musl, from outside. The others need packages
+# that are not in those roots, this machine's own interpreter, or in qemu a second program, which
+# only the kernel could send there, or watch time and memory, of which qemu has its own.
 FOREIGN_TESTS = "environ input output errors files flask connections bodies".split()
+MUSL_TESTS = [*FOREIGN_TESTS, *"failures forks leaks reference scheduler supervisor".split()]
+# What their apps import.
+APP_PACKAGES = ("flask", "django", "bottle", "flask-sock", "flask-socketio")
+# Memory that is freed goes back to the kernel at once there; others import ssl.
+NOT_ON_MUSL = ["input.py::test_uploads_fault_no_pages_in"]
+NOT_ON_MUSL += ["bodies.py::test_flask_sock", "bodies.py::test_flask_socketio"]
 
 
 class Table:
@@ -175,11 +182,9 @@ def digests(folder):
 
 
 def pytest(python, *arguments, **variables):
-    command = [python, "-m", "pytest", "-q", *map(str, arguments)]
+    words = [python, "-m", "pytest", "-q", *map(str, arguments)]
     environment = {**os.environ, **{name: str(value) for name, value in variables.items()}}
-    answer = subprocess.run(
-        command, cwd=native.ROOT, env=environment, capture_output=True, text=True
-    )
+    answer = subprocess.run(words, cwd=native.ROOT, env=environment, capture_output=True, text=True)
     last = answer.stdout.strip().splitlines()[-1]
     if answer.returncode:
         raise Failed(answer.stdout[-20000:])
@@ -236,10 +241,10 @@ def as_official():
 
 
 def install_and_serve(root, way, version):
-    packages, command, program = WAYS[way]
+    packages, steps, program = WAYS[way]
     if packages:
         root.install(packages.format(version=version))
-    root.run(command)
+    root.run(steps)
     serve(root, program)
 
 
@@ -274,14 +279,14 @@ def step_foreign(table, options):
         root = foreign.make(folder)
         cpython, cpu = f"cp{foreign.PYTHON.replace('.', '')}", foreign.CPU
         (wheel,) = DIST.glob(f"cwsgi-{native.version()}-{cpython}-*-manylinux*_{cpu}.whl")
-        foreign.install(root, wheel, "flask", "django")
+        foreign.install(root, wheel, *APP_PACKAGES)
         foreign.compile_library(root)
         program = "/opt/venv/bin/cwsgi"
         table.attempt(f"{cpu} --version", foreign.output, root, program, "--version")
         for name in ("hello", "flask"):
             shutil.copytree(native.ROOT / "examples" / name, root / name)
             table.attempt(f"{cpu} {name}", serve_foreign, root, name)
-        table.attempt(f"{cpu} tests/wsgi", suite_in_qemu, root, folder)
+        table.attempt(f"{cpu} tests/wsgi", suite_in_qemu, root)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -296,6 +301,7 @@ def step_musl(table, options):
             for door in ("exec",) if static else ("embed", "exec"):
                 for name in ("hello", "flask"):
                     table.attempt(f"musl {kind} {door} {name}", serve_on_musl, root, door, name)
+            table.attempt(f"musl {kind} tests/wsgi", suite_on_musl, root)
         finally:
             shutil.rmtree(root.path, ignore_errors=True)
 
@@ -306,14 +312,15 @@ def install_for_musl(root):
     cpython = f"cp{musl.PYTHON.replace('.', '')}"
     (wheel,) = DIST.glob(f"cwsgi-{native.version()}-{cpython}-*-musllinux*_{musl.CPU}.whl")
     root.put(wheel, Path("/dist") / wheel.name)
-    musl.download(root.path / "dist", "flask")
-    root.run(f"python3 -m venv /venv && /venv/bin/pip install -q {FIND} flask")
+    musl.download(root.path / "dist", *APP_PACKAGES)
+    packages = " ".join(APP_PACKAGES)
+    root.run(f"python3 -m venv /venv && /venv/bin/pip install -q {FIND} {packages}")
     return root.run("/venv/bin/cwsgi --version")
 
 
 def serve_on_musl(root, door, name):
-    command = f"cd examples/{name} && CWSGI_INTERPRETER={door} exec /venv/bin/cwsgi"
-    root.answers(f"{command} --bind 127.0.0.1:{{port}} main:app", "Hello, ")
+    start = f"cd examples/{name} && CWSGI_INTERPRETER={door} exec /venv/bin/cwsgi"
+    root.answers(f"{start} --bind 127.0.0.1:{{port}} main:app", "Hello, ")
 
 
 def serve_foreign(root, name):
@@ -321,12 +328,24 @@ def serve_foreign(root, name):
     served(lambda port, log: foreign.start(root, *words, f"127.0.0.1:{port}", **log), "Hello, ")
 
 
-def suite_in_qemu(root, folder):
-    program = foreign.command(root, folder, ["/tmp", native.ROOT / "tests"])
-    variables = {"CWSGI_BIN": program, "CWSGI_TEST_SLOW": 6, "CWSGI_INTERPRETER": "embed"}
-    chosen = ["-n", "2", "--dist", "loadfile", "-m", "not slow", "--timeout", "200"]
-    files = [f"tests/wsgi/test_{name}.py" for name in FOREIGN_TESTS]
-    return pytest(sys.executable, *chosen, *files, **variables)
+def part_of_suite(names, root, *words, slow=1, left_out=()):
+    """Parts of tests/wsgi with the server in a root, by these words, and the client outside."""
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder, "cwsgi")
+        command(root, script, ["/tmp", native.ROOT / "tests", native.ROOT / "examples"], *words)
+        chosen = ["-n", "2", "--dist", "loadfile", "-m", "not slow", "--timeout", "200"]
+        chosen += [f"--deselect=wsgi/test_{name}" for name in left_out]
+        files = [f"tests/wsgi/test_{name}.py" for name in names]
+        return pytest(sys.executable, *chosen, *files, CWSGI_BIN=script, CWSGI_TEST_SLOW=slow)
+
+
+def suite_in_qemu(root):
+    words = [f"/{foreign.QEMU}", f"/{foreign.VENV}/bin/cwsgi"]
+    return part_of_suite(FOREIGN_TESTS, root, *words, slow=6)
+
+
+def suite_on_musl(root):
+    return part_of_suite(MUSL_TESTS, root.path, "/venv/bin/cwsgi", slow=2, left_out=NOT_ON_MUSL)
 
 
 def step_suite(table, options):

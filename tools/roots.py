@@ -159,6 +159,28 @@ class Root:
         served(lambda port, log: self.start(command.format(port=port), **log), expected)
 
 
+def command(root, script, shared, *words):
+    """Writes a script that runs `words` in a root of any kind, with `shared` folders in it.
+
+    It stays the process that it is started as, and in its folder, as a test's own server does.
+    """
+    mounts = [f'mkdir -p "$root{one}"; mount --rbind {one} "$root{one}"' for one in shared]
+    lines = "\n".join(mounts)
+    script.write_text(f"""\
+#!/bin/sh
+exec unshare --mount sh -c '
+set -e
+root=$1 folder=$2; shift 2
+mount -t proc proc "$root/proc"
+mount --rbind /dev "$root/dev"
+{lines}
+exec unshare --root "$root" --wd "$folder" {" ".join(words)} "$@"
+' sh {root} "$PWD" "$@"
+""")
+    script.chmod(0o755)
+    return script
+
+
 def stop_group(process):
     """The whole group: make hands nothing on."""
     os.killpg(process.pid, signal.SIGTERM)
