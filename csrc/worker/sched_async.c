@@ -108,6 +108,7 @@ static void turn(cw_sched_t *s, int64_t ms) {
     a->paused = false;
     cw_server_pause_watch(s->srv, a->fd, false);
   }
+  if (CW_UNLIKELY(s->held)) cw_sched_share(s);
   if (ms > 0) cw_server_timer(s->srv, CW_HOST_ASYNC, ms, on_due, s);
   cw_sched_turn_for(s, ms != 0);
   if (ms > 0) cw_server_timer(s->srv, CW_HOST_ASYNC, -1, NULL, NULL);
@@ -142,6 +143,8 @@ static int wait_for(void *data, int64_t ms) {
   a->began = 0;
   a->due = false;
   s->progress++;
+  /* Another worker, full itself, may be about to look for one that is not. */
+  if (CW_UNLIKELY(s->full)) cw_sched_tell_full_locked(s, false);
   while (!has_news_locked(s) && !a->due) {
     if (!s->baton) {
       s->baton = true;

@@ -87,6 +87,9 @@ static void new_epoch_locked(cw_sched_t *s) {
 /* Whether every thread is in the app or was sent there: such a one enters it while the
  * loop waits, and nobody tells. */
 static bool all_taken_locked(const cw_sched_t *s) {
+  const cw_async_t *a = &s->async;
+  /* Where coroutines are all that there is: one call keeps the event loop. */
+  if (a->on && s->n_threads == 0) return a->busy && a->since && s->progress == a->call;
   int taken = s->n_app;
   for (int i = 0; s->getting > 0 && i < s->n_threads; i++)
     taken += s->threads[i].getting && !s->threads[i].req;
@@ -158,8 +161,8 @@ static void keep(cw_sched_t *s) {
       return;
     }
     pthread_mutex_unlock(&s->lock);
-    bool again = cw_sched_share(s);
     int64_t watch = cw_sched_watch_loop(s);
+    bool again = cw_sched_share(s);
     int64_t ms = retry ? RETRY_MS : again ? SHARE_MS : watch;
     cw_server_timer(s->srv, CW_HOST_RETRY, watch > 0 ? CW_MIN(ms, watch) : ms, on_retry,
                     s);

@@ -108,18 +108,19 @@ static void call_caller(cw_sched_t *s) {
 
 int64_t cw_sched_watch_loop(cw_sched_t *s) {
   cw_async_t *a = &s->async;
-  if (!a->on || a->remote || !s->watch.block_ms || !s->rt->blocked) return -1;
+  if (!a->on || a->remote) return -1;
   pthread_mutex_lock(&s->lock);
   if (!a->since || s->progress != a->call) {
     a->call = s->progress;
     a->since = cw_now_us();
     a->told = false;
   }
+  bool wanted = s->watch.block_ms && s->rt->blocked;
   int64_t left = s->watch.block_ms - (cw_now_us() - a->since) / 1000;
-  bool tell = a->busy && left <= 0 && !a->told;
+  bool tell = wanted && a->busy && left <= 0 && !a->told;
   a->told |= tell;
   a->ask |= tell;
-  bool again = a->busy && !a->told;
+  bool again = wanted && a->busy && !a->told;
   pthread_mutex_unlock(&s->lock);
   /* It takes the GIL, which may last. */
   if (tell) call_caller(s);

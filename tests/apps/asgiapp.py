@@ -155,6 +155,7 @@ async def loop(scope, receive, send):
         "module": type(running).__module__,
         "main": threading.current_thread() is threading.main_thread(),
         "debug": running.get_debug(),
+        "pid": os.getpid(),
     }
     await answer(send, json.dumps(text))
 

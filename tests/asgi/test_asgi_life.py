@@ -294,6 +294,24 @@ def test_access_log_and_metrics(serve, loop):
     assert 'cwsgi_requests_total{status="2xx"' in text or "cwsgi_requests_total" in text
 
 
+def test_a_blocked_worker_leaves_connections_to_others(serve):
+    server = serve("asgiapp:app", workers=2)
+    seen = set()
+
+    def both_serve():
+        seen.add(json.loads(server.get("/loop").body)["pid"])
+        return len(seen) == 2
+
+    wait_for(both_serve, "both workers to serve", 30)
+    blocked = server.connect()
+    blocked.send(request("/block"))
+    server.wait_marks("blocks")
+    for _ in range(40):
+        assert server.get("/").body == b"Hello, ASGI!\n"
+    server.open_gate("go")
+    assert blocked.response().body == b"unblocked\n"
+
+
 def test_a_blocked_loop_is_told_once(serve):
     server = serve("asgiapp:app", "--block-warning", "0.3")
     client = server.connect()
