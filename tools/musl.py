@@ -44,13 +44,14 @@ PLATFORMS = [f"musllinux_1_{minor}_{CPU}" for minor in (2, 1)]
 def sources(folder):
     """Debian's, unpacked: CPython's folder and zlib's."""
     environment = wheels.private_apt(SUITE, kind="deb-src")
-    names = ["--tar-only", "--download-only", f"python{PYTHON}", "zlib"]
+    names = ["--tar-only", "--download-only", f"python{PYTHON}"]
     wheels.call("apt-get", "source", "-qq", *names, cwd=folder, env=environment)
-    for archive in folder.glob("*.orig.tar.*"):
-        with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
-    (python,), (zlib,) = folder.glob("Python-*/"), folder.glob("zlib-*/")
-    return python, zlib
+    (archive,) = folder.glob("*.orig.tar.*")
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+    (python,) = folder.glob("Python-*/")
+    # Its configure writes where the source is.
+    return python, shutil.copytree(wheels.zlib_source(), folder / "zlib")
 
 
 def compiler(folder):
@@ -128,7 +129,8 @@ def system(folder, root):
 
 def made():
     """The root that every other is a copy of, made where it is missing."""
-    WORK.mkdir(parents=True, exist_ok=True)
+    for work in (WORK, wheels.WORK):
+        work.mkdir(parents=True, exist_ok=True)
     recipe = hashlib.sha256(Path(__file__).read_bytes() + LOADER.read_bytes()).hexdigest()[:16]
     root = WORK / f"root-{recipe}"
     with open(WORK / "lock", "w") as lock:
