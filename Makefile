@@ -20,7 +20,7 @@ CLANG_RT = libclang-rt-$$(clang -dumpversion 2>/dev/null | cut -d. -f1)-dev
 # The folders too: a file that was added or removed changes theirs.
 SOURCES := setup.py pyproject.toml tools/native.py $(wildcard csrc/* csrc/*/*.[ch] python/cwsgi/*.py*)
 
-.PHONY: help mutants roots images wheels release-check docs operate crowd soak differential faults run build test test-one test-all lint unit pytest others format asan tsan fuzz bench leak portable clean
+.PHONY: help mutants roots images wheels release-check docs operate crowd soak differential faults run build test test-one test-all lint unit pytest others bench-asgi format asan tsan fuzz bench leak portable clean
 .NOTPARALLEL:
 
 help:
@@ -124,6 +124,10 @@ differential: $(VENV)/.tests ## what cwsgi accepts, h11 must accept alike: SECON
 bench: $(VENV)/.installed ## measures cwsgi beside its peers: BENCH='--tables hello'
 	@tools/need.sh wrk libev-dev
 	$(BIN)/python bench/run.py $(BENCH)
+
+bench-asgi: $(VENV)/.tools ## the same for ASGI apps: BENCH='--tables raw,echo'
+	@tools/need.sh wrk
+	$(BIN)/python bench/asgi.py $(BENCH)
 
 clean: ## removes what all of this made
 	rm -rf build dist $(VENV) python/*.egg-info
