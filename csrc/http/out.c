@@ -9,7 +9,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { FILE_SLICE = 1024 * 1024 }; /* one sendfile(2), so that no one hogs the loop */
+enum {
+  FILE_SLICE = 1024 * 1024, /* one sendfile(2), so that no one hogs the loop */
+  SMALL = 1024,             /* bytes of a response that are joined */
+};
 
 /* sendmsg(2) without blocking. Returns bytes sent (0: none now) or CW_LOST. */
 static ssize_t send_parts(cw_req_t *req, struct iovec *iov, int n, int flags) {
@@ -95,8 +98,18 @@ static int leave_locked(cw_req_t *req, const cw_parts_t *parts, size_t sent,
  * bytes sent or CW_LOST. */
 static ssize_t send_all_parts(cw_req_t *req, const cw_parts_t *parts) {
   struct iovec iov[3];
+  char whole[SMALL];
   int n = 0;
   const cw_span_t *all[] = {&parts->before, &parts->body, &parts->after};
+  size_t len = parts->before.len + parts->body.len + parts->after.len;
+  if (len <= sizeof(whole) && parts->body.len) {
+    /* The kernel takes one piece more quickly than a list of them. */
+    char *end = mempcpy(whole, parts->before.p, parts->before.len);
+    end = mempcpy(end, parts->body.p, parts->body.len);
+    memcpy(end, parts->after.p, parts->after.len);
+    iov[0] = (struct iovec){whole, len};
+    return send_parts(req, iov, 1, 0);
+  }
   for (int i = 0; i < 3; i++)
     if (all[i]->len) iov[n++] = (struct iovec){cw_unconst(all[i]->p), all[i]->len};
   return n ? send_parts(req, iov, n, 0) : 0;
