@@ -71,7 +71,7 @@ pytest: $(VENV)/.tests ## tests on real servers: PYTEST='-x -k stream'
 	$(BIN)/python -m pytest $(PYTEST) tests
 
 others: $(VENV)/.tests ## some of them with every other CPython on this machine
-	$(BIN)/python tools/pythons.py others $(PYTEST) -m 'not slow' tests/wsgi \
+	$(BIN)/python tools/pythons.py others $(PYTEST) -m 'not slow' tests/wsgi tests/asgi \
 	  tests/ops/test_preload.py tests/ops/test_apps.py tests/http/test_request_timeout.py
 
 asan: $(VENV)/.tests ## pytest on a build with ASan and UBSan: T=tests/http

@@ -294,6 +294,39 @@ def test_access_log_and_metrics(serve, loop):
     assert 'cwsgi_requests_total{status="2xx"' in text or "cwsgi_requests_total" in text
 
 
+def test_timeout_replaces_a_worker_whose_loop_is_blocked(serve):
+    server = serve("asgiapp:app", "--timeout", "1")
+    before = worker_pids(server)
+    blocked, waiting = server.connect(), server.connect()
+    waiting.send(request("/gate"))
+    server.wait_marks("runs")
+    blocked.send(request("/block"))
+    server.wait_log("in wait_gate", 20)
+    wait_for(lambda: worker_pids(server) - before, "a new worker", 20)
+    # The old one may still finish what it has.
+    server.open_gate("go")
+    assert waiting.response().body == b"went on\n"
+    wait_for(lambda: not worker_pids(server) & before, "the old one to end", 20)
+    assert server.get("/").status == 200
+
+
+def test_timeout_is_not_for_those_that_wait(serve):
+    server = serve("asgiapp:app", "--timeout", "0.5")
+    before = worker_pids(server)
+    client = server.connect()
+    client.send(request("/gate"))
+    server.wait_marks("runs")
+    # Longer than the timeout, as the server itself counts it.
+    for _ in range(3):
+        quick = server.connect()
+        quick.send(request("/leaving"))
+        assert quick.quiet(0.5)
+        quick.close()
+    server.open_gate("go")
+    assert client.response().body == b"went on\n"
+    assert worker_pids(server) == before
+
+
 def test_a_blocked_worker_leaves_connections_to_others(serve):
     server = serve("asgiapp:app", workers=2)
     seen = set()
