@@ -38,6 +38,7 @@ typedef struct cw_service {
   cw_account_t account;
   cw_posts_t posts;
   atomic_bool draining; /* set by the loop, read by threads that end a head */
+  atomic_bool roused;   /* a request of an event loop, since this turn began */
   cw_list_t pool;       /* baton: requests for reuse */
   unsigned n_pool;
   cw_blocks_t blocks; /* baton */

@@ -29,6 +29,7 @@ void cw_req_rouse_locked(cw_req_t *req) {
     return;
   }
   req->waiting = false;
+  atomic_store(&req->service->roused, true);
   host->roused(host->data, req);
 }
 

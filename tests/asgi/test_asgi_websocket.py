@@ -41,6 +41,19 @@ def test_fragments_are_one_message(server):
         assert socket.recv() == "ab\u20acc"
 
 
+def test_more_messages_than_may_wait(server):
+    """Those that came with others, and were kept, go on when the app has room again."""
+    with server.connect() as client:
+        client.send(
+            b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        assert b" 101 " in client.head()
+        for _ in range(20):
+            client.send(b"\x81\x82\0\0\0\0hi" * 100)  # masked with zeros
+            assert client.read(400) == b"\x81\x02hi" * 100
+
+
 @pytest.mark.parametrize("compression", ["deflate", None])
 def test_compression(server, compression):
     with open_socket(server, compression=compression) as socket:
