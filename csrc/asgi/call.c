@@ -150,6 +150,9 @@ static void end(cw_call_t *call) {
   const cw_async_host_t *host = cw_asgi.host;
   const cw_head_t *head = call->req ? cw_req_head(call->req) : NULL;
   bool well = !PyErr_Occurred();
+  /* The task has the call, too: neither would end. */
+  PyObject *task = call->task;
+  call->task = NULL;
   if (!well)
     report(call, head);
   else if (head && !call->lost && !cw_ws_is_accepted(call->req))
@@ -168,6 +171,7 @@ static void end(cw_call_t *call) {
     cw_list_remove(&call->all);
     host->ended(host->data);
   }
+  Py_XDECREF(task);
 }
 
 /* ---- the awaitable that its task runs
