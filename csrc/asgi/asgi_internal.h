@@ -16,6 +16,7 @@ typedef struct cw_waiter cw_waiter_t;
 typedef struct cw_channel {
   PyObject_HEAD struct cw_call *call; /* NULL: the call is gone */
   vectorcallfunc vectorcall;
+  bool websocket; /* of a call that is gone */
 } cw_channel_t;
 
 /* A call of an app: what its task runs. It is an awaitable that passes everything on to

@@ -57,8 +57,16 @@ static CW_NEW cw_channel_t *channel(PyTypeObject *type, cw_call_t *call,
   cw_channel_t *self = PyObject_New(cw_channel_t, type);
   if (!self) return NULL;
   self->call = call;
+  self->websocket = false;
   self->vectorcall = function;
   return self;
+}
+
+/* What there is to receive behind the end of the app. */
+static CW_NEW PyObject *disconnect(bool websocket) {
+  return websocket ? Py_BuildValue("{s:s,s:i,s:s}", "type", "websocket.disconnect",
+                                   "code", CW_WS_LOST, "reason", "")
+                   : Py_BuildValue("{s:s}", "type", "http.disconnect");
 }
 
 static PyObject *receive(PyObject *self, PyObject *const *args, size_t nargsf,
@@ -66,13 +74,11 @@ static PyObject *receive(PyObject *self, PyObject *const *args, size_t nargsf,
   cw_call_t *call = ((cw_channel_t *)self)->call;
   if (PyVectorcall_NARGS(nargsf) || (kwnames && PyTuple_GET_SIZE(kwnames)))
     return PyErr_Format(PyExc_TypeError, "receive() takes no arguments");
-  if (!call)
-    return PyErr_Format(PyExc_RuntimeError, "receive() was called after the app's end");
+  if (!call) return cw_ready_new(disconnect(((cw_channel_t *)self)->websocket));
+  /* Nothing is taken before it is awaited: a task that is cancelled before it runs must
+   * not take a message with it. */
   cw_step_t step = call->websocket ? cw_websocket_receive : cw_http_receive;
-  PyObject *message = NULL;
-  int rc = step(call, NULL, &message);
-  if (rc < 0) return NULL;
-  return rc > 0 ? cw_ready_new(message) : cw_waiter_new(call, step, NULL, 0, false);
+  return cw_waiter_new(call, step, NULL, 0, false);
 }
 
 static PyObject *send(PyObject *self, PyObject *const *args, size_t nargsf,
@@ -285,8 +291,11 @@ static void call_dealloc(PyObject *obj) {
     Py_XDECREF(r);
     Py_SET_REFCNT(obj, 0);
   }
-  cw_waiters_detach(call);
-  if (call->receive) call->receive->call = NULL;
+  assert(cw_list_empty(&call->waiters)); /* each has a reference */
+  if (call->receive) {
+    call->receive->call = NULL;
+    call->receive->websocket = call->websocket;
+  }
   if (call->send) call->send->call = NULL;
   Py_XDECREF(call->receive);
   Py_XDECREF(call->send);

@@ -144,6 +144,7 @@ static void leave(cw_waiter_t *w) {
   Py_CLEAR(w->data);
   forget_future(w);
   if (call && sent && !cw_list_empty(&call->waiters)) cw_waiters_wake(call);
+  Py_XDECREF(call);
 }
 
 /* It ends without having done what it was for. */
@@ -178,7 +179,7 @@ static PySendResult waiter_send(PyObject *obj, PyObject *arg, PyObject **result)
       Py_CLEAR(*result);
     }
     if (!w->call) {
-      PyErr_SetString(PyExc_RuntimeError, "the call of the app is over");
+      PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
       return PYGEN_ERROR;
     }
     int rc = w->step(w->call, w, result);
@@ -253,7 +254,7 @@ PyObject *cw_waiter_new(cw_call_t *call, cw_step_t step, PyObject *data, Py_ssiz
                         bool last) {
   cw_waiter_t *w = PyObject_New(cw_waiter_t, waiter_type);
   if (!w) return NULL;
-  w->call = call;
+  w->call = (cw_call_t *)Py_NewRef((PyObject *)call);
   cw_list_push(&call->waiters, &w->node);
   w->step = step;
   w->future = w->it = NULL;
@@ -288,14 +289,6 @@ void cw_waiters_wake(cw_call_t *call) {
     Py_XDECREF(r);
   }
   cw_exc_put(pending);
-}
-
-void cw_waiters_detach(cw_call_t *call) {
-  while (!cw_list_empty(&call->waiters)) {
-    cw_waiter_t *w = CW_CONTAINER(call->waiters.next, cw_waiter_t, node);
-    w->call = NULL;
-    cw_list_remove(&w->node);
-  }
 }
 
 int cw_waiter_init(PyObject *module) {

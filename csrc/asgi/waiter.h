@@ -14,7 +14,7 @@ typedef int (*cw_step_t)(cw_call_t *call, cw_waiter_t *w, PyObject **result);
 CW_NEW PyObject *cw_waiter_new(cw_call_t *call, cw_step_t step, PyObject *data,
                                Py_ssize_t off, bool last);
 struct cw_waiter {
-  PyObject_HEAD cw_call_t *call; /* NULL: it is over */
+  PyObject_HEAD cw_call_t *call; /* owned; NULL: it is over */
   cw_list_t node;                /* of call->waiters */
   cw_step_t step;
   PyObject *future, *it; /* owned, while it waits */
@@ -24,8 +24,6 @@ struct cw_waiter {
 };
 /* Has all of a call's try again. */
 void cw_waiters_wake(cw_call_t *call);
-/* The call is gone: they end. */
-void cw_waiters_detach(cw_call_t *call);
 /* Whether another one, begun earlier, still sends. */
 bool cw_waiter_has_to_queue(const cw_call_t *call, const cw_waiter_t *w);
 

@@ -141,6 +141,37 @@ async def concurrently(scope, receive, send):
     mark("received", json.dumps([message["type"] for message in done]))
 
 
+async def cancelled_receivers(scope, receive, send):
+    """Receivers that are cancelled before or while they wait take nothing with them."""
+    task = asyncio.create_task(receive())
+    task.cancel()
+    await asyncio.wait([task])
+    receive()  # never awaited
+    try:
+        await asyncio.wait_for(receive(), 0)
+    except asyncio.TimeoutError:
+        pass
+    await answer(send, await body_of(receive))
+
+
+async def left_receivers(scope, receive, send):
+    """Receivers and a sender that outlive the app."""
+
+    async def later():
+        await first
+        mark("later", json.dumps([await first, await receive(), await receive()]))
+        try:
+            await send({"type": "http.response.body"})
+        except RuntimeError:
+            mark("later", "refused")
+
+    await body_of(receive)
+    first = asyncio.create_task(receive())
+    tasks.add(asyncio.create_task(later()))
+    await asyncio.sleep(0)
+    await answer(send, b"answered\n")
+
+
 async def contexts(scope, receive, send):
     seen = names.get()
     names.set((*seen, scope["path"]))
@@ -353,6 +384,8 @@ ROUTES = {
             gate,
             block,
             concurrently,
+            cancelled_receivers,
+            left_receivers,
             contexts,
             loop,
             transports,

@@ -365,3 +365,18 @@ def test_health_while_the_loop_is_blocked(serve):
         assert server.get("/live").status == 200
     server.open_gate("go")
     assert blocked.response().body == b"unblocked\n"
+
+
+@pytest.mark.parametrize("body", [b"once", b"x" * 1_000_000])
+def test_cancelled_receivers_take_nothing(server, body):
+    got = server.post("/cancelled-receivers", body).body
+    # wait_for() with no time at all may have had its piece, if one was there.
+    assert got in (body, b"") or body.endswith(got)
+
+
+def test_receivers_may_outlive_the_app(server):
+    before = len(server.marks("later"))
+    assert server.get("/left-receivers").body == b"answered\n"
+    marks = server.wait_marks("later", before + 2)[before:]
+    assert json.loads(marks[0]) == [{"type": "http.disconnect"}] * 3
+    assert marks[1] == "refused"
