@@ -95,20 +95,30 @@ static PyObject *send(PyObject *self, PyObject *const *args, size_t nargsf,
 /* ---- its end ----------------------------------------------------------------------
  */
 
+enum { DEEPEST = 8 };
+static bool comes_of_leaving(PyObject *exc, int deep);
+
+/* Of a group (PEP 654, or its backport), whether all in it do. */
+static bool all_come_of_leaving(PyObject *exc, int deep) {
+  PyObject *members = PyObject_GetAttrString(exc, "exceptions");
+  bool all = members && PyTuple_Check(members) && PyTuple_GET_SIZE(members) > 0;
+  PyErr_Clear();
+  for (Py_ssize_t i = 0; all && i < PyTuple_GET_SIZE(members); i++)
+    all = comes_of_leaving(PyTuple_GET_ITEM(members, i), deep);
+  Py_XDECREF(members);
+  return all;
+}
+
 /* Whether an exception comes of ours that says that the client left: frameworks raise
- * their own from it. */
-static bool comes_of_leaving(PyObject *exc) {
-  enum { DEEPEST = 8 };
-  bool found = false;
-  PyObject *e = Py_NewRef(exc);
-  for (int i = 0; i < DEEPEST && e && !found; i++) {
-    found = PyErr_GivenExceptionMatches(e, cw_client_disconnected);
-    PyObject *cause = PyException_GetCause(e);
-    if (!cause) cause = PyException_GetContext(e);
-    Py_SETREF(e, cause);
-  }
+ * their own from it, task groups put it in one. */
+static bool comes_of_leaving(PyObject *exc, int deep) {
+  if (PyErr_GivenExceptionMatches(exc, cw_client_disconnected)) return true;
+  if (deep == 0) return false;
+  PyObject *e = PyException_GetCause(exc);
+  if (!e) e = PyException_GetContext(exc);
+  bool found = e && comes_of_leaving(e, deep - 1);
   Py_XDECREF(e);
-  return found;
+  return found || all_come_of_leaving(exc, deep - 1);
 }
 
 /* Its response has ended, and its head is another one's by now. */
@@ -130,7 +140,7 @@ static void report(cw_call_t *call, const cw_head_t *head) {
     Py_DECREF(exc);
     return;
   }
-  if (call->lost && comes_of_leaving(exc)) {
+  if (call->lost && comes_of_leaving(exc, DEEPEST)) {
     if (head)
       cw_log(CW_LOG_DEBUG, "%s:%s: client left during %.*s %.*s", head->peer_addr,
              head->peer_port, (int)head->method.len, head->method.p,

@@ -172,6 +172,20 @@ async def left_receivers(scope, receive, send):
     await answer(send, b"answered\n")
 
 
+async def grouped(scope, receive, send):
+    """A client's leaving that comes in a group, as of a framework's tasks."""
+    await start(send)
+    mark("grouped")
+    try:
+        while True:
+            await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+            await asyncio.sleep(0)
+    except OSError as error:
+        if sys.version_info < (3, 11):
+            raise KeyError("deliberate") from error
+        raise KeyError("deliberate") from ExceptionGroup("tasks", [error])  # noqa: F821
+
+
 async def contexts(scope, receive, send):
     seen = names.get()
     names.set((*seen, scope["path"]))
@@ -386,6 +400,7 @@ ROUTES = {
             concurrently,
             cancelled_receivers,
             left_receivers,
+            grouped,
             contexts,
             loop,
             transports,

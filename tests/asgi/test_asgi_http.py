@@ -380,3 +380,11 @@ def test_receivers_may_outlive_the_app(server):
     marks = server.wait_marks("later", before + 2)[before:]
     assert json.loads(marks[0]) == [{"type": "http.disconnect"}] * 3
     assert marks[1] == "refused"
+
+
+def test_a_client_that_leaves_is_no_error_in_a_group_either(server):
+    with server.connect() as client:
+        client.send(request("/grouped"))
+        client.read_until(b"x" * 1000)
+    server.wait_log("client left during GET /grouped")
+    assert "KeyError" not in server.log()
