@@ -172,6 +172,8 @@ static CW_NEW PyObject *accept_socket(cw_call_t *call, PyObject *m) {
     return PyErr_Format(PyExc_ValueError,
                         "websocket.accept with a subprotocol that the client did not "
                         "offer, or with an invalid header");
+  /* Who has begun to receive before waits for messages from here on. */
+  if (!cw_list_empty(&call->waiters)) cw_waiters_wake(call);
   return cw_ready_none();
 }
 

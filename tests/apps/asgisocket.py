@@ -33,6 +33,15 @@ async def accepted(scope, receive, send):
     await receive()
 
 
+async def early(scope, receive, send):
+    """Begins to receive before it accepts, as Quart does."""
+    receiver = asyncio.create_task(receive())
+    await asyncio.sleep(0)
+    await accept(send)
+    message = await receiver
+    await send({**message, "type": "websocket.send"})
+
+
 async def close(scope, receive, send):
     await accept(send)
     await send({"type": "websocket.close", "code": 4001, "reason": "bye \u20ac"})
@@ -118,6 +127,7 @@ ROUTES = {
     "/": echo,
     "/scope": scope_,
     "/accept": accepted,
+    "/early": early,
     "/close": close,
     "/return": return_,
     "/raise": raise_,

@@ -92,6 +92,12 @@ def test_a_subprotocol_that_was_not_offered(server):
     server.wait_log("a subprotocol that the client did not offer")
 
 
+def test_a_receiver_that_began_before_the_accept(server):
+    with open_socket(server, "/early") as socket:
+        socket.send("hello")
+        assert socket.recv(20) == "hello"
+
+
 def test_the_app_closes(server):
     with open_socket(server, "/close") as socket:
         with pytest.raises(ConnectionClosed) as closed:
