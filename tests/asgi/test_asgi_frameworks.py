@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import re
+from pathlib import Path
 
 import pytest
 from client import request as raw
@@ -15,6 +16,7 @@ from websockets.exceptions import InvalidStatus  # noqa: E402
 from websockets.sync.client import connect  # noqa: E402
 
 FRAMEWORKS = ["fastapi", "starlette", "django", "quart", "litestar", "falcon"]
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "fastapi"
 LARGE = 100 * 1024 * 1024
 PIECE = bytes(range(256)) * 4096
 
@@ -268,6 +270,20 @@ def test_fastapi_websocket(fastapi):
 def test_fastapi_describes_itself(fastapi):
     paths = fastapi.client.get("/openapi.json").json()["paths"]
     assert "/items/{number}" in paths
+
+
+def test_fastapi_example(serve):
+    pytest.importorskip("fastapi")
+    site = Site(serve("main:app", chdir=EXAMPLE))
+    with site.client:
+        assert "Hello, World!" in site.client.get("/").text
+        got = site.client.post("/orders", json={"what": "tea", "count": 2}).json()
+        assert got == {"what": "tea", "total": 5.0}
+        with site.client.stream("GET", "/count") as response:
+            assert next(response.iter_lines()) == "data: 1"
+    with site.socket("/echo") as socket:
+        socket.send("hello")
+        assert socket.recv() == "HELLO"
 
 
 # Starlette.
