@@ -52,7 +52,7 @@ CW_FOREIGN("http_protocols", "--http-protocols", true, "h1", true,
 CW_FOREIGN("http2_cleartext", "--http2-cleartext", true, "off", true,
            "HTTP/2 is not supported yet")
 CW_FOREIGN("websocket_max_message_size", "--websocket-max-message-size", true,
-           "16777216", true, "ASGI is not supported")
+           "16777216", true, "--ws-max-size BYTES does this")
 CW_FOREIGN("http2_max_concurrent_streams", "--http2-max-concurrent-streams", true,
            "100", true, "HTTP/2 is not supported yet")
 CW_FOREIGN("http2_initial_window_size", "--http2-initial-window-size", true, "65535",
@@ -135,7 +135,7 @@ CW_PEER("--blocking-threads", "Granian", "--threads N")
 CW_PEER("--runtime-threads", "Granian", "--workers N and --threads N")
 CW_PEER("--runtime-mode", "Granian", "--workers N and --threads N")
 CW_PEER("--runtime-blocking-threads", "Granian", "--workers N and --threads N")
-CW_PEER("--task-impl", "Granian", "nothing: WSGI apps run in threads")
+CW_PEER("--task-impl", "Granian", "nothing: requests are asyncio's tasks")
 CW_PEER("--ws", "uvicorn Granian", "nothing: WebSockets are served in C")
 CW_PEER("--harakiri", "uWSGI",
         "--request-timeout SECONDS; --timeout replaces the worker")
@@ -197,8 +197,8 @@ CW_PEER("--trusted-proxy-count", "waitress",
         "--forwarded-allow-ips with the networks of all proxies")
 CW_PEER("--url-scheme", "waitress",
         "X-Forwarded-Proto of the proxies of --forwarded-allow-ips")
-CW_PEER("--url-prefix", "waitress", "the variable SCRIPT_NAME=/PREFIX")
-CW_PEER("--url-path-prefix", "Granian", "the variable SCRIPT_NAME=/PREFIX")
+CW_PEER("--url-prefix", "waitress", "--root-path /PREFIX")
+CW_PEER("--url-path-prefix", "Granian", "--root-path /PREFIX")
 CW_PEER("--manage-script-name", "uWSGI", "nothing: --mount always does so")
 CW_PEER("--static-map", "uWSGI", "the front end, or WhiteNoise in the app")
 CW_PEER("--static-path-mount", "Granian", "the front end, or WhiteNoise in the app")
