@@ -154,6 +154,51 @@ async def cancelled_receivers(scope, receive, send):
     await answer(send, await body_of(receive))
 
 
+async def impatient(scope, receive, send):
+    """Gives up a send() that waits: a part of it has left, so nothing may follow."""
+    await start(send)
+    try:
+        body = {"type": "http.response.body", "body": b"x" * 20_000_000, "more_body": True}
+        await asyncio.wait_for(send(body), 0.05)
+        mark("impatient", "sent")
+    except asyncio.TimeoutError:
+        mark("impatient", "gave up")
+    try:
+        await send({"type": "http.response.body"})
+        mark("impatient", "sent")
+    except OSError as error:
+        mark("impatient", type(error).__name__)
+
+
+async def two_receivers(scope, receive, send):
+    """Each piece of a body goes to one of them."""
+
+    async def take():
+        got = 0
+        while True:
+            message = await receive()
+            got += len(message.get("body", b""))
+            if not message.get("more_body"):
+                return got
+
+    first = [asyncio.create_task(take()) for _ in range(2)]
+    done, _ = await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+    await answer(send, b"taken")
+    mark("taken", sum(await asyncio.gather(*first)))
+
+
+async def cancelled(scope, receive, send):
+    """Cancelled from another task, it answers none the less."""
+    task = asyncio.current_task()
+    await body_of(receive)
+    asyncio.get_running_loop().call_later(0.01, task.cancel)
+    try:
+        await receive()
+    except asyncio.CancelledError:
+        await answer(send, b"cancelled")
+        raise
+
+
 async def left_receivers(scope, receive, send):
     """Receivers and a sender that outlive the app."""
 
@@ -400,6 +445,9 @@ ROUTES = {
             concurrently,
             cancelled_receivers,
             left_receivers,
+            impatient,
+            two_receivers,
+            cancelled,
             grouped,
             contexts,
             loop,

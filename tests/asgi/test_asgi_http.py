@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 
 import pytest
 from client import request, wait_for
@@ -388,3 +389,51 @@ def test_a_client_that_leaves_is_no_error_in_a_group_either(server):
         client.read_until(b"x" * 1000)
     server.wait_log("client left during GET /grouped")
     assert "KeyError" not in server.log()
+
+
+def test_a_send_that_is_given_up_ends_the_response(server):
+    before = len(server.marks("impatient"))
+    with server.connect() as client:
+        client.send(request("/impatient"))
+        marks = server.wait_marks("impatient", before + 2)[before:]
+        assert marks == ["gave up", "ClientDisconnected"]
+        got = client.read()
+    assert b"\r\n0\r\n\r\n" not in got and len(got) < 20_000_000
+
+
+def test_two_receivers_share_a_body(server):
+    before = len(server.marks("taken"))
+    assert server.post("/two-receivers", b"x" * 3_000_000).body == b"taken"
+    assert server.wait_marks("taken", before + 1)[-1] == "3000000"
+
+
+def test_a_task_that_is_cancelled_may_answer(server):
+    assert server.get("/cancelled").body == b"cancelled"
+    assert server.get("/").status == 200
+
+
+@pytest.fixture
+def many_descriptors():
+    """As many as this process may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 1500:
+        pytest.skip("needs 1,500 descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1500), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_1000_connections_at_once(server, many_descriptors):
+    clients = [server.connect() for _ in range(1000)]
+    for client in clients:
+        client.send(request("/contexts"))
+    for client in clients:
+        assert client.response().status == 200
+    for client in clients:
+        client.send(request("/buffers"))
+    for client in clients:
+        assert client.response().body == b"byteview"
+    for client in clients:
+        client.close()
+    server.clients.clear()
+    assert server.get("/").status == 200
