@@ -154,12 +154,13 @@ void cw_server_turn(cw_server_t *srv, bool wait) {
   note_turning(srv, true);
   atomic_store(&srv->service.posts.waiting, true);
   srv->gave_request = false;
-  atomic_store(&srv->service.roused, false);
+  atomic_store_explicit(&srv->service.roused, false, memory_order_relaxed);
   cw_conn_take_posts(srv);
   if (CW_UNLIKELY(srv->service.account.timed)) cw_account_flush(&srv->service.account);
   /* The end of one request may have made the next one of its connection ready, and room
    * for a body may have let kept bytes rouse who waits for them. */
-  wait = wait && !srv->gave_request && !atomic_load(&srv->service.roused);
+  wait = wait && !srv->gave_request &&
+         !atomic_load_explicit(&srv->service.roused, memory_order_relaxed);
   uv_run(&srv->loop, wait ? UV_RUN_ONCE : UV_RUN_NOWAIT);
   atomic_store(&srv->service.posts.waiting, false);
   cw_conn_take_posts(srv);

@@ -29,7 +29,7 @@ void cw_req_rouse_locked(cw_req_t *req) {
     return;
   }
   req->waiting = false;
-  atomic_store(&req->service->roused, true);
+  atomic_store_explicit(&req->service->roused, true, memory_order_relaxed);
   host->roused(host->data, req);
 }
 
