@@ -104,9 +104,9 @@ static ssize_t send_all_parts(cw_req_t *req, const cw_parts_t *parts) {
   size_t len = parts->before.len + parts->body.len + parts->after.len;
   if (len <= sizeof(whole) && parts->body.len) {
     /* The kernel takes one piece more quickly than a list of them. */
-    char *end = mempcpy(whole, parts->before.p, parts->before.len);
-    end = mempcpy(end, parts->body.p, parts->body.len);
-    memcpy(end, parts->after.p, parts->after.len);
+    char *end = whole;
+    for (int i = 0; i < 3; i++)
+      if (all[i]->len) end = mempcpy(end, all[i]->p, all[i]->len);
     iov[0] = (struct iovec){whole, len};
     return send_parts(req, iov, 1, 0);
   }
