@@ -313,6 +313,10 @@ void cw_signals_wait_nogil(void) {
   if (poll(&p, 1, -1) > 0) drain_wakeup();
 }
 
+void cw_signals_hold(void) {
+  atomic_store(&own.phase, SERVING);
+}
+
 void cw_signals_ask_stop(bool quick) {
   ask(quick ? CW_WORD_QUIT : CW_WORD_STOP);
 }

@@ -64,6 +64,10 @@ CW_NEW PyObject *cw_signals_signalled(PyObject *module, PyObject *args);
  * that of a plain process. For os.register_at_fork(). */
 CW_NEW PyObject *cw_signals_forked(PyObject *module, PyObject *unused);
 
+/* What the app has begun is to be ended: from now on a signal is noted for
+ * cw_signals_serve(), where it would have ended the process. */
+void cw_signals_hold(void);
+
 /* As the app's own KeyboardInterrupt (`quick`) and SystemExit do. */
 void cw_signals_ask_stop(bool quick);
 

@@ -365,6 +365,7 @@ static int serve(const cw_settings_t *s, const cw_app_t *app) {
     reason = "an app did not start";
     goto done;
   }
+  if (async) cw_signals_hold();
   cw_sched_host(sched, &host);
   srv = cw_server_new(&cw_h1, heritage->listeners, heritage->n_listeners, &limits,
                       &host, &reason);

@@ -28,6 +28,18 @@ def loop(request):
     return request.param
 
 
+def both_serving(server):
+    """Wait until both workers have answered, and return their pids."""
+    seen = set()
+
+    def look():
+        seen.add(json.loads(server.get("/loop").body)["pid"])
+        return len(seen) == 2
+
+    wait_for(look, "both workers to serve", 30)
+    return seen
+
+
 def test_lifespan(serve, loop):
     server = serve("asgiapp:app", "--loop", loop)
     assert server.marks("lifespan") == ["lifespan.startup"]
@@ -159,6 +171,16 @@ def test_a_blocked_loop_is_cut_off(serve):
     assert "graceful timeout: 1 connections cut off" in server.log()
 
 
+def test_stop_before_the_port_opens(serve, loop):
+    """An app that was told of its start is told of its end, too."""
+    server = serve("asgiapp:app", "--loop", loop, "--warmup", "/gate", wait=False)
+    server.wait_marks("runs")
+    server.send_signal(signal.SIGTERM)
+    server.open_gate("go")
+    assert server.wait_exit() == 0
+    assert server.marks("lifespan") == ["lifespan.startup", "lifespan.shutdown"]
+
+
 def test_interrupt(serve, loop):
     server = serve("asgiapp:app", "--loop", loop)
     assert server.get("/").status == 200
@@ -200,7 +222,7 @@ def test_max_requests(serve, loop):
 
 def test_reload_loses_nothing(serve, loop):
     server = serve("asgiapp:app", "--loop", loop, workers=2)
-    before = wait_for(lambda: len(pids := worker_pids(server)) == 2 and pids, "both workers")
+    before = both_serving(server)
     failures, stop = [], threading.Event()
 
     def ask():
@@ -329,13 +351,7 @@ def test_timeout_is_not_for_those_that_wait(serve):
 
 def test_a_blocked_worker_leaves_connections_to_others(serve):
     server = serve("asgiapp:app", workers=2)
-    seen = set()
-
-    def both_serve():
-        seen.add(json.loads(server.get("/loop").body)["pid"])
-        return len(seen) == 2
-
-    wait_for(both_serve, "both workers to serve", 30)
+    both_serving(server)
     blocked = server.connect()
     blocked.send(request("/block"))
     server.wait_marks("blocks")
