@@ -12,6 +12,12 @@ enum {
   NAMES_FULL = 192 /* no more are remembered: names come from clients */
 };
 
+/* All of 2.5 is here. But from 2.4 on Starlette does not listen for a client that
+ * leaves while it streams, since send() would tell: a stream that waits for something
+ * to send would wait for ever. Other servers say 2.3, and apps count on what follows.
+ */
+#define SPEC "2.3"
+
 #define KEYS(X)                   \
   X(asgi, "asgi")                 \
   X(http_version, "http_version") \
@@ -100,7 +106,7 @@ static CW_RAISES int fill_template(void) {
                        k_query_string, cw_s_headers, k_client,  k_server};
   if (PyDict_SetItem(template, cw_s_type, k_http) < 0 ||
       take(template, k_asgi,
-           Py_BuildValue("{ssss}", "version", "3.0", "spec_version", "2.5")) < 0 ||
+           Py_BuildValue("{ssss}", "version", "3.0", "spec_version", SPEC)) < 0 ||
       PyDict_SetItem(template, k_scheme, k_http) < 0 ||
       PyDict_SetItem(template, k_root_path, k_empty) < 0 ||
       take(template, k_extensions,

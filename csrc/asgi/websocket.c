@@ -37,6 +37,8 @@ int cw_websocket_scope(PyObject *scope, const cw_req_t *req) {
   const char *scheme = cw_req_head(req)->scheme[4] ? "wss" : "ws";
   if (set(scope, "type", PyUnicode_FromString("websocket")) < 0 ||
       set(scope, "scheme", PyUnicode_FromString(scheme)) < 0 ||
+      set(scope, "asgi",
+          Py_BuildValue("{ssss}", "version", "3.0", "spec_version", "2.5")) < 0 ||
       set(scope, "subprotocols", subprotocols(req)) < 0 ||
       set(scope, "extensions", Py_BuildValue("{s{}}", "websocket.http.response")) < 0)
     return -1;

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import contextvars
+import gc
 import hashlib
 import os
 
@@ -82,6 +83,24 @@ async def endless(request):
             mark("events", "end")
 
     return StreamingResponse(events(), media_type="text/event-stream")
+
+
+async def silent(request):
+    """A stream that has nothing to say for long."""
+
+    async def events():
+        try:
+            yield "first\n"
+            await asyncio.Event().wait()
+        finally:
+            mark("silent", "end")
+
+    return StreamingResponse(events())
+
+
+async def collect(request):
+    """A generator that is given up may be in a cycle, with the exception that ended it."""
+    return JSONResponse(gc.collect())
 
 
 async def poll(request):
@@ -225,7 +244,20 @@ def functions(*all_of_them, methods=("GET", "POST")):
 
 
 routes = [
-    *functions(digest, form, cut, count, endless, poll, poll_body, background, context, group),
+    *functions(
+        digest,
+        form,
+        cut,
+        count,
+        endless,
+        silent,
+        collect,
+        poll,
+        poll_body,
+        background,
+        context,
+        group,
+    ),
     *functions(file, state, raises, raises_in_stream, refuses, fork),
     Mount("/sub", routes=[Route("/where", where)]),
     Mount("/static", StaticFiles(directory=STATE)),

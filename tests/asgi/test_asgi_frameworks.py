@@ -122,6 +122,16 @@ def leave_a_stream(site, path, first):
         client.read_until(first)
 
 
+def wait_for_generator(site, name, count):
+    """Waits for the end of a generator that was given up, for which Python may take its time."""
+
+    def ended():
+        site.get("/collect")
+        return len(site.marks(name)) >= count
+
+    wait_for(ended, f"{count} marks {name!r}", step=0.05)
+
+
 # What all of them do.
 
 
@@ -310,7 +320,14 @@ def test_starlette_server_sent_events(ways, below):
             "data: tick",
             "",
         ]
-    ways.wait_marks("events", before + 2)
+    wait_for_generator(ways, "events", before + 2)
+
+
+def test_starlette_stream_that_waits_is_left(ways):
+    """As with other servers: the generator is ended, though it never sends again."""
+    before = len(ways.marks("silent"))
+    leave_a_stream(ways, "/silent", b"first")
+    wait_for_generator(ways, "silent", before + 1)
 
 
 def test_starlette_is_disconnected(ways):

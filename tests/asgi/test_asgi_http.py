@@ -34,7 +34,7 @@ def test_hello(server):
 def test_scope(server):
     scope, types = scope_of(server, "/scope?a=1&b=%20", headers=[("X-Mixed-Case", "A, b")])
     assert scope["type"] == "http"
-    assert scope["asgi"] == {"version": "3.0", "spec_version": "2.5"}
+    assert scope["asgi"] == {"version": "3.0", "spec_version": "2.3"}
     assert scope["http_version"] == "1.1"
     assert (scope["method"], scope["scheme"], scope["path"]) == ("GET", "http", "/scope")
     assert (scope["raw_path"], scope["query_string"]) == ("/scope", "a=1&b=%20")
