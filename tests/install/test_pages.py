@@ -53,3 +53,26 @@ def test_files_that_are_named_exist():
         if not (ROOT / name).exists() and not Path(name).stem.isupper()
     }
     assert missing == set()
+
+
+# A line of the error log that somebody has to look at, its text in pieces.
+LINE = re.compile(
+    r'cw_log\(\s*(?:CW_LOG_(?:WARNING|ERROR|CRITICAL),|rc ==)[^;"]*((?:"(?:[^"\\]|\\.)*"\s*)+)'
+)
+
+
+def test_every_warning_has_its_cause_and_remedy():
+    page = re.sub(r"\s+", " ", (ROOT / "docs/troubleshooting.md").read_text())
+    texts = [
+        "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', match[1]))
+        for path in ROOT.glob("csrc/*/*.c")
+        for match in LINE.finditer(path.read_text())
+    ]
+    assert len(texts) > 60
+
+    def is_there(text):
+        fixed = [part.strip(" :;,.()")[:20] for part in re.split(r"%[-.*0-9]*l*[a-z]", text)]
+        return any(len(part) > 7 and part in page for part in fixed)
+
+    # What is nothing but a reason has its words from elsewhere.
+    assert [text for text in texts if text != "%s" and not is_there(text)] == []
