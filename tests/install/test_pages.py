@@ -55,6 +55,15 @@ def test_files_that_are_named_exist():
     assert missing == set()
 
 
+def test_every_metric_has_its_meaning():
+    source = (ROOT / "csrc/base/metrics_text.c").read_text()
+    names = re.findall(r'(?:describe|put_\w+)\(\s*&?t, "(\w+)"', source)
+    page = (ROOT / "docs/metrics.md").read_text()
+    rows = re.findall(r"^\| `cwsgi_(\w+)(?:\{\w+\})?` \|", page, re.M)
+    assert len(names) > 15
+    assert sorted(rows) == sorted(names)
+
+
 # A line of the error log that somebody has to look at, its text in pieces.
 LINE = re.compile(
     r'cw_log\(\s*(?:CW_LOG_(?:WARNING|ERROR|CRITICAL),|rc ==)[^;"]*((?:"(?:[^"\\]|\\.)*"\s*)+)'
