@@ -55,6 +55,13 @@ def test_files_that_are_named_exist():
     assert missing == set()
 
 
+def test_the_tutorial_has_the_slim_dockerfile():
+    page = (ROOT / "docs/tutorial.md").read_text()
+    file = (ROOT / "examples/docker/slim/Dockerfile").read_text()
+    (shown,) = re.findall(r"```dockerfile\n(.*?)```", page, re.S)
+    assert shown.strip() == re.sub(r"^#.*\n", "", file, flags=re.M).strip()
+
+
 def test_every_metric_has_its_meaning():
     source = (ROOT / "csrc/base/metrics_text.c").read_text()
     names = re.findall(r'(?:describe|put_\w+)\(\s*&?t, "(\w+)"', source)
