@@ -71,24 +71,29 @@ def test_every_metric_has_its_meaning():
     assert sorted(rows) == sorted(names)
 
 
-# A line of the error log that somebody has to look at, its text in pieces.
-LINE = re.compile(
-    r'cw_log\(\s*(?:CW_LOG_(?:WARNING|ERROR|CRITICAL),|rc ==)[^;"]*((?:"(?:[^"\\]|\\.)*"\s*)+)'
-)
+# Lines that somebody has to look at, their text in pieces.
+TEXT = r'((?:"(?:[^"\\]|\\.)*"\s*)+)'
+LOGGED = re.compile(r'cw_log\(\s*(?:CW_LOG_(?:WARNING|ERROR|CRITICAL),|rc ==)[^;"]*' + TEXT)
+COMPLAINT = re.compile(r"cw_complain\(\s*" + TEXT)
 
 
-def test_every_warning_has_its_cause_and_remedy():
-    page = re.sub(r"\s+", " ", (ROOT / "docs/troubleshooting.md").read_text())
-    texts = [
+def texts_of(pattern):
+    return [
         "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', match[1]))
         for path in ROOT.glob("csrc/*/*.c")
-        for match in LINE.finditer(path.read_text())
+        for match in pattern.finditer(path.read_text())
     ]
-    assert len(texts) > 60
+
+
+def test_every_line_has_its_cause_and_remedy():
+    page = re.sub(r"\s+", " ", (ROOT / "docs/troubleshooting.md").read_text())
+    logged, complaints = texts_of(LOGGED), texts_of(COMPLAINT)
+    assert len(logged) > 60 and len(complaints) > 60
 
     def is_there(text):
-        fixed = [part.strip(" :;,.()")[:20] for part in re.split(r"%[-.*0-9]*l*[a-z]", text)]
+        fixed = [part.strip(" :;,.()'")[:20] for part in re.split(r"%[-.*0-9]*l*[a-z]", text)]
         return any(len(part) > 7 and part in page for part in fixed)
 
-    # What is nothing but a reason has its words from elsewhere.
-    assert [text for text in texts if text != "%s" and not is_there(text)] == []
+    # A complaint about an option says what that may be. A mere "%s" has its words from elsewhere.
+    plain = [text for text in complaints if not re.match("--|'?%", text)]
+    assert [text for text in [*logged, *plain] if text != "%s" and not is_there(text)] == []
