@@ -20,7 +20,7 @@ CLANG_RT = libclang-rt-$$(clang -dumpversion 2>/dev/null | cut -d. -f1)-dev
 # The folders too: a file that was added or removed changes theirs.
 SOURCES := setup.py pyproject.toml tools/native.py $(wildcard csrc/* csrc/*/*.[ch] python/cwsgi/*.py*)
 
-.PHONY: help mutants roots images wheels release-check docs operate crowd soak differential faults run build test test-one test-all lint unit pytest others bench-asgi format asan tsan fuzz bench leak portable clean
+.PHONY: help mutants roots images wheels release-check docs site operate crowd soak differential faults run build test test-one test-all lint unit pytest others bench-asgi format asan tsan fuzz bench leak portable clean
 .NOTPARALLEL:
 
 help:
@@ -62,6 +62,10 @@ format: $(VENV)/.tools ## formats C and Python
 
 docs: $(VENV)/.installed ## writes docs/settings.md from the table of options
 	$(BIN)/cwsgi --help-markdown > docs/settings.md
+
+site: $(VENV)/.site ## the pages as a static site, in build/site: SITE_URL=https://docs.example/
+	@command -v npm >/dev/null || tools/need.sh npm
+	$(BIN)/python tools/website.py
 
 unit: $(VENV)/.tests ## C tests and the fuzz targets on their corpora, with ASan and UBSan
 	$(BIN)/python tools/ctests.py unit
@@ -161,4 +165,8 @@ $(VENV)/.tests: $(VENV)/.needs-tests tests/requirements.txt $(VENV)/.installed |
 
 $(VENV)/.wheels: tools/wheels.txt | $(VENV)/.tools
 	$(PIP) install -r tools/wheels.txt
+	@touch $@
+
+$(VENV)/.site: tools/site.txt | $(VENV)/.tools
+	$(PIP) install -r tools/site.txt
 	@touch $@
