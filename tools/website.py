@@ -145,11 +145,18 @@ def listed(path, folder):
     return f"# {path}\n\n" + "".join(f"- [{name}]({name})\n" for name in names)
 
 
+def own_links(pyproject):
+    """How absolute links to files of the tree start; None where pyproject.toml names no Source."""
+    source = re.search(r'^Source = "([^"]+?)/?"$', pyproject, re.M)
+    return source and re.compile(re.escape(source[1]) + r"(?:/-)?/(?:blob|tree)/main/")
+
+
 class Gathering:
     """The pages of a tree by where they are put, and what is wrong with them."""
 
     def __init__(self, root):
         self.root = root
+        self.own = own_links((root / "pyproject.toml").read_text())
         self.pages = {}
         self.pictures = set()
         self.wrong = []
@@ -182,11 +189,12 @@ class Gathering:
         """The line with its links to files led to their pages."""
 
         def led(link):
-            words, target = link.groups()
-            target, sharp, anchor = target.partition("#")
-            if not target or re.match(r"[a-z]+:", target):
+            words, (target, sharp, anchor) = link[1], link[2].partition("#")
+            own = self.own and self.own.match(target)
+            if not target or re.match(r"[a-z]+:", target) and not own:
                 return link[0]
-            there = (self.root / page.parent / target).resolve()
+            base, inside = ("", target[own.end() :]) if own else (page.parent, target)
+            there = (self.root / base / inside).resolve()
             if not there.exists() or not there.is_relative_to(self.root):
                 self.wrong.append(f"{page}: no such file: {target}")
                 return link[0]

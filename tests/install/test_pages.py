@@ -1,11 +1,18 @@
 """The pages: all are indexed, and what they and the source refer to is there."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import website  # noqa: E402
+
+# Absolute links to files of the tree.
+OWN = website.own_links((ROOT / "pyproject.toml").read_text())
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/*.md")])
 SOURCES = sorted(
     path
@@ -36,12 +43,21 @@ def test_every_page_is_indexed_with_a_line():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page):
     for target in LINK.findall(page.read_text()):
-        if re.match(r"https?://|mailto:", target):
+        own = OWN and OWN.match(target)
+        if re.match(r"https?://|mailto:", target) and not own:
             continue
         path, _, anchor = target.partition("#")
-        there = (page.parent / path).resolve() if path else page
+        base, path = (ROOT, path[own.end() :]) if own else (page.parent, path)
+        there = (base / path).resolve() if path else page
         assert there.exists(), target
         assert not anchor or anchor in anchors(there), target
+
+
+def test_readme_holds_on_an_index_page():
+    if not OWN:
+        pytest.skip("pyproject.toml names no Source in [project.urls], so links are relative")
+    links = LINK.findall((ROOT / "README.md").read_text())
+    assert [link for link in links if not re.match(r"https://|#", link)] == []
 
 
 def test_files_that_are_named_exist():

@@ -13,6 +13,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 import website  # noqa: E402
 
 TREE = {
+    "pyproject.toml": '[project.urls]\nSource = "https://code.example/cwsgi"\n',
     "README.md": "# Home\nSee [all](docs), [a](docs/a.md#b) and [the license](LICENSE).\n",
     "LICENSE": "```` of all\n",
     "docs/README.md": (
@@ -62,12 +63,28 @@ def test_pages_are_what_is_linked_to(tree):
     ]
 
 
+def test_links_to_the_repository_stay_in_the_site(tree):
+    links = [
+        "https://code.example/cwsgi/blob/main/docs/a.md#b",
+        "https://code.example/cwsgi/-/tree/main/examples",
+        "https://code.example/cwsgi/issues",
+        "https://code.example/cwsgi2/blob/main/LICENSE",
+    ]
+    text = "".join(f"[x]({link})\n" for link in links)
+    pages, _, _ = website.gather(tree(**{"README.md": "# Home\n" + text}))
+    led = re.findall(r"\((.*)\)", pages[Path("README.md")])
+    assert led == ["docs/a.md#b", "examples/index.md", *links[2:]]
+
+
 def test_a_page_in_no_list(tree):
     with pytest.raises(website.SiteError, match=r"^docs/b\.md: in no list of docs/README\.md$"):
         website.gather(tree(**{"docs/b.md": "# B\n"}))
 
 
-@pytest.mark.parametrize("target", ["none.md", "../../outside", "/etc/passwd"])
+@pytest.mark.parametrize(
+    "target",
+    ["none.md", "../../out", "/etc/passwd", "https://code.example/cwsgi/blob/main/none.md"],
+)
 def test_a_link_to_nothing(tree, target):
     with pytest.raises(website.SiteError, match=rf"^docs/a\.md: no such file: {target}$"):
         website.gather(tree(**{"docs/a.md": f"# A\n[x]({target})\n"}))
