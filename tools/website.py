@@ -255,22 +255,30 @@ class Outline(HTMLParser):
     def __init__(self, html):
         super().__init__()
         self.parts = []
+        self.text = ""  # since the last tag that counts: others, as highlighting has, cut words
         self.skipped = False
         self.feed(html)
+        self.part()
+
+    def part(self, *tag):
+        self.parts += [*self.text.split(), *tag]
+        self.text = ""
 
     def handle_starttag(self, tag, attributes):
         if tag == "a" and ("class", "headerlink") in attributes:
             self.skipped = True
         elif tag in self.TAGS:
-            self.parts.append(f"<{tag}>")
+            self.part(f"<{tag}>")
 
     def handle_endtag(self, tag):
         if tag == "a":
             self.skipped = False
+        elif tag in self.TAGS:
+            self.part(f"</{tag}>")
 
     def handle_data(self, text):
         if not self.skipped:
-            self.parts += text.split()
+            self.text += text
 
 
 def difference(page, text, html):
@@ -281,8 +289,7 @@ def difference(page, text, html):
     wanted = Outline(reader.render(re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.S))).parts
     body = re.search(r"<article[^>]*>(.*)</article>", html, re.S)[1]
     made = Outline(body).parts
-    # Highlighting cuts words in pieces: compare without blanks, but say it with words.
-    if "".join(wanted) == "".join(made):
+    if wanted == made:
         return None
     same = len(os.path.commonprefix([wanted, made]))
     show = [" ".join(parts[max(0, same - 5) : same + 5]) for parts in (wanted, made)]
@@ -295,7 +302,8 @@ def mermaid():
     archive = folder / (MERMAID.replace("@", "-") + ".tgz")
     if not archive.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["npm", "pack", "--silent", MERMAID], cwd=folder, check=True, stdout=2)
+        command = ["npm", "pack", "--loglevel=error", MERMAID]
+        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
     if hashlib.sha512(archive.read_bytes()).hexdigest() != MERMAID_SHA512:
         archive.unlink()
         raise SiteError(f"{archive}: not the file that was pinned, removed; try again")
