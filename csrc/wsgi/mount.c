@@ -15,19 +15,23 @@ static char *prefixes[MOST];
 static unsigned n_mounts;
 static const char *root_path = ""; /* borrowed: the settings' */
 
-/* What a proxy has cut off, as it says itself or as we were told. */
-static CW_NEW PyObject *root_of(cw_span_t proxy) {
-  return proxy.len
-             ? PyUnicode_DecodeLatin1(proxy.p, (Py_ssize_t)proxy.len, NULL)
-             : PyUnicode_DecodeLatin1(root_path, (Py_ssize_t)strlen(root_path), NULL);
-}
-
 void cw_wsgi_set_root_path(const char *path) {
   root_path = path;
 }
 
 cw_span_t cw_mount_root(cw_span_t proxy) {
   return proxy.len ? proxy : (cw_span_t){root_path, strlen(root_path)};
+}
+
+/* A SCRIPT_NAME: what the proxy has cut off, then the mount's prefix. */
+static CW_NEW PyObject *join(cw_span_t proxy, cw_span_t prefix) {
+  cw_span_t root = cw_mount_root(proxy);
+  PyObject *first = PyUnicode_DecodeLatin1(root.p, (Py_ssize_t)root.len, NULL);
+  PyObject *rest = PyUnicode_DecodeLatin1(prefix.p, (Py_ssize_t)prefix.len, NULL);
+  PyObject *whole = first && rest ? PyUnicode_Concat(first, rest) : NULL;
+  Py_XDECREF(first);
+  Py_XDECREF(rest);
+  return whole;
 }
 
 int cw_wsgi_mount(const char *prefix, PyObject *callable, bool async) {
@@ -48,19 +52,15 @@ int cw_wsgi_mount(const char *prefix, PyObject *callable, bool async) {
     return -1;
   }
   char *copy = strndup(prefix, len);
-  PyObject *cut =
-      copy ? PyUnicode_DecodeLatin1(copy, (Py_ssize_t)len, NULL) : PyErr_NoMemory();
-  PyObject *root = cut ? root_of((cw_span_t){"", 0}) : NULL;
-  PyObject *name = root ? PyUnicode_Concat(root, cut) : NULL;
-  Py_XDECREF(root);
+  PyObject *name =
+      copy ? join((cw_span_t){"", 0}, (cw_span_t){copy, len}) : PyErr_NoMemory();
   if (!name) {
-    Py_XDECREF(cut);
     free(copy);
     return -1;
   }
   memmove(&mounts[at + 1], &mounts[at], (n_mounts - at) * sizeof(mounts[0]));
   memmove(&prefixes[at + 1], &prefixes[at], (n_mounts - at) * sizeof(prefixes[0]));
-  mounts[at] = (cw_mount_t){len, cut, name, Py_NewRef(callable), async};
+  mounts[at] = (cw_mount_t){len, name, Py_NewRef(callable), async};
   prefixes[at] = copy;
   n_mounts++;
   return 0;
@@ -84,16 +84,11 @@ const cw_mount_t *cw_mount_at(unsigned i) {
 PyObject *cw_mount_script_name(const cw_mount_t *mount, cw_span_t proxy) {
   CW_ASSERT_GIL();
   if (!proxy.len) return Py_NewRef(mount->script_name);
-  PyObject *first = root_of(proxy);
-  if (!first || !mount->len) return first;
-  PyObject *whole = PyUnicode_Concat(first, mount->prefix);
-  Py_DECREF(first);
-  return whole;
+  return join(proxy, (cw_span_t){prefixes[mount - mounts], mount->len});
 }
 
 void cw_mount_clear(void) {
   for (unsigned i = 0; i < n_mounts; i++) {
-    Py_CLEAR(mounts[i].prefix);
     Py_CLEAR(mounts[i].script_name);
     Py_CLEAR(mounts[i].app);
     free(prefixes[i]);

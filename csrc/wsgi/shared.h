@@ -10,7 +10,7 @@
 /* Which application answers. */
 typedef struct cw_mount {
   size_t len; /* of the prefix in bytes */
-  PyObject *prefix, *script_name, *app;
+  PyObject *script_name, *app;
   bool async; /* it is an ASGI app */
 } cw_mount_t;
 /* The application for a decoded path, or NULL. Borrowed; any thread. */
