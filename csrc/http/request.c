@@ -76,7 +76,8 @@ static void destroy(cw_req_t *req) {
   free(req);
 }
 
-void cw_req_free(cw_req_t *req) {
+/* Gives up all that it holds, but its own memory. */
+static inline void release(cw_req_t *req) {
   cw_service_t *service = req->service;
   CW_TAG_CHECK(req, CW_TAG_REQ);
   CW_TAG_SET(req, 0); /* in the pool it is none */
@@ -87,6 +88,11 @@ void cw_req_free(cw_req_t *req) {
   cw_buf_free(&req->out.buf);
   if (req->out.file_fd >= 0) close(req->out.file_fd);
   req->out.file_fd = -1;
+}
+
+void cw_req_free(cw_req_t *req) {
+  cw_service_t *service = req->service;
+  release(req);
   if (req->resp.head.cap > CW_REQ_ARENA) cw_buf_free(&req->resp.head);
   if (service->n_pool == POOL) {
     destroy(req);
@@ -97,11 +103,8 @@ void cw_req_free(cw_req_t *req) {
 }
 
 void cw_req_discard(cw_req_t *req) {
-  cw_service_t *service = req->service;
-  unsigned n = service->n_pool;
-  service->n_pool = POOL; /* no room for it */
-  cw_req_free(req);
-  service->n_pool = n;
+  release(req);
+  destroy(req);
 }
 
 void cw_req_replace_arena(cw_req_t *req, void *block) {
