@@ -98,30 +98,32 @@ int cw_server_watch(cw_server_t *srv, int fd, void (*fn)(void *), void *data) {
   return uv_poll_start(&slot->poll, UV_READABLE, on_watched);
 }
 
-void cw_server_unwatch(cw_server_t *srv, int fd) {
+/* The slot of a descriptor that is watched, or NULL. */
+static struct cw_watch_slot *slot_of(cw_server_t *srv, int fd) {
   CW_ASSERT_BATON(srv);
   uv_os_fd_t its;
   for (int i = 0; i < srv->n_watches; i++) {
     struct cw_watch_slot *slot = &srv->watches[i];
-    if (!slot->open || uv_fileno((uv_handle_t *)&slot->poll, &its) != 0 || its != fd)
-      continue;
-    slot->open = false;
-    uv_close((uv_handle_t *)&slot->poll, NULL);
+    if (slot->open && uv_fileno((uv_handle_t *)&slot->poll, &its) == 0 && its == fd)
+      return slot;
   }
+  return NULL;
+}
+
+void cw_server_unwatch(cw_server_t *srv, int fd) {
+  struct cw_watch_slot *slot = slot_of(srv, fd);
+  if (!slot) return;
+  slot->open = false;
+  uv_close((uv_handle_t *)&slot->poll, NULL);
 }
 
 void cw_server_pause_watch(cw_server_t *srv, int fd, bool pause) {
-  CW_ASSERT_BATON(srv);
-  uv_os_fd_t its;
-  for (int i = 0; i < srv->n_watches; i++) {
-    struct cw_watch_slot *slot = &srv->watches[i];
-    if (!slot->open || uv_fileno((uv_handle_t *)&slot->poll, &its) != 0 || its != fd)
-      continue;
-    if (pause)
-      uv_poll_stop(&slot->poll);
-    else
-      uv_poll_start(&slot->poll, UV_READABLE, on_watched);
-  }
+  struct cw_watch_slot *slot = slot_of(srv, fd);
+  if (!slot) return;
+  if (pause)
+    uv_poll_stop(&slot->poll);
+  else
+    uv_poll_start(&slot->poll, UV_READABLE, on_watched);
 }
 
 /* ---- messages ----------------------------------------------------------- */
