@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "asgi/asgi_internal.h"
+#include "base/hash.h"
 
 enum {
   NAMES = 256,     /* slots for header names; a power of two */
@@ -58,12 +59,6 @@ static struct pair {
   PyObject *value;
 } server, client;
 
-static unsigned hash(const char *p, size_t len) {
-  unsigned h = 2166136261u;
-  for (size_t i = 0; i < len; i++) h = (h ^ (unsigned char)p[i]) * 16777619u;
-  return h ^ h >> 15;
-}
-
 /* ASGI 3.0: header names are lower case. */
 static CW_NEW PyObject *make_lower(cw_span_t raw) {
   PyObject *lower = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)raw.len);
@@ -78,7 +73,7 @@ static CW_NEW PyObject *make_lower(cw_span_t raw) {
 
 static CW_NEW PyObject *lower_name(cw_span_t raw) {
   if (raw.len > sizeof(names[0].raw)) return make_lower(raw);
-  unsigned i = hash(raw.p, raw.len) % NAMES;
+  unsigned i = cw_hash(raw.p, raw.len) % NAMES;
   while (names[i].lower) {
     if (names[i].len == raw.len && memcmp(names[i].raw, raw.p, raw.len) == 0)
       return Py_NewRef(names[i].lower);
@@ -93,25 +88,19 @@ static CW_NEW PyObject *lower_name(cw_span_t raw) {
   return lower;
 }
 
-static CW_RAISES CW_STEALS(3) int take(PyObject *dict, PyObject *key, PyObject *value) {
-  if (!value) return -1;
-  int rc = PyDict_SetItem(dict, key, value);
-  Py_DECREF(value);
-  return rc;
-}
-
 /* The order is that of the specification. */
 static CW_RAISES int fill_template(void) {
   PyObject *later[] = {k_http_version, k_method,     cw_s_path, k_raw_path,
                        k_query_string, cw_s_headers, k_client,  k_server};
   if (PyDict_SetItem(template, cw_s_type, k_http) < 0 ||
-      take(template, k_asgi,
-           Py_BuildValue("{ssss}", "version", "3.0", "spec_version", SPEC)) < 0 ||
+      cw_dict_take(template, k_asgi,
+                   Py_BuildValue("{ssss}", "version", "3.0", "spec_version", SPEC)) <
+          0 ||
       PyDict_SetItem(template, k_scheme, k_http) < 0 ||
       PyDict_SetItem(template, k_root_path, k_empty) < 0 ||
-      take(template, k_extensions,
-           Py_BuildValue("{s{}s{}}", "http.response.pathsend",
-                         "http.response.early_hint")) < 0)
+      cw_dict_take(template, k_extensions,
+                   Py_BuildValue("{s{}s{}}", "http.response.pathsend",
+                                 "http.response.early_hint")) < 0)
     return -1;
   for (size_t i = 0; i < CW_ARRAY_LEN(later); i++)
     if (PyDict_SetItem(template, later[i], Py_None) < 0) return -1;
@@ -183,13 +172,14 @@ static CW_RAISES int take_path(PyObject *scope, const cw_head_t *h,
                                const cw_mount_t *mount) {
   cw_span_t root = cw_mount_root(h->script_name);
   PyObject *path = PyUnicode_DecodeUTF8(h->path.p, (Py_ssize_t)h->path.len, "replace");
-  if (!path || CW_LIKELY(!mount->len && !root.len)) return take(scope, cw_s_path, path);
+  if (!path || CW_LIKELY(!mount->len && !root.len))
+    return cw_dict_take(scope, cw_s_path, path);
   PyObject *front = PyUnicode_DecodeUTF8(root.p, (Py_ssize_t)root.len, "replace");
   PyObject *whole = front ? PyUnicode_Concat(front, path) : NULL;
   Py_XDECREF(front);
   Py_DECREF(path);
-  if (take(scope, cw_s_path, whole) < 0) return -1;
-  return take(scope, k_root_path, cw_mount_script_name(mount, h->script_name));
+  if (cw_dict_take(scope, cw_s_path, whole) < 0) return -1;
+  return cw_dict_take(scope, k_root_path, cw_mount_script_name(mount, h->script_name));
 }
 
 static CW_NEW PyObject *headers(const cw_head_t *h) {
@@ -217,13 +207,15 @@ PyObject *cw_scope_new(const cw_head_t *h, const cw_mount_t *mount, PyObject *st
   PyObject *scope = PyDict_Copy(template);
   if (!scope) return NULL;
   if (PyDict_SetItem(scope, k_http_version, h->minor ? k_http_11 : k_http_10) < 0 ||
-      take(scope, k_method, method(h->method)) < 0 || take_path(scope, h, mount) < 0 ||
-      take(scope, k_raw_path, bytes(raw_path(h->target))) < 0 ||
-      take(scope, k_query_string, bytes(h->query)) < 0 ||
-      take(scope, cw_s_headers, headers(h)) < 0 ||
-      take(scope, k_client, address(&client, h->peer_addr, h->peer_port)) < 0 ||
-      take(scope, k_server, address(&server, h->server_name, h->server_port)) < 0 ||
-      take(scope, k_state, PyDict_Copy(state)) < 0)
+      cw_dict_take(scope, k_method, method(h->method)) < 0 ||
+      take_path(scope, h, mount) < 0 ||
+      cw_dict_take(scope, k_raw_path, bytes(raw_path(h->target))) < 0 ||
+      cw_dict_take(scope, k_query_string, bytes(h->query)) < 0 ||
+      cw_dict_take(scope, cw_s_headers, headers(h)) < 0 ||
+      cw_dict_take(scope, k_client, address(&client, h->peer_addr, h->peer_port)) < 0 ||
+      cw_dict_take(scope, k_server, address(&server, h->server_name, h->server_port)) <
+          0 ||
+      cw_dict_take(scope, k_state, PyDict_Copy(state)) < 0)
     goto fail;
   if (h->scheme[4] && PyDict_SetItem(scope, k_scheme, k_https) < 0) goto fail;
   return scope;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/addr.h"
+#include "base/hash.h"
 #include "wsgi/wsgi.h"
 #include "wsgi/wsgi_internal.h"
 
@@ -107,12 +108,6 @@ static int fill_template(PyObject *errors, PyObject *file_wrapper, bool multithr
   return 0;
 }
 
-static unsigned hash(const char *p, size_t len) {
-  unsigned h = 2166136261u;
-  for (size_t i = 0; i < len; i++) h = (h ^ (unsigned char)p[i]) * 16777619u;
-  return h ^ h >> 15;
-}
-
 /* HTTP_NAME for a header field: RFC 3875 section 4.1.18. */
 static PyObject *make_key(cw_span_t name) {
   char stack[128], *buf = stack;
@@ -150,7 +145,7 @@ static name_t *find_key(PyObject *key) {
 /* The slot of a name, remembered now if there is room, or NULL (no error). */
 static name_t *find_name(cw_span_t raw) {
   if (raw.len > sizeof(names[0].raw)) return NULL;
-  unsigned i = hash(raw.p, raw.len) % NAMES;
+  unsigned i = cw_hash(raw.p, raw.len) % NAMES;
   while (names[i].key) {
     if (names[i].len == raw.len && memcmp(names[i].raw, raw.p, raw.len) == 0)
       return &names[i];
@@ -286,14 +281,6 @@ static PyObject *method(cw_span_t m) {
   return latin1(m.p, m.len);
 }
 
-/* Sets a key; a value that is NULL comes with its exception. */
-static CW_RAISES CW_STEALS(3) int take(PyObject *env, PyObject *key, PyObject *value) {
-  if (!value) return -1;
-  int rc = PyDict_SetItem(env, key, value);
-  Py_DECREF(value);
-  return rc;
-}
-
 /* The target as it came, by gunicorn's name and by the one that Apache made usual. */
 static int take_target(PyObject *env, cw_span_t target) {
   PyObject *value = latin1(target.p, target.len);
@@ -302,7 +289,7 @@ static int take_target(PyObject *env, cw_span_t target) {
     Py_XDECREF(value);
     return -1;
   }
-  return take(env, k_raw_uri, value);
+  return cw_dict_take(env, k_raw_uri, value);
 }
 
 /* A field that came before: RFC 9110 section 5.3, and RFC 6265 section 5.4 for Cookie.
@@ -356,18 +343,19 @@ PyObject *cw_environ_new(const cw_head_t *h, PyObject *input, const cw_mount_t *
   bool host = false;
   size_t skip = mount->len;
   if (PyDict_SetItem(env, k_wsgi_input, input) < 0 ||
-      take(env, k_request_method, method(h->method)) < 0 ||
-      take(env, k_path_info, latin1(h->path.p + skip, h->path.len - skip)) < 0 ||
-      take(env, k_query_string, latin1(h->query.p, h->query.len)) < 0 ||
+      cw_dict_take(env, k_request_method, method(h->method)) < 0 ||
+      cw_dict_take(env, k_path_info, latin1(h->path.p + skip, h->path.len - skip)) <
+          0 ||
+      cw_dict_take(env, k_query_string, latin1(h->query.p, h->query.len)) < 0 ||
       take_target(env, h->target) < 0 ||
       PyDict_SetItem(env, k_server_protocol, h->minor ? k_http_11 : k_http_10) < 0 ||
-      take(env, k_server_name, keep(&kept.server_name, h->server_name)) < 0 ||
-      take(env, k_server_port, keep(&kept.server_port, h->server_port)) < 0 ||
-      take(env, k_remote_addr, keep(&kept.remote_addr, h->peer_addr)) < 0 ||
-      take(env, k_remote_port, keep(&kept.remote_port, h->peer_port)) < 0)
+      cw_dict_take(env, k_server_name, keep(&kept.server_name, h->server_name)) < 0 ||
+      cw_dict_take(env, k_server_port, keep(&kept.server_port, h->server_port)) < 0 ||
+      cw_dict_take(env, k_remote_addr, keep(&kept.remote_addr, h->peer_addr)) < 0 ||
+      cw_dict_take(env, k_remote_port, keep(&kept.remote_port, h->peer_port)) < 0)
     goto fail;
   if ((skip || h->script_name.len) &&
-      take(env, k_script_name, cw_mount_script_name(mount, h->script_name)) < 0)
+      cw_dict_take(env, k_script_name, cw_mount_script_name(mount, h->script_name)) < 0)
     goto fail;
   if (h->scheme[4] && PyDict_SetItem(env, k_url_scheme, k_https) < 0) goto fail;
   if (h->proxy_family && add_proxy(env, h) < 0) goto fail;

@@ -51,4 +51,13 @@ static inline CW_STEALS(1) void cw_exc_put(PyObject *exc) {
 #endif
 }
 
+/* Sets a key; a value that is NULL comes with its exception. */
+static inline CW_RAISES CW_STEALS(3) int cw_dict_take(PyObject *dict, PyObject *key,
+                                                      PyObject *value) {
+  if (!value) return -1;
+  int rc = PyDict_SetItem(dict, key, value);
+  Py_DECREF(value);
+  return rc;
+}
+
 #endif
