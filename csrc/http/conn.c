@@ -16,6 +16,7 @@
 #include "base/forked.h"
 #include "base/log.h"
 #include "http/budget.h"
+#include "http/out.h"
 #include "http/server_internal.h"
 
 static void on_event(uv_poll_t *poll, int status, int events);
@@ -367,6 +368,30 @@ void cw_conn_abort(cw_conn_t *c) {
   CW_ASSERT_BATON(c->srv);
   if (c->phase == CW_PHASE_OPEN) c->protocol->abort(c);
   cw_conn_close(c, CW_END_ABORTED);
+}
+
+bool cw_conn_flush(cw_conn_t *c, cw_req_t *req) {
+  pthread_mutex_lock(&req->lock);
+  int64_t before = cw_out_pending(req);
+  int rc = cw_out_flush_locked(req);
+  int64_t after = cw_out_pending(req);
+  pthread_mutex_unlock(&req->lock);
+  if (rc == CW_LOST) {
+    cw_conn_lose(c, CW_END_SOCKET);
+    return false;
+  }
+  c->moved += (uint32_t)(before - after);
+  if (rc == CW_OK) c->want_write = false;
+  return rc == CW_OK;
+}
+
+void cw_conn_check_output(const cw_conn_t *c, cw_req_t *req) {
+  pthread_mutex_lock(&req->lock);
+  bool output = cw_out_pending(req) && !atomic_load(&req->lost);
+  bool told = cw_post_waits(&req->service->posts, &req->post);
+  pthread_mutex_unlock(&req->lock);
+  assert(!output || c->want_write || told);
+  (void)output, (void)told;
 }
 
 const char *cw_conn_client(const cw_conn_t *c) {

@@ -133,6 +133,12 @@ void cw_conn_linger(cw_conn_t *c, cw_end_t why);
 /* Nothing more can be read or sent. What its threads still do is for nobody. */
 void cw_conn_lose(cw_conn_t *c, cw_end_t why);
 
+/* Sends what `req` has for the loop to send. Returns whether all of it has left; where
+ * it cannot be sent the connection is lost. The other one asserts that what is left is
+ * polled for, or somebody was told. */
+bool cw_conn_flush(cw_conn_t *c, cw_req_t *req);
+void cw_conn_check_output(const cw_conn_t *c, cw_req_t *req);
+
 /* The client's address as its proxy or the socket says; "" on a Unix socket. */
 const char *cw_conn_client(const cw_conn_t *c);
 

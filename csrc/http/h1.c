@@ -318,18 +318,7 @@ static void on_eof(cw_conn_t *c) {
 static void on_writable(cw_conn_t *c) {
   const cw_h1_conn_t *h = cw_h1_of(c);
   cw_req_t *req = h->req;
-  pthread_mutex_lock(&req->lock);
-  int64_t before = cw_out_pending(req);
-  int rc = cw_out_flush_locked(req);
-  int64_t after = cw_out_pending(req);
-  pthread_mutex_unlock(&req->lock);
-  if (rc == CW_LOST) {
-    cw_conn_lose(c, CW_END_SOCKET);
-    return;
-  }
-  c->moved += (uint32_t)(before - after);
-  if (rc == CW_WAIT) return;
-  c->want_write = false;
+  if (!cw_conn_flush(c, req)) return;
   /* The clock of a body that is still coming goes on. */
   if (h->state == CW_H1_RUN && cw_body_open(req))
     cw_conn_start_window(c, CW_TIMER_BODY);
@@ -380,6 +369,7 @@ static void on_done(cw_conn_t *c, cw_req_t *req) {
 }
 
 static void on_post(cw_conn_t *c, cw_req_t *req, int what) {
+  /* The usual one. A switch comes first where it comes with another. */
   if (CW_LIKELY(what == CW_POST_DONE)) {
     on_done(c, req);
     return;
@@ -521,13 +511,7 @@ static void check(cw_conn_t *c) {
   assert(c->collecting == (h->state == CW_H1_BODY));
   assert(req || !(h->state == CW_H1_RUN || h->state == CW_H1_FLUSH));
   if (!req) return;
-  /* What is left to send is polled for, or somebody was told. */
-  pthread_mutex_lock(&req->lock);
-  bool output = cw_out_pending(req) && !atomic_load(&req->lost);
-  bool told = cw_post_waits(&req->service->posts, &req->post);
-  pthread_mutex_unlock(&req->lock);
-  assert(!output || c->want_write || told);
-  (void)output, (void)told;
+  cw_conn_check_output(c, req);
 }
 
 const cw_protocol_t cw_h1 = {

@@ -47,8 +47,7 @@ static bool is_sending(cw_conn_t *c) {
   return sending;
 }
 
-/* ---- the clock
- * ----------------------------------------------------------------------- */
+/* ---- the clock --------------------------------------------------------- */
 
 /* Of an open socket whose output has left: pings, where they are asked for. */
 static void wind_up(cw_conn_t *c) {
@@ -61,8 +60,7 @@ static void wind_up(cw_conn_t *c) {
     cw_timer_stop(&c->timer);
 }
 
-/* ---- the end
- * ------------------------------------------------------------------------- */
+/* ---- the end ----------------------------------------------------------- */
 
 /* The app hears of it. */
 static void note_closed(cw_conn_t *c, int code, const char *reason, size_t n) {
@@ -116,8 +114,7 @@ static void fail(cw_conn_t *c, int code, cw_end_t why) {
   end_talk(c, why);
 }
 
-/* ---- input
- * --------------------------------------------------------------------------- */
+/* ---- input ------------------------------------------------------------- */
 
 static void take_message(cw_conn_t *c, cw_ws_data_t *m) {
   cw_req_t *req = req_of(c);
@@ -217,24 +214,16 @@ static void on_eof(cw_conn_t *c) {
   cw_conn_update_poll(c);
 }
 
-/* ---- output
- * --------------------------------------------------------------------------- */
+/* ---- output ------------------------------------------------------------ */
 
 static void on_writable(cw_conn_t *c) {
   cw_req_t *req = req_of(c);
+  bool all = cw_conn_flush(c, req);
+  if (cw_conn_is_over(c)) return;
   pthread_mutex_lock(&req->lock);
-  int64_t before = cw_out_pending(req);
-  int rc = cw_out_flush_locked(req);
-  int64_t after = cw_out_pending(req);
-  if (after < CW_OUT_HIGH / 2) cw_ws_rouse_locked(req);
+  if (cw_out_pending(req) < CW_OUT_HIGH / 2) cw_ws_rouse_locked(req);
   pthread_mutex_unlock(&req->lock);
-  if (rc == CW_LOST) {
-    cw_conn_lose(c, CW_END_SOCKET);
-    return;
-  }
-  c->moved += (uint32_t)(before - after);
-  if (rc == CW_WAIT) return;
-  c->want_write = false;
+  if (!all) return;
   if (req->ws->state == CW_WS_OPEN) wind_up(c);
   if (req->ws->state == CW_WS_ENDED) hang_up(c);
   cw_conn_update_poll(c);
@@ -282,8 +271,7 @@ static void on_post(cw_conn_t *c, cw_req_t *req, int what) {
     read_on(c);
 }
 
-/* ---- time
- * ------------------------------------------------------------------------------ */
+/* ---- time -------------------------------------------------------------- */
 
 static void send_ping(cw_conn_t *c) {
   cw_req_t *req = req_of(c);
@@ -348,8 +336,7 @@ static void on_drain(cw_conn_t *c) {
   read_on(c);
 }
 
-/* ---- the rest of the table ----------------------------------------------------------
- */
+/* ---- the rest of the table --------------------------------------------- */
 
 static void lose(cw_conn_t *c) {
   note_closed(c, CW_WS_LOST, "", 0);
@@ -387,17 +374,14 @@ static void check(cw_conn_t *c) {
   const cw_ws_t *ws = req->ws;
   assert(ws && req->conn == c && !c->collecting);
   pthread_mutex_lock(&req->lock);
-  bool output = cw_out_pending(req) && !atomic_load(&req->lost);
-  bool told = cw_post_waits(&req->service->posts, &req->post);
   assert(!ws->queued == !ws->first);
   assert(ws->state == CW_WS_OPEN || ws->closed);
   pthread_mutex_unlock(&req->lock);
-  /* What is left to send is polled for, or we were told. */
-  assert(!output || c->want_write || told);
+  cw_conn_check_output(c, req);
   /* Nobody waits for ever for the end of a socket. */
   assert(ws->state == CW_WS_OPEN || atomic_load(&req->lost) ||
          cw_timer_runs(&c->timer, CW_TIMER_CLOSE));
-  (void)ws, (void)output, (void)told;
+  (void)ws;
 }
 
 const cw_protocol_t cw_websocket = {
