@@ -104,8 +104,7 @@ static int make_head(cw_req_t *req, cw_span_t subprotocol, const cw_ws_terms_t *
   return rc == CW_OK ? put(req, "\r\n", 2) : rc;
 }
 
-/* ---- what is left of the request --------------------------------------------------
- */
+/* ---- what is left of the request --------------------------------------- */
 
 /* Copies into a block of memory, or only counts. */
 typedef struct block {

@@ -72,8 +72,7 @@ void cw_ws_message_free(cw_ws_message_t *m) {
   *m = (cw_ws_message_t){.kind = CW_WS_CLOSED};
 }
 
-/* ---- sending ------------------------------------------------------------------------
- */
+/* ---- sending ----------------------------------------------------------- */
 
 /* Whether a message may be sent now. */
 static int look_locked(cw_req_t *req) {

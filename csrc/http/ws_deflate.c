@@ -96,8 +96,7 @@ void cw_ws_deflate_fini(cw_ws_deflate_t *d) {
   d->out = d->in = NULL;
 }
 
-/* ---- sending ----------------------------------------------------------------------
- */
+/* ---- sending ----------------------------------------------------------- */
 
 bool cw_ws_deflate_pays(const cw_ws_deflate_t *d, size_t n) {
   return d->terms.agreed && n >= (d->terms.own_fresh ? FRESH_LEAST : KEPT_LEAST);
@@ -152,8 +151,7 @@ int cw_ws_deflate(cw_ws_deflate_t *d, const char *p, size_t n, cw_buf_t *out) {
   return rc;
 }
 
-/* ---- receiving
- * ----------------------------------------------------------------------- */
+/* ---- receiving --------------------------------------------------------- */
 
 static bool begin_in(cw_ws_deflate_t *d) {
   if (!d->in && d->terms.their_fresh) d->in = swap(d->stock, &d->stock->inflate, NULL);

@@ -141,8 +141,7 @@ bool cw_ws_next_subprotocol(const cw_head_t *h, unsigned *field, size_t *at,
   return false;
 }
 
-/* ---- extensions (section 9.1; RFC 7692 section 7.1) -------------------------------
- */
+/* ---- extensions (section 9.1; RFC 7692 section 7.1) -------------------- */
 
 /* A Sec-WebSocket-Extensions field as it is read. */
 typedef struct reader {

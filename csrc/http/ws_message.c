@@ -110,8 +110,7 @@ static void add(cw_ws_reader_t *r, const cw_ws_piece_t *piece, cw_ws_item_t *ite
   r->data = NULL;
 }
 
-/* ---- control frames ---------------------------------------------------------------
- */
+/* ---- control frames ---------------------------------------------------- */
 
 /* Section 5.5.1: a code, and a reason in UTF-8. */
 static void read_close(cw_ws_item_t *item) {

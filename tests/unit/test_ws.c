@@ -385,8 +385,7 @@ static void a_flood_of_pings(void **state) {
   cw_server_free(srv);
 }
 
-/* ---- pings ------------------------------------------------------------------------
- */
+/* ---- pings ------------------------------------------------------------- */
 
 static void pings_of_the_client_are_answered(void **state) {
   begin();
@@ -445,8 +444,7 @@ static void no_pings_where_none_are_asked_for(void **state) {
   finish();
 }
 
-/* ---- the end ----------------------------------------------------------------------
- */
+/* ---- the end ----------------------------------------------------------- */
 
 static void the_client_closes(void **state) {
   begin();
@@ -644,8 +642,7 @@ static void a_worker_that_has_stopped(void **state) {
   close(fd);
 }
 
-/* ---- compression ------------------------------------------------------------------
- */
+/* ---- compression ------------------------------------------------------- */
 
 static void compressed_messages(void **state) {
   static const char text[] =
@@ -749,8 +746,7 @@ static void an_echo_in_another_thread(void **state) {
   finish();
 }
 
-/* ---- what it costs ----------------------------------------------------------------
- */
+/* ---- what it costs ----------------------------------------------------- */
 
 /* All that an idle socket holds, once messages have come and gone: by malloc's own
  * count, which sanitizers do not have. */

@@ -138,8 +138,7 @@ static void subprotocols_in_their_order(void **state) {
   assert_int_equal(n, CW_ARRAY_LEN(want));
 }
 
-/* ---- extensions ---------------------------------------------------------------------
- */
+/* ---- extensions -------------------------------------------------------- */
 
 #define PMD "permessage-deflate"
 #define FRESH "; server_no_context_takeover; client_no_context_takeover"
