@@ -81,8 +81,7 @@ extern cw_asgi_t cw_asgi;
 CW_ASGI_STRINGS(CW_DECLARE)
 #undef CW_DECLARE
 
-/* ---- state.c ----------------------------------------------------------------------
- */
+/* ---- state.c ----------------------------------------------------------- */
 
 CW_RAISES int cw_state_init(void);
 
@@ -98,6 +97,8 @@ CW_NEW PyObject *cw_scope_new(const cw_head_t *h, const cw_mount_t *mount,
 
 /* Steps of receive(): 1 with *message, 0: not yet, -1 with an exception. */
 int cw_http_receive(cw_call_t *call, cw_waiter_t *w, PyObject **message);
+/* What is received behind the end. */
+CW_NEW PyObject *cw_http_disconnect(void);
 /* send(): an awaitable, or NULL. */
 CW_NEW PyObject *cw_http_send(cw_call_t *call, PyObject *message);
 CW_NEW PyObject *cw_http_start(cw_call_t *call, PyObject *message);
@@ -112,6 +113,7 @@ int cw_call_has_left(cw_call_t *call);
 
 int cw_websocket_receive(cw_call_t *call, cw_waiter_t *w, PyObject **message);
 CW_NEW PyObject *cw_websocket_send(cw_call_t *call, PyObject *message);
+CW_NEW PyObject *cw_websocket_disconnect(int code, cw_span_t reason);
 /* Adds what the scope of a WebSocket has besides. */
 CW_RAISES int cw_websocket_scope(PyObject *scope, const cw_req_t *req);
 

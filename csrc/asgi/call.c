@@ -62,19 +62,15 @@ static CW_NEW cw_channel_t *channel(PyTypeObject *type, cw_call_t *call,
   return self;
 }
 
-/* What there is to receive behind the end of the app. */
-static CW_NEW PyObject *disconnect(bool websocket) {
-  return websocket ? Py_BuildValue("{s:s,s:i,s:s}", "type", "websocket.disconnect",
-                                   "code", CW_WS_LOST, "reason", "")
-                   : Py_BuildValue("{s:s}", "type", "http.disconnect");
-}
-
 static PyObject *receive(PyObject *self, PyObject *const *args, size_t nargsf,
                          PyObject *kwnames) {
   cw_call_t *call = ((cw_channel_t *)self)->call;
   if (PyVectorcall_NARGS(nargsf) || (kwnames && PyTuple_GET_SIZE(kwnames)))
     return PyErr_Format(PyExc_TypeError, "receive() takes no arguments");
-  if (!call) return cw_ready_new(disconnect(((cw_channel_t *)self)->websocket));
+  if (!call)
+    return cw_ready_new(((cw_channel_t *)self)->websocket
+                            ? cw_websocket_disconnect(CW_WS_LOST, (cw_span_t){"", 0})
+                            : cw_http_disconnect());
   /* Nothing is taken before it is awaited: a task that is cancelled before it runs must
    * not take a message with it. */
   cw_step_t step = call->websocket ? cw_websocket_receive : cw_http_receive;
@@ -92,8 +88,7 @@ static PyObject *send(PyObject *self, PyObject *const *args, size_t nargsf,
                          : cw_http_send(call, args[0]);
 }
 
-/* ---- its end ----------------------------------------------------------------------
- */
+/* ---- its end ----------------------------------------------------------- */
 
 enum { DEEPEST = 8 };
 static bool comes_of_leaving(PyObject *exc, int deep);
@@ -190,8 +185,7 @@ static void end(cw_call_t *call) {
   Py_XDECREF(task);
 }
 
-/* ---- the awaitable that its task runs
- * ------------------------------------------------ */
+/* ---- the awaitable that its task runs ---------------------------------- */
 
 /* Runs the coroutine until it waits; what it raises stays here. */
 static PySendResult call_send(PyObject *obj, PyObject *arg, PyObject **result) {
@@ -277,10 +271,6 @@ static PyObject *call_wake(PyObject *obj, PyObject *unused) {
   Py_RETURN_NONE;
 }
 
-static PyObject *await_self(PyObject *self) {
-  return Py_NewRef(self);
-}
-
 /* What debuggers ask a coroutine for: its name, its frame. */
 static PyObject *call_getattro(PyObject *obj, PyObject *name) {
   PyObject *value = PyObject_GenericGetAttr(obj, name);
@@ -330,9 +320,9 @@ static PyType_Slot call_slots[] = {
     {Py_tp_doc, "What a request's task runs: the coroutine of its app."},
     {Py_tp_dealloc, call_dealloc},
     {Py_tp_getattro, call_getattro},
-    {Py_tp_iter, await_self},
+    {Py_tp_iter, PyObject_SelfIter},
     {Py_tp_iternext, call_next},
-    {Py_am_await, await_self},
+    {Py_am_await, PyObject_SelfIter},
     {Py_am_send, call_send},
     {Py_tp_methods, call_methods},
     {0, NULL},
@@ -345,8 +335,7 @@ static PyType_Spec call_spec = {
     .slots = call_slots,
 };
 
-/* ---- its begin
- * ------------------------------------------------------------------------ */
+/* ---- its begin --------------------------------------------------------- */
 
 static CW_NEW cw_call_t *new_call(cw_req_t *req) {
   cw_call_t *call = PyObject_New(cw_call_t, call_type);
@@ -363,20 +352,6 @@ static CW_NEW cw_call_t *new_call(cw_req_t *req) {
   if (call->send) return call;
   Py_DECREF(call);
   return NULL;
-}
-
-/* The iterator of what the app returned, which is taken. */
-static CW_NEW CW_STEALS(1) PyObject *iterator_of(PyObject *awaitable) {
-  if (CW_LIKELY(PyCoro_CheckExact(awaitable))) return awaitable;
-  PyAsyncMethods *methods = Py_TYPE(awaitable)->tp_as_async;
-  PyObject *it = NULL;
-  if (methods && methods->am_await)
-    it = methods->am_await(awaitable);
-  else
-    PyErr_Format(PyExc_TypeError, "an ASGI app returns an awaitable, not %.100s",
-                 Py_TYPE(awaitable)->tp_name);
-  Py_DECREF(awaitable);
-  return it;
 }
 
 /* asyncio.Task(call, loop=, name=[, eager_start=True]). The keywords are kept: making a
@@ -402,7 +377,8 @@ static CW_RAISES int begin(cw_call_t *call, const cw_mount_t *mount) {
   PyObject *r = PyObject_Vectorcall(mount->app, args + 1,
                                     3 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
   if (CW_UNLIKELY(cw_forked_child)) cw_forks_end();
-  call->coro = r ? iterator_of(r) : NULL;
+  call->coro = r ? cw_await(r) : NULL;
+  Py_XDECREF(r);
   if (call->coro) {
     PyObject *name = PyDict_GetItemWithError(scope, cw_s_path); /* borrowed */
     cw_list_push(&cw_asgi.calls, &call->all);

@@ -14,8 +14,7 @@
 
 enum { PIECE = 256 * 1024 }; /* bytes of a body in one message */
 
-/* ---- the end of a response ---------------------------------------------------------
- */
+/* ---- the end of a response --------------------------------------------- */
 
 void cw_call_finish(cw_call_t *call, bool complete) {
   cw_req_t *req = call->req;
@@ -47,10 +46,9 @@ static int raise_lost(cw_call_t *call) {
   return cw_send_raise(CW_LOST);
 }
 
-/* ---- receive
- * ------------------------------------------------------------------------- */
+/* ---- receive ----------------------------------------------------------- */
 
-static CW_NEW PyObject *disconnect(void) {
+PyObject *cw_http_disconnect(void) {
   PyObject *message = PyDict_New();
   if (message && PyDict_SetItem(message, cw_s_type, cw_s_http_disconnect) < 0)
     Py_CLEAR(message);
@@ -70,42 +68,21 @@ static CW_NEW CW_STEALS(1) PyObject *body_message(PyObject *body, bool more) {
 
 /* The body's next piece. Returns 1 with *message, 0 where it has to come, or -1. */
 static int take_body(cw_call_t *call, PyObject **message) {
-  cw_req_t *req = call->req;
-  char unused;
-  for (;;) {
-    bool ended;
-    size_t n = cw_body_available(req, &ended);
-    if (n == 0 && ended) {
-      call->body_over = true;
-      *message = body_message(PyBytes_FromStringAndSize(NULL, 0), false);
-      return *message ? 1 : -1;
-    }
-    if (n == 0) {
-      ssize_t got = cw_body_take(req, &unused, 0 + sizeof(unused), false);
-      if (got == CW_WAIT) return 0;
-      if (got == 0) continue;
-      if (got == 1) {
-        /* It came in this very moment. */
-        *message = body_message(PyBytes_FromStringAndSize(&unused, 1), true);
-        return *message ? 1 : -1;
-      }
-      call->body_over = true;
-      *message = disconnect();
-      return *message ? 1 : -1;
-    }
-    PyObject *body =
-        PyBytes_FromStringAndSize(NULL, (Py_ssize_t)CW_MIN(n, (size_t)PIECE));
-    if (!body) return -1;
-    ssize_t got = cw_body_take(req, PyBytes_AS_STRING(body),
-                               (size_t)PyBytes_GET_SIZE(body), false);
-    /* Nobody else takes any of it. */
-    assert(got == PyBytes_GET_SIZE(body));
-    (void)got;
-    bool more = !ended || n > PIECE;
-    call->body_over = !more;
-    *message = body_message(body, more);
-    return *message ? 1 : -1;
-  }
+  bool ended;
+  size_t n = cw_body_available(call->req, &ended);
+  /* At least a byte is asked for: that tells whether more will come. */
+  PyObject *body = PyBytes_FromStringAndSize(
+      NULL, (Py_ssize_t)CW_MIN(CW_MAX(n, (size_t)1), (size_t)PIECE));
+  if (!body) return -1;
+  ssize_t got = cw_body_take(call->req, PyBytes_AS_STRING(body),
+                             (size_t)PyBytes_GET_SIZE(body), false);
+  if (got == 0 && _PyBytes_Resize(&body, 0) < 0) return -1;
+  if (got < 0) Py_DECREF(body);
+  if (got == CW_WAIT) return 0;
+  /* Nobody else takes any of it: what was there is what was got. */
+  call->body_over = got <= 0 || (ended && (size_t)got == n);
+  *message = got < 0 ? cw_http_disconnect() : body_message(body, !call->body_over);
+  return *message ? 1 : -1;
 }
 
 /* Asks again when who has half-closed its side may be taken for gone. */
@@ -129,12 +106,11 @@ int cw_http_receive(cw_call_t *call, cw_waiter_t *w, PyObject **message) {
   int rc = 1;
   if (call->req && !call->body_over) return take_body(call, message);
   if (call->req) rc = cw_call_has_left(call);
-  if (rc > 0) *message = disconnect();
+  if (rc > 0) *message = cw_http_disconnect();
   return rc > 0 && !*message ? -1 : rc;
 }
 
-/* ---- send
- * ---------------------------------------------------------------------------- */
+/* ---- send -------------------------------------------------------------- */
 
 /* Sends what is left of `data`. Returns 1: all is on its way, 0: not now, or -1. */
 static int push(cw_call_t *call, PyObject *data, Py_ssize_t *off, bool last) {

@@ -13,8 +13,12 @@ typedef struct ready {
   PyObject_HEAD PyObject *value; /* owned; NULL: taken */
 } ready_t;
 
-static PyObject *await_self(PyObject *self) {
-  return Py_NewRef(self);
+PyObject *cw_await(PyObject *awaitable) {
+  if (CW_LIKELY(PyCoro_CheckExact(awaitable))) return Py_NewRef(awaitable);
+  PyAsyncMethods *methods = Py_TYPE(awaitable)->tp_as_async;
+  if (methods && methods->am_await) return methods->am_await(awaitable);
+  return PyErr_Format(PyExc_TypeError, "an ASGI app returns an awaitable, not %.100s",
+                      Py_TYPE(awaitable)->tp_name);
 }
 
 /* Raises what .throw(type_or_exception[, value[, traceback]]) was given. */
@@ -43,8 +47,7 @@ static PyObject *stop_with(PyObject *value) {
   return NULL;
 }
 
-/* ---- ready ------------------------------------------------------------------------
- */
+/* ---- ready ------------------------------------------------------------- */
 
 static PySendResult ready_send(PyObject *obj, PyObject *arg, PyObject **result) {
   ready_t *self = (ready_t *)obj;
@@ -97,9 +100,9 @@ static PyMethodDef ready_methods[] = {
 static PyType_Slot ready_slots[] = {
     {Py_tp_doc, "An awaitable whose result is there."},
     {Py_tp_dealloc, ready_dealloc},
-    {Py_tp_iter, await_self},
+    {Py_tp_iter, PyObject_SelfIter},
     {Py_tp_iternext, ready_next},
-    {Py_am_await, await_self},
+    {Py_am_await, PyObject_SelfIter},
     {Py_am_send, ready_send},
     {Py_tp_methods, ready_methods},
     {0, NULL},
@@ -127,8 +130,7 @@ PyObject *cw_ready_none(void) {
   return Py_NewRef(ready_none);
 }
 
-/* ---- waiter ------------------------------------------------------------------------
- */
+/* ---- waiter ------------------------------------------------------------ */
 
 static void forget_future(cw_waiter_t *w) {
   Py_CLEAR(w->it);
@@ -157,10 +159,7 @@ static void give_up(cw_waiter_t *w) {
 static CW_RAISES int make_future(cw_waiter_t *w) {
   w->future = PyObject_CallMethodNoArgs(cw_asgi.loop, cw_s_create_future);
   if (!w->future) return -1;
-  unaryfunc await = Py_TYPE(w->future)->tp_as_async
-                        ? Py_TYPE(w->future)->tp_as_async->am_await
-                        : NULL;
-  w->it = await ? await(w->future) : PyObject_GetIter(w->future);
+  w->it = cw_await(w->future);
   return w->it ? 0 : -1;
 }
 
@@ -235,9 +234,9 @@ static PyMethodDef waiter_methods[] = {
 static PyType_Slot waiter_slots[] = {
     {Py_tp_doc, "An awaitable that waits for the client."},
     {Py_tp_dealloc, waiter_dealloc},
-    {Py_tp_iter, await_self},
+    {Py_tp_iter, PyObject_SelfIter},
     {Py_tp_iternext, waiter_next},
-    {Py_am_await, await_self},
+    {Py_am_await, PyObject_SelfIter},
     {Py_am_send, waiter_send},
     {Py_tp_methods, waiter_methods},
     {0, NULL},

@@ -6,6 +6,8 @@
 #include "asgi/asgi_internal.h"
 
 CW_RAISES int cw_waiter_init(PyObject *module);
+/* What `await` iterates over. */
+CW_NEW PyObject *cw_await(PyObject *awaitable);
 /* An awaitable whose result is here: `value`, or None that is always the same one. */
 CW_NEW CW_STEALS(1) PyObject *cw_ready_new(PyObject *value);
 CW_NEW PyObject *cw_ready_none(void);

@@ -57,7 +57,7 @@ static CW_NEW CW_STEALS(3) PyObject *message(PyObject *type, PyObject *key,
   return dict;
 }
 
-static CW_NEW PyObject *disconnect(int code, cw_span_t reason) {
+PyObject *cw_websocket_disconnect(int code, cw_span_t reason) {
   PyObject *m = message(cw_s_websocket_disconnect, cw_s_code, PyLong_FromLong(code));
   PyObject *text =
       m ? PyUnicode_DecodeUTF8(reason.p, (Py_ssize_t)reason.len, "replace") : NULL;
@@ -71,7 +71,7 @@ static CW_NEW PyObject *received(cw_ws_message_t *m) {
   Py_ssize_t n = (Py_ssize_t)m->data.len;
   PyObject *result;
   if (m->kind == CW_WS_CLOSED)
-    result = disconnect(m->code, m->data);
+    result = cw_websocket_disconnect(m->code, m->data);
   else if (m->kind == CW_WS_TEXT)
     result = message(cw_s_websocket_receive, cw_s_text,
                      PyUnicode_DecodeUTF8(m->data.p, n, NULL));
@@ -90,10 +90,10 @@ int cw_websocket_receive(cw_call_t *call, cw_waiter_t *w, PyObject **result) {
     call->connected = true;
     *result = message(cw_s_websocket_connect, NULL, NULL);
   } else if (!call->req) {
-    *result = disconnect(CW_WS_LOST, none);
+    *result = cw_websocket_disconnect(CW_WS_LOST, none);
   } else if (!cw_ws_is_accepted(call->req)) {
     rc = cw_call_has_left(call);
-    if (rc > 0) *result = disconnect(CW_WS_LOST, none);
+    if (rc > 0) *result = cw_websocket_disconnect(CW_WS_LOST, none);
   } else {
     rc = cw_ws_receive(call->req, &m);
     if (rc == CW_WAIT) return 0;
