@@ -14,6 +14,7 @@ idle       memory of 10,000 WebSockets that say nothing
 
 import argparse
 import base64
+import contextlib
 import json
 import os
 import resource
@@ -26,7 +27,7 @@ import time
 from pathlib import Path
 
 import run
-from run import BENCH, BUILD, ROOT, Server, add_ratios, medians, table
+from run import BENCH, BUILD, ROOT, Server, add_ratios, interleaved, medians, table
 
 VENV = ROOT / "build" / "bench-asgi-venv"
 TABLES = ("raw", "fastapi", "starlette", "echo", "idle")
@@ -122,30 +123,11 @@ def http(options, name, path="/", script=None):
     options.servers = {
         each: command for each, command in servers.items() if answers(each, command, app)
     }
-    results = measured(options, app, path, script)
+    results = interleaved(options, app, 64, path=path, script=script)
     options.servers = servers
     add_ratios(results, "cpu_us", "ratio")
     table(f"{name} {path}: server CPU per request, 64 connections", results, COLUMNS)
     return results
-
-
-def measured(options, app, path, script):
-    """As run.interleaved(), for any path."""
-    servers = [Server(name, command, app) for name, command in options.servers.items()]
-    try:
-        for server in servers:
-            server.wait()
-        rounds = {server.name: [] for server in servers}
-        for number in range(options.rounds + 1):
-            for server in servers:
-                seconds = options.seconds if number else 1
-                result = run.load(server, 64, seconds, path, script)
-                if number:
-                    rounds[server.name].append(result)
-    finally:
-        for server in servers:
-            server.stop()
-    return {name: medians(each) for name, each in rounds.items()}
 
 
 # ---- WebSockets ----------------------------------------------------------------------------
@@ -230,17 +212,17 @@ def echo(options):
     every = {}
     commands = with_websockets(options)
     for number, size in ((1000, 32), (16, 65536)):
-        servers = [Server(name, command, "app") for name, command in commands.items()]
-        rounds = {server.name: [] for server in servers}
-        try:
+        rounds = {name: [] for name in commands}
+        with contextlib.ExitStack() as stack:
+            servers = [
+                stack.enter_context(Server(name, command, "app"))
+                for name, command in commands.items()
+            ]
             for server in servers:
                 server.wait()
             for _ in range(options.rounds):
                 for server in servers:
                     rounds[server.name].append(echo_round(server, number, size, options.seconds))
-        finally:
-            for server in servers:
-                server.stop()
         results = {name: medians(each) for name, each in rounds.items()}
         add_ratios(results, "cpu_us", "ratio")
         columns = [

@@ -311,7 +311,7 @@ def medians(rounds):
     return {**result, "rounds": rounds}
 
 
-def interleaved(options, app, connections, busy=contextlib.nullcontext):
+def interleaved(options, app, connections, busy=contextlib.nullcontext, path="/", script=None):
     """Measures the servers in turns; returns the median of each one's rounds."""
     with contextlib.ExitStack() as stack:
         servers = []
@@ -326,7 +326,7 @@ def interleaved(options, app, connections, busy=contextlib.nullcontext):
                 # Round 0 warms up.
                 seconds = options.seconds if number else 1
                 with busy(server):
-                    result = load(server, connections, seconds)
+                    result = load(server, connections, seconds, path, script)
                 if number:
                     rounds[server.name].append(result)
         return {name: medians(results) for name, results in rounds.items()}
