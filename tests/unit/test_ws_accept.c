@@ -3,12 +3,14 @@
  * request then. */
 #include "unit/unit.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "http/ws_socket.h"
+#include "unit/folder.h"
 #include "unit/serve.h"
 
 #define KEY "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
@@ -177,8 +179,9 @@ static void a_request_timeout_ends_with_the_handshake(void **state) {
 /* The log's line at the end has all that it has of other requests. */
 static void the_access_line(void **state) {
   static const cw_field_t fields[] = {FIELD("X-Id", "seven")};
-  char path[] = "/tmp/cwsgi-ws-XXXXXX", line[256] = "";
-  int log = mkstemp(path);
+  char path[64], line[256] = "";
+  snprintf(path, sizeof(path), "%s/access", dir);
+  int log = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
   assert_true(log >= 0);
   cw_limits_t limits = {USUAL_LIMITS, .ws_size = 100, .ws_queue = 4};
   limits.access_log = path;
@@ -193,7 +196,6 @@ static void the_access_line(void **state) {
   assert_true(read(log, line, sizeof(line) - 1) > 0);
   assert_string_equal(line, "GET /a b q 101 5 tests seven HTTP/1.1\n");
   close(log);
-  unlink(path);
 }
 
 int main(void) {
@@ -207,5 +209,5 @@ int main(void) {
       cmocka_unit_test(a_request_timeout_ends_with_the_handshake),
       cmocka_unit_test(the_access_line),
   };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  return RUN_IN_FOLDER(tests);
 }
