@@ -56,6 +56,13 @@ def serve_all(tmp_path_factory):
     serving.finish()
 
 
+@pytest.fixture(scope="module", params=["asyncio", "uvloop"])
+def loop(request):
+    """The event loops of ASGI apps, where they are installed."""
+    pytest.importorskip(request.param)
+    return request.param
+
+
 @pytest.fixture(scope="session", params=["embed", "exec"])
 def door(request):
     """Both ways into Python, or the one that the caller's environment asks for."""

@@ -8,14 +8,10 @@ import resource
 import pytest
 from client import request, wait_for
 
-LOOPS = ["asyncio", "uvloop"]
 
-
-@pytest.fixture(scope="module", params=LOOPS)
-def server(serve_all, request):
-    if request.param == "uvloop":
-        pytest.importorskip("uvloop")
-    return serve_all("asgiapp:app", "--loop", request.param, "--log-level", "debug")
+@pytest.fixture(scope="module")
+def server(serve_all, loop):
+    return serve_all("asgiapp:app", "--loop", loop, "--log-level", "debug")
 
 
 def scope_of(server, target, headers=(), **options):

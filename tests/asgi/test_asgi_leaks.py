@@ -5,7 +5,6 @@ from client import request, wait_for
 from server import assert_flat_rss, descriptors
 
 BATCH = 50
-LOOPS = ["asyncio", "uvloop"]
 ROUTES = {
     "hello": request("/"),
     "a task that waits": request("/contexts"),
@@ -35,11 +34,9 @@ HANDSHAKE = (
 )
 
 
-@pytest.fixture(scope="module", params=LOOPS)
-def server(serve_all, request):
-    if request.param == "uvloop":
-        pytest.importorskip("uvloop")
-    return serve_all("asgileak:app", "--loop", request.param)
+@pytest.fixture(scope="module")
+def server(serve_all, loop):
+    return serve_all("asgileak:app", "--loop", loop)
 
 
 def measure(server):

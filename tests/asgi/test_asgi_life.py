@@ -9,8 +9,6 @@ import pytest
 from client import request, wait_for
 from server import APPS, TSAN, run, worker_pids
 
-LOOPS = ["asyncio", "uvloop"]
-
 
 @pytest.fixture
 def start(tmp_path):
@@ -19,13 +17,6 @@ def start(tmp_path):
         return run(*words, env={"CWSGI_TEST_DIR": tmp_path})
 
     return start
-
-
-@pytest.fixture(params=LOOPS)
-def loop(request):
-    if request.param == "uvloop":
-        pytest.importorskip("uvloop")
-    return request.param
 
 
 def both_serving(server):
@@ -416,7 +407,7 @@ def test_values_that_are_none(start, option, text):
 
 
 @pytest.mark.parametrize("app", ["asgi", "wsgi"])
-def test_functions_that_are_awaited(serve, app):
+def test_functions_that_are_awaited(serve, tmp_path, app):
     source = (
         "import asyncio, cwsgi\n"
         "from common import mark\n"
@@ -431,10 +422,8 @@ def test_functions_that_are_awaited(serve, app):
         "    await asyncio.sleep(0)\n"
         "    mark('down')\n"
     )
-    folder = serve.folder / "app"
-    folder.mkdir(parents=True)
-    (folder / "functions.py").write_text(source)
-    server = serve(f"functions:{app}", "--pythonpath", APPS, chdir=folder)
+    (tmp_path / "functions.py").write_text(source)
+    server = serve(f"functions:{app}", "--pythonpath", APPS, chdir=tmp_path)
     assert server.get("/").status == 200
     assert server.marks("up")
     assert server.stop() == 0
@@ -454,7 +443,7 @@ def test_an_awaited_function_that_fails(start, tmp_path):
     assert "on_startup function fails.up failed: ValueError: no database" in done.stderr
 
 
-def test_forked_children_are_not_the_server(serve):
+def test_forked_children_are_not_the_server(serve, tmp_path):
     source = (
         "import os\n"
         "async def app(scope, receive, send):\n"
@@ -467,10 +456,8 @@ def test_forked_children_are_not_the_server(serve):
         "    await send({'type': 'http.response.start', 'status': 200})\n"
         "    await send({'type': 'http.response.body', 'body': b'parent'})\n"
     )
-    folder = serve.folder / "app"
-    folder.mkdir(parents=True)
-    (folder / "forks.py").write_text(source)
-    server = serve("forks:app", chdir=folder)
+    (tmp_path / "forks.py").write_text(source)
+    server = serve("forks:app", chdir=tmp_path)
     for _ in range(3):
         assert server.get("/").body == b"parent"
 

@@ -13,14 +13,10 @@ websockets = pytest.importorskip("websockets")
 from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 from websockets.sync.client import connect  # noqa: E402
 
-LOOPS = ["asyncio", "uvloop"]
 
-
-@pytest.fixture(scope="module", params=LOOPS)
-def server(serve_all, request):
-    if request.param == "uvloop":
-        pytest.importorskip("uvloop")
-    return serve_all("asgisocket:app", "--loop", request.param, "--log-level", "debug")
+@pytest.fixture(scope="module")
+def server(serve_all, loop):
+    return serve_all("asgisocket:app", "--loop", loop, "--log-level", "debug")
 
 
 def open_socket(server, path="/", **options):
@@ -215,10 +211,7 @@ def test_many_sockets(server):
             assert socket.recv() == str(i)
 
 
-@pytest.mark.parametrize("loop", LOOPS)
 def test_stop_says_goodbye(serve, loop):
-    if loop == "uvloop":
-        pytest.importorskip("uvloop")
     server = serve("asgisocket:app", "--loop", loop)
     with open_socket(server) as socket:
         server.send_signal(signal.SIGTERM)
