@@ -116,6 +116,11 @@ bool cw_req_half_closed(const cw_req_t *req);
 /* Body bytes that can be taken now; *ended: no more will come behind them. */
 size_t cw_body_available(cw_req_t *req, bool *ended);
 
+/* Lets its response wait for the loop's next turn if it is small and whole: the thread
+ * that runs the request turns the loop soon, and has others to run first. Sent at once,
+ * each would wake its client, which on the same CPUs delays the others. That thread. */
+void cw_req_may_hold(cw_req_t *req, bool may);
+
 /* Ends the request: the last call on `req`. `complete` false means that the app
  * failed or stopped before the body was whole: the connection is then aborted, so
  * that the client notices. Sends an error page with `status` (500) where no head was

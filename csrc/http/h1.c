@@ -360,6 +360,11 @@ static void on_done(cw_conn_t *c, cw_req_t *req) {
     cw_conn_close(c, CW_END_FAILED);
   } else if (cw_out_pending(req)) {
     req->done_at = 0; /* not yet */
+    if (req->held) {
+      req->held = false;
+      if (cw_conn_flush(c, req)) end_exchange(c);
+      if (c->phase == CW_PHASE_CLOSED || !cw_out_pending(req)) return;
+    }
     c->want_write = true;
     cw_conn_start_window(c, CW_TIMER_STALL);
     cw_conn_update_poll(c);

@@ -102,7 +102,7 @@ static int send_response(cw_req_t *req, const char *data, size_t n, bool last,
     n = (size_t)(r->length - r->body_sent);
     r->overrun = true;
   }
-  cw_parts_t parts = {.body = {data, n}};
+  cw_parts_t parts = {.body = {data, n}, .last = last};
   if (r->chunked) {
     if (n && !r->chunk_left) {
       char size[20];

@@ -11,7 +11,8 @@
 
 enum {
   FILE_SLICE = 1024 * 1024, /* one sendfile(2), so that no one hogs the loop */
-  SMALL = 1024,             /* bytes of a response that are joined */
+  SMALL = 1024,             /* bytes of a response that are joined, */
+  HELD = 8 * 1024,          /* and that may be held back */
 };
 
 /* sendmsg(2) without blocking. Returns bytes sent (0: none now) or CW_LOST. */
@@ -115,6 +116,17 @@ static ssize_t send_all_parts(cw_req_t *req, const cw_parts_t *parts) {
   return n ? send_parts(req, iov, n, 0) : 0;
 }
 
+/* Whether a whole small response is left for the next turn, though the socket would
+ * take it. Where a turn is under way that would end for each. */
+static bool hold(cw_req_t *req, const cw_parts_t *parts, size_t total) {
+  const cw_resp_t *r = &req->resp;
+  bool whole = parts->last || (r->length >= 0 && (size_t)r->length == parts->body.len);
+  if (!whole || r->sent || total > HELD || atomic_load(&req->service->posts.waiting))
+    return false;
+  req->held = true;
+  return true;
+}
+
 int cw_out_write(cw_req_t *req, const cw_parts_t *parts, size_t *taken) {
   size_t total = parts->before.len + parts->body.len + parts->after.len;
   ssize_t sent = 0;
@@ -124,11 +136,13 @@ int cw_out_write(cw_req_t *req, const cw_parts_t *parts, size_t *taken) {
   if (!cw_out_pending(req)) {
     /* It stays so: only this thread adds to it. */
     pthread_mutex_unlock(&req->lock);
-    sent = send_all_parts(req, parts);
-    if (sent < 0) return CW_LOST;
-    if ((size_t)sent == total) {
-      *taken = parts->body.len;
-      return CW_OK;
+    if (CW_LIKELY(!req->may_hold) || !hold(req, parts, total)) {
+      sent = send_all_parts(req, parts);
+      if (sent < 0) return CW_LOST;
+      if ((size_t)sent == total) {
+        *taken = parts->body.len;
+        return CW_OK;
+      }
     }
     pthread_mutex_lock(&req->lock);
   }

@@ -12,6 +12,7 @@
 /* The parts of one write: framing before, body, framing after. */
 typedef struct cw_parts {
   cw_span_t before, body, after;
+  bool last; /* the response ends with them */
 } cw_parts_t;
 
 /* Sends the parts, keeps what the socket does not take. The framing is always taken;

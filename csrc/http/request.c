@@ -47,6 +47,7 @@ cw_req_t *cw_req_new(cw_service_t *service, const cw_stream_t *stream, int fd) {
   req->conn = NULL;
   req->trusted = false;
   req->persistent = req->expect_continue = req->continue_sent = false;
+  req->may_hold = req->held = false;
   req->post.posted = false;
   req->post.what = 0;
   req->waiting = false;
@@ -141,6 +142,10 @@ cw_req_t *cw_req_of_roused(cw_list_t *link) {
   cw_req_t *req = CW_CONTAINER(link, cw_req_t, roused);
   CW_TAG_CHECK(req, CW_TAG_REQ);
   return req;
+}
+
+void cw_req_may_hold(cw_req_t *req, bool may) {
+  req->may_hold = may;
 }
 
 const cw_head_t *cw_req_head(const cw_req_t *req) {

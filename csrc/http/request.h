@@ -75,6 +75,8 @@ struct cw_req {
   cw_arena_t arena;
   bool persistent; /* the client goes on with the connection: RFC 9112 section 9.3 */
   bool expect_continue, continue_sent;
+  bool may_hold; /* its thread: a small response may wait for the next turn, */
+  bool held;     /* and does */
 
   pthread_mutex_t lock;
   cw_event_t event;

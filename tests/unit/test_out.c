@@ -170,12 +170,69 @@ static void what_is_put_is_kept(void **state) {
   end();
 }
 
+/* How many bytes the client has by now. */
+static ssize_t arrived(void) {
+  static char sink[64 * 1024];
+  return recv(client, sink, sizeof(sink), MSG_DONTWAIT);
+}
+
+/* A small response that is whole waits for the turn, which ends the request, too. */
+static void a_small_response_is_held_until_the_turn(void **state) {
+  size_t taken;
+  start();
+  cw_req_may_hold(running, true);
+  assert_int_equal(cw_resp_write(running, "whole", 5, true, &taken), CW_OK);
+  assert_int_equal(taken, 5);
+  cw_req_finish(running, true);
+  assert_int_equal(arrived(), -1);
+  cw_server_turn(srv, false);
+  assert_true(arrived() > 5);
+  /* The connection goes on. */
+  running = NULL;
+  send_text(client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  cw_server_turn(srv, false);
+  assert_non_null(running);
+  assert_false(running->may_hold);
+  end();
+  close(client);
+}
+
+/* What is not the whole of it is not, nor what is large, nor what comes in a turn. */
+static void other_responses_are_not_held(void **state) {
+  size_t taken;
+  for (int i = 0; i < 3; i++) {
+    start();
+    cw_req_may_hold(running, true);
+    if (i == 2) atomic_store(&running->service->posts.waiting, true);
+    size_t n = i == 1 ? 9000 : 5;
+    assert_int_equal(cw_resp_write(running, piece, n, i > 0, &taken), CW_OK);
+    assert_true(arrived() > (ssize_t)n);
+    if (i == 0) assert_int_equal(cw_resp_write(running, piece, n, true, &taken), CW_OK);
+    atomic_store(&running->service->posts.waiting, false);
+    end();
+    close(client);
+  }
+}
+
+/* The client has left before the turn that sends it. */
+static void a_held_response_may_come_too_late(void **state) {
+  size_t taken;
+  start();
+  cw_req_may_hold(running, true);
+  assert_int_equal(cw_resp_write(running, "whole", 5, true, &taken), CW_OK);
+  close(client);
+  end();
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(what_is_added_to_a_backlog_is_sent),
       cmocka_unit_test(nobody_waits_for_who_has_left),
       cmocka_unit_test(nobody_waits_behind_a_backlog),
       cmocka_unit_test(what_is_put_is_kept),
+      cmocka_unit_test(a_small_response_is_held_until_the_turn),
+      cmocka_unit_test(other_responses_are_not_held),
+      cmocka_unit_test(a_held_response_may_come_too_late),
   };
   alarm(30); /* who waits for ever fails */
   return cmocka_run_group_tests(tests, NULL, NULL);
