@@ -200,7 +200,7 @@ static PySendResult call_send(PyObject *obj, PyObject *arg, PyObject **result) {
   PySendResult r = PyIter_Send(call->coro, arg, result);
   if (CW_UNLIKELY(cw_forked_child)) cw_forks_end();
   if (r == PYGEN_NEXT) {
-    if (call->req) host->note(host->data, NULL);
+    if (call->req) host->paused(host->data, call->req);
     return r;
   }
   Py_CLEAR(call->coro);

@@ -23,8 +23,11 @@ typedef struct cw_async_host {
   void (*ended)(void *data);
   /* A request was answered. */
   void (*served)(void *data);
-  /* What the thread runs now, for who looks from outside; NULL: nothing. */
+  /* What the thread runs from here on; NULL: nothing of a request. Turns the
+   * server's loop, without waiting, where that was long ago. */
   void (*note)(void *data, const cw_req_t *req);
+  /* Its coroutine waits for something: the thread runs another. */
+  void (*paused)(void *data, cw_req_t *req);
 } cw_async_host_t;
 
 /* What wait() found. */

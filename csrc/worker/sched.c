@@ -10,7 +10,7 @@
 #include "base/fault.h"
 #include "base/forked.h"
 #include "base/log.h"
-#include "worker/sched_internal.h"
+#include "worker/sched_keeper.h"
 
 enum {
   SUSPECT_US = 200, /* a call this long is worth a look at whether it blocked */
@@ -176,10 +176,11 @@ static void run_locked(thread_t *t, cw_req_t *req) {
     s->getting++;
   }
   if (!need_gil) got_locked(t);
-  bool keeper = s->want_keeper;
+  bool keeper = s->want_keeper, more = s->n_ready > 0;
   pthread_mutex_unlock(&s->lock);
 
   if (CW_UNLIKELY(keeper)) cw_keeper_make(s);
+  if (CW_UNLIKELY(more)) cw_req_may_hold(req, true);
   if (need_gil) get_gil(t, others);
   long before = measured ? blocks() : 0;
   cw_sched_note_running(s, (size_t)(t - s->threads), req);
@@ -255,11 +256,26 @@ static void finish(cw_sched_t *s) {
   if (s->max_threads > 1) s->rt->main_rouse();
 }
 
+void cw_sched_turn_between_unlocking(cw_sched_t *s) {
+  if (s->baton) return;
+  s->baton = true;
+  pthread_mutex_unlock(&s->lock);
+  cw_sched_turn_for(s, false);
+  pthread_mutex_lock(&s->lock);
+  s->baton = false;
+  cw_sched_baton_free_locked(s);
+  /* The caller goes on with the app. */
+  cw_keeper_start_tick_locked(s);
+}
+
 void cw_sched_turn(cw_sched_t *s) {
   cw_sched_turn_for(s, true);
 }
 
 void cw_sched_turn_for(cw_sched_t *s, bool wait) {
+  unsigned turns = atomic_load_explicit(&s->turns, memory_order_relaxed);
+  atomic_store_explicit(&s->turns, turns + 1, memory_order_relaxed);
+  atomic_store_explicit(&s->turn_due, false, memory_order_relaxed);
   cw_server_turn(s->srv, wait);
   long grace = atomic_load(&s->stop_grace);
   if (CW_LIKELY(grace < 0)) return;
@@ -300,6 +316,7 @@ static void work(thread_t *t) {
     if (CW_UNLIKELY(s->main_due) && main_work_unlocking(t)) continue;
     if (s->n_ready) {
       run_locked(t, pop_ready_locked(s));
+      if (CW_UNLIKELY(s->n_ready) && s->turn_due) cw_sched_turn_between_unlocking(s);
       continue;
     }
     got_locked(t);

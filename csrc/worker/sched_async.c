@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/forked.h"
 #include "base/log.h"
-#include "worker/sched_internal.h"
+#include "worker/sched_keeper.h"
 
 /* ---- what others tell it --------------------------------------------------------- */
 
@@ -196,6 +196,7 @@ static cw_req_t *next(void *data, bool *is_new) {
   cw_req_t *req = cw_req_of(a->taken.next);
   cw_list_remove(a->taken.next);
   *is_new = true;
+  cw_req_may_hold(req, !a->remote && !cw_list_empty(&a->taken));
   return req;
 }
 
@@ -239,12 +240,35 @@ static void served(void *data) {
   if (s->async.remote) cw_server_nudge(s->srv);
 }
 
+/* Another request has its turn: nothing blocks. */
+static void step(cw_sched_t *s) {
+  atomic_uint *n = &s->async.n_steps;
+  /* Its only writer. */
+  atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + 1,
+                        memory_order_relaxed);
+  if (CW_LIKELY(!atomic_load_explicit(&s->turn_due, memory_order_relaxed))) return;
+  pthread_mutex_lock(&s->lock);
+  cw_sched_turn_between_unlocking(s);
+  if (s->n_ready && s->getting == 0) cw_sched_wake_one_unlocking(s);
+  pthread_mutex_unlock(&s->lock);
+}
+
 static void note(void *data, const cw_req_t *req) {
   cw_sched_t *s = data;
   CW_TAG_CHECK(s, CW_TAG_SCHED);
-  if (req == s->async.noted) return;
-  s->async.noted = req;
+  cw_async_t *a = &s->async;
+  if (req == a->noted) return;
+  a->noted = req;
+  if (req) step(s);
   cw_sched_note_running(s, CW_RUNNING - 1, req);
+}
+
+static void paused(void *data, cw_req_t *req) {
+  const cw_sched_t *s = data;
+  CW_TAG_CHECK(s, CW_TAG_SCHED);
+  note(data, NULL);
+  /* It goes on in a round of the event loop, and a turn follows each. */
+  cw_req_may_hold(req, !s->async.remote);
 }
 
 void cw_sched_async_host(cw_sched_t *s, cw_async_host_t *host) {
@@ -255,7 +279,8 @@ void cw_sched_async_host(cw_sched_t *s, cw_async_host_t *host) {
                             .called = called,
                             .ended = ended,
                             .served = served,
-                            .note = note};
+                            .note = note,
+                            .paused = paused};
 }
 
 /* ---- life ------------------------------------------------------------------------ */

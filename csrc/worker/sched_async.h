@@ -28,10 +28,11 @@ typedef struct cw_async {
   cw_list_t ready, roused;
   cw_list_t taken;       /* its own: those of `ready` that it runs next */
   const cw_req_t *noted; /* its own: as told to others */
-  atomic_int n_calls;    /* of apps; changed by the thread only */
+  atomic_int n_calls;    /* of apps; changed by the thread only, as is: */
+  atomic_uint n_steps;   /* the steps of requests that were run */
   pthread_t self;
   int64_t since; /* keeper: since when it is in the same call, us; 0: unknown */
-  unsigned call; /* keeper: `progress` then */
+  unsigned call; /* keeper: cw_sched_progress_locked() then */
   bool told;     /* keeper: that was said */
   bool ask;      /* what it does is to be looked at */
   int64_t began; /* watch time at which it came from its wait; 0: it waits */

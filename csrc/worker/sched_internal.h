@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Shared by the files of the scheduler: sched.c (app threads), sched_keeper.c and
- * sched_watch.c. `lock` guards every field not marked otherwise; it is held for a few
- * instructions, never across a call of the app, the loop or the GIL. A thread that
- * holds the GIL may take it; one that holds it never waits for the GIL. Functions named
- * _locked are called with it, those named _unlocking may give it up for a moment. */
+/* Shared by the files of the scheduler: sched.c (app threads), sched_async.c,
+ * sched_keeper.c and sched_watch.c. `lock` guards every field not marked otherwise; it
+ * is held for a few instructions, never across a call of the app, the loop or the GIL.
+ * A thread that holds the GIL may take it; one that holds it never waits for the GIL.
+ * Functions named _locked are called with it, those named _unlocking may give it up for
+ * a moment. */
 #ifndef CW_WORKER_SCHED_INTERNAL_H
 #define CW_WORKER_SCHED_INTERNAL_H
 
@@ -48,7 +49,7 @@ struct cw_sched {
   unsigned epoch;   /* older calls are slow */
   int getting;      /* threads on their way to the GIL: at most one is sent there */
   int score;
-  unsigned progress; /* changes whenever a call begins or ends */
+  unsigned progress; /* see cw_sched_progress_locked() */
 
   sigset_t mask; /* of signals, of threads that run the app */
   bool making;   /* a thread is being made, without the lock */
@@ -57,7 +58,11 @@ struct cw_sched {
   pthread_t keeper;
   bool has_keeper, want_keeper, kick, ticking;
   int tick_fd;
-  unsigned seen; /* `progress` at the keeper's last look */
+  unsigned seen_turns; /* `turns` at the keeper's last look */
+  atomic_bool
+      turn_due;      /* set by the keeper, cleared by a turn: the last was long ago */
+  atomic_uint turns; /* changed by the baton's holder */
+  unsigned seen;     /* the progress at the keeper's last look */
 
   cw_sched_watch_t watch;
   int64_t n_served;
@@ -79,6 +84,12 @@ struct cw_sched {
   CW_TAGGED;
 };
 
+/* Changes whenever a call begins or ends, and with each step of the event loop's thread
+ * that is known of: many short ones in a row are no slow one. */
+static inline unsigned cw_sched_progress_locked(const cw_sched_t *s) {
+  return s->progress + atomic_load_explicit(&s->async.n_steps, memory_order_relaxed);
+}
+
 /* ---- sched.c ----------------------------------------------------------------- */
 
 /* Sends one more thread for the ready requests. Returns false where all are busy. */
@@ -94,6 +105,9 @@ void cw_sched_turn_for(cw_sched_t *s, bool wait);
  * thread's own. */
 void cw_sched_note_running(cw_sched_t *s, size_t index, const cw_req_t *req);
 
+/* A turn without waiting between two requests of many, where nobody has the baton. */
+void cw_sched_turn_between_unlocking(cw_sched_t *s);
+
 /* The baton was put back. */
 void cw_sched_baton_free_locked(cw_sched_t *s);
 
@@ -107,29 +121,6 @@ void cw_sched_join(cw_sched_t *s, int own);
 
 /* Counts a request that was served. Gives the lock up where that has consequences. */
 void cw_sched_count_unlocking(cw_sched_t *s);
-
-/* ---- sched_keeper.c ------------------------------------------------------------ */
-
-/* Makes the keeper where one is wanted. Without the lock: neither a thread is made nor
- * a line logged under it. */
-void cw_keeper_make(cw_sched_t *s);
-
-/* The baton lies free while a thread is in the app: has the keeper look now and then,
- * or take it at once. */
-void cw_keeper_start_tick_locked(cw_sched_t *s);
-void cw_keeper_kick_locked(cw_sched_t *s);
-
-void cw_keeper_wake_locked(cw_sched_t *s); /* has it look now */
-
-/* Tells whether all threads are in the app, where that has changed. */
-void cw_sched_tell_full_locked(cw_sched_t *s, bool full);
-
-/* New connections are better off with another worker while all threads here are taken.
- * Returns whether that has to be looked at again soon. Baton held. */
-bool cw_sched_share(cw_sched_t *s);
-
-/* As cw_host_t.accepts. */
-bool cw_sched_accepts(void *data);
 
 /* ---- sched_watch.c ------------------------------------------------------------- */
 

@@ -9,7 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "worker/sched_internal.h"
+#include "worker/sched_keeper.h"
 
 enum {
   TICK_US = 1000, /* a call longer than one to two of these loses the loop */
@@ -54,7 +54,7 @@ void cw_keeper_start_tick_locked(cw_sched_t *s) {
   if (s->ticking) return;
   want_keeper_locked(s);
   s->ticking = true;
-  s->seen = s->progress;
+  s->seen = cw_sched_progress_locked(s);
   set_tick(s, TICK_US * 1000L, TICK_US * 1000L);
 }
 
@@ -89,7 +89,8 @@ static void new_epoch_locked(cw_sched_t *s) {
 static bool all_taken_locked(const cw_sched_t *s) {
   const cw_async_t *a = &s->async;
   /* Where coroutines are all that there is: one call keeps the event loop. */
-  if (a->on && s->n_threads == 0) return a->busy && a->since && s->progress == a->call;
+  if (a->on && s->n_threads == 0)
+    return a->busy && a->since && cw_sched_progress_locked(s) == a->call;
   int taken = s->n_app;
   for (int i = 0; s->getting > 0 && i < s->n_threads; i++)
     taken += s->threads[i].getting && !s->threads[i].req;
@@ -140,8 +141,8 @@ static void on_retry(void *data) {
 static void keep(cw_sched_t *s) {
   for (;;) {
     pthread_mutex_lock(&s->lock);
-    bool progressed = s->progress != s->seen, woke = false;
-    s->seen = s->progress;
+    bool progressed = cw_sched_progress_locked(s) != s->seen, woke = false;
+    s->seen = cw_sched_progress_locked(s);
     if (!progressed) new_epoch_locked(s);
     if (s->n_ready && s->getting == 0 && (s->n_fresh == 0 || s->score > 0))
       woke = cw_sched_wake_one_unlocking(s);
@@ -182,13 +183,18 @@ static void *keeper_main(void *arg) {
       abort();
     }
     pthread_mutex_lock(&s->lock);
-    bool kick = s->kick, moved = s->progress != s->seen;
+    bool kick = s->kick, moved = cw_sched_progress_locked(s) != s->seen;
     s->kick = false;
-    s->seen = s->progress;
+    s->seen = cw_sched_progress_locked(s);
     if (s->finished) {
       pthread_mutex_unlock(&s->lock);
       return NULL;
     }
+    /* A thread that has many short calls to run turns the loop itself between two. */
+    unsigned turns = atomic_load_explicit(&s->turns, memory_order_relaxed);
+    if (!s->baton && turns == s->seen_turns)
+      atomic_store_explicit(&s->turn_due, true, memory_order_relaxed);
+    s->seen_turns = turns;
     bool take = !s->baton && (kick || (!moved && (s->n_app > 0 || s->async.busy)));
     if (take) s->baton = true;
     /* While calls come and go the tick goes on; an idle or looked-after loop needs

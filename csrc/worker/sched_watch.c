@@ -49,7 +49,7 @@ void cw_sched_block_signals(void) {
 static void look_unlocking(cw_sched_t *s) {
   cw_async_t *a = &s->async;
   a->ask = false;
-  if (!a->busy || s->progress != a->call) return;
+  if (!a->busy || cw_sched_progress_locked(s) != a->call) return;
   pthread_t id = a->self;
   int64_t ms = (cw_now_us() - a->since) / 1000;
   pthread_mutex_unlock(&s->lock);
@@ -110,8 +110,8 @@ int64_t cw_sched_watch_loop(cw_sched_t *s) {
   cw_async_t *a = &s->async;
   if (!a->on || a->remote) return -1;
   pthread_mutex_lock(&s->lock);
-  if (!a->since || s->progress != a->call) {
-    a->call = s->progress;
+  if (!a->since || cw_sched_progress_locked(s) != a->call) {
+    a->call = cw_sched_progress_locked(s);
     a->since = cw_now_us();
     a->told = false;
   }

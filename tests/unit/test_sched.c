@@ -342,6 +342,56 @@ static void a_full_worker_leaves_clients_to_others(void **state) {
   assert_int_equal(atomic_load(&f.answered), 2);
 }
 
+/* Two clients whose requests are ready in the same turn. */
+enum { PAIR = 2 };
+static int pair[PAIR], n_run, n_arrived;
+
+/* How many of them have an answer. */
+static int count_answers(void) {
+  char byte;
+  int n = 0;
+  for (int i = 0; i < PAIR; i++)
+    n += recv(pair[i], &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+  return n;
+}
+
+/* The first call goes on, by small steps, until a turn is due; the second looks whether
+ * there was one. */
+static void run_steps(void *data, cw_req_t *req) {
+  cw_sched_t *s = the_fixture->sched;
+  if (n_run++ == 0) {
+    answer(req);
+    bool kept = false; /* it was slow all the same: the keeper turns the loop */
+    while (!atomic_load(&s->turn_due) && !kept) {
+      pthread_mutex_lock(&s->lock);
+      s->progress++; /* the keeper sees that nothing blocks */
+      kept = s->baton;
+      pthread_mutex_unlock(&s->lock);
+    }
+    while (kept && count_answers() == 0) usleep(100);
+  } else {
+    n_arrived = count_answers();
+    answer(req);
+    cw_sched_stop(s, 5000);
+  }
+}
+
+static void many_short_calls_do_not_hold_the_loop_up(void **state) {
+  fixture_t f;
+  n_run = n_arrived = 0;
+  set_up(&f, 1, run_steps);
+  for (int i = 0; i < PAIR; i++) {
+    static const char request[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    pair[i] = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(pair[i], (struct sockaddr *)&f.addr, sizeof(f.addr)), 0);
+    assert_true(send(pair[i], request, sizeof(request) - 1, MSG_NOSIGNAL) > 0);
+  }
+  serve(&f, 0, 0);
+  for (int i = 0; i < PAIR; i++) close(pair[i]);
+  assert_int_equal(n_run, PAIR);
+  assert_int_equal(n_arrived, 1);
+}
+
 static void the_end_comes_without_any_request(void **state) {
   fixture_t f;
   set_up(&f, 4, run_quick);
@@ -360,6 +410,7 @@ int main(void) {
       cmocka_unit_test(blocking_calls_meet),
       cmocka_unit_test(a_thread_may_be_done_before_its_maker_goes_on),
       cmocka_unit_test(a_full_worker_leaves_clients_to_others),
+      cmocka_unit_test(many_short_calls_do_not_hold_the_loop_up),
       cmocka_unit_test(the_end_comes_without_any_request),
   };
   alarm(120); /* a lost wake-up must not hang the suite */
