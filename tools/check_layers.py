@@ -64,7 +64,13 @@ UNIT_TESTS_OF_MANY = {"faults": "every allocation of http/"}
 
 # Where the source map is, and whose files it lists.
 MAP = "docs/architecture.md"
-MAPPED = ("csrc/*/*.[ch]", "python/cwsgi/*.py*", "python/cwsgi/py.typed", "tools/*.*")
+MAPPED = (
+    "csrc/*/*.[ch]",
+    "python/cwsgi/*.py*",
+    "python/cwsgi/_tools/*.py",
+    "python/cwsgi/py.typed",
+    "tools/*.*",
+)
 
 COMMENT_OR_TEXT = re.compile(r'/\*.*?\*/|"(?:\\.|[^"\\])*"', re.S)
 DEFINED = re.compile(r"^(?!static\b)\w[^;{}()#]*?\b(cw_\w+)\s*(?:\([^;{]*\)\s*\{|=|\[|;)", re.M)

@@ -267,9 +267,11 @@ def metadata(scratch):
 def contents(info, texts, tag):
     """Every file of a wheel but the compiled ones and RECORD, as name: (bytes, mode)."""
     files = {}
-    for source in sorted((native.ROOT / "python" / "cwsgi").iterdir()):
+    package = native.ROOT / "python" / "cwsgi"
+    for source in sorted([*package.iterdir(), *package.glob("_tools/*")]):
         if source.suffix in (".py", ".pyi", ".typed"):
-            files[f"cwsgi/{source.name}"] = (source.read_bytes(), 0o644)
+            name = source.relative_to(package).as_posix()
+            files[f"cwsgi/{name}"] = (source.read_bytes(), 0o644)
     head, _, body = (info / "METADATA").read_text().partition("\n\n")
     head += "".join(f"\nLicense-File: {name}" for name in texts)
     about = {"METADATA": f"{head}\n\n{body}".encode()}

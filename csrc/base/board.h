@@ -14,11 +14,20 @@ enum {
   CW_MAX_WORKERS = 512,  /* slots; old and new workers of a reload together */
   CW_RUNNING = 32,       /* threads of a worker that note what they run */
   CW_RUNNING_LINE = 112, /* "GET /path", cut to this, NUL included */
+  CW_STACKS = 1 << 20,   /* bytes of stacks that a worker shows */
+  CW_BOARD_LAYOUT = 1,   /* raised whenever a field below moves */
 };
+
+/* The name of its memory, by which tools find it among the supervisor's descriptors. */
+#define CW_BOARD_NAME "cwsgi-board"
+#define CW_BOARD_MAGIC 0x63776264u
 
 /* Has a worker write what its threads do, and go on. SIGABRT does so, too, and ends it.
  */
 #define CW_SIGNAL_DUMP (SIGRTMIN + 5)
+
+/* Has it write the same to the board, for `cwsgi dump`. */
+#define CW_SIGNAL_SHOW (SIGRTMIN + 8)
 
 typedef enum cw_worker_state {
   CW_WORKER_NONE,
@@ -69,7 +78,28 @@ typedef struct cw_slot {
   cw_running_t running[CW_RUNNING];
 } cw_slot_t;
 
-/* The fields before the slots are copies of what the supervisor keeps for itself. It
+/* What a worker's threads do, for a tool that asks one worker at a time. The tool holds
+ * a lock on the board's file (flock) meanwhile. It believes nothing of what it finds:
+ * lengths are cut, and text is escaped before somebody sees it.
+ *
+ * asked, slot, now: the tool, before its signal. `now`: in the signal's handler, for a
+ *                   loop that does not turn; no library is loaded there for C's stacks.
+ * answered:         the worker, `asked` as it found that, when all the rest is there.
+ * length, whole:    the worker: bytes in `text`, and of what it has to show.
+ * error:            the worker: an errno, where it has nothing to show. */
+typedef struct cw_stacks {
+  _Atomic uint32_t asked, answered;
+  _Atomic int slot; /* CW_SLOT_ZYGOTE (base/heritage.h): a process that preloads */
+  _Atomic int now;
+  _Atomic uint32_t length, whole;
+  _Atomic int error;
+  char text[CW_STACKS];
+} cw_stacks_t;
+
+/* magic, layout, version: the supervisor, once, before there is a worker. Tools of
+ *     another version look at these first.
+ *
+ * The fields before the slots are copies of what the supervisor keeps for itself. It
  * writes them again at every turn of its loop and never reads them; workers do:
  *
  * watch_ms: put into `beat` and `oldest` as it is; the scheduler subtracts without
@@ -78,6 +108,8 @@ typedef struct cw_slot {
  * restarts, reloads, workers: shown as they are.
  * used:     by cw_board_used(), which keeps it inside the slots. */
 typedef struct cw_board {
+  uint32_t magic, layout;
+  char version[24]; /* of the supervisor: CW_VERSION */
   /* Milliseconds that the supervisor has seen pass, at its own pace: a container whose
    * CPU was taken away does not age meanwhile. 0 where nothing is watched. */
   _Atomic int64_t watch_ms;
@@ -87,6 +119,7 @@ typedef struct cw_board {
   _Atomic int workers; /* wanted */
   _Atomic int used;    /* slots from here on have never had a worker */
   cw_slot_t slots[CW_MAX_WORKERS];
+  cw_stacks_t stacks;
 } cw_board_t;
 
 /* How many slots are worth a look. Any process, any thread. */

@@ -46,6 +46,7 @@ typedef enum cw_word {
   CW_WORD_QUIT = 2,   /* as SIGQUIT */
   CW_WORD_REOPEN = 4, /* as SIGUSR1 */
   CW_WORD_LATE = 8,   /* a request has passed --timeout: a successor is on its way */
+  CW_WORD_SHOW = 16,  /* as CW_SIGNAL_SHOW (base/board.h), of which it comes */
 } cw_word_t;
 
 /* What supervisor and zygote say to each other, a datagram each. The supervisor names a

@@ -99,15 +99,22 @@ const char *cw_settings_name(const cw_settings_t *s);
 /* A mode in gunicorn's spelling: 18, 022, 0o22 or 0x12. Returns it, or -1. */
 int cw_mode_parse(const char *text);
 
-/* Writes a script that completes options in `shell`: bash, zsh or fish. Returns 0, or
- * -1 where it is none of these. */
-CW_MUSTCHECK int cw_options_completion(const char *shell, FILE *out);
+/* A word that is no app, and what it does. Lists of them end with a word that is NULL.
+ */
+typedef struct cw_command {
+  const char *word, *help;
+} cw_command_t;
+
+/* Writes a script that completes options and `commands` in `shell`: bash, zsh or fish.
+ * Returns 0, or -1 where it is none of these. */
+CW_MUSTCHECK int cw_options_completion(const char *shell, const cw_command_t *commands,
+                                       FILE *out);
 
 /* Writes the option list for --help, the manual page, the reference page, and every
  * setting (with `given` only those that somebody has given) with its value and source.
  */
-void cw_options_help(FILE *out);
-void cw_options_man(FILE *out);
+void cw_options_help(const cw_command_t *commands, FILE *out);
+void cw_options_man(const cw_command_t *commands, FILE *out);
 void cw_options_markdown(FILE *out);
 void cw_settings_print(const cw_settings_t *s, bool given, FILE *out);
 

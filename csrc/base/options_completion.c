@@ -40,10 +40,25 @@ static void put_value_flag(FILE *out, const cw_option_row_t *o, const char *flag
   if (o->type != BOOL && !takes_file(o)) fprintf(out, "%.*s|", len, flag);
 }
 
-static void bash(FILE *out) {
+static void put_commands(FILE *out, const cw_command_t *commands) {
+  for (const cw_command_t *c = commands; c->word; c++)
+    fprintf(out, "%s%s", c == commands ? "" : " ", c->word);
+}
+
+/* Words after a tool are the tool's own. */
+static void bash(FILE *out, const cw_command_t *commands) {
   fputs(
       "_cwsgi() {\n"
       "  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}\n"
+      "  local tools='",
+      out);
+  put_commands(out, commands);
+  fputs(
+      "'\n"
+      "  [[ $COMP_CWORD -gt 1 && \" $tools \" == *\" ${COMP_WORDS[1]} \"* ]] && "
+      "return\n"
+      "  [[ $COMP_CWORD -eq 1 && $word != -* ]] && "
+      "COMPREPLY=($(compgen -W \"$tools\" -- \"$word\"))\n"
       "  case $before in\n    ",
       out);
   each_flag(out, put_file_flag);
@@ -95,10 +110,12 @@ static void put_zsh(FILE *out, const cw_option_row_t *o, const char *flag, int l
   fputs("' \\\n", out);
 }
 
-static void zsh(FILE *out) {
+static void zsh(FILE *out, const cw_command_t *commands) {
   fputs("#compdef cwsgi\n_cwsgi() {\n_arguments \\\n", out);
   each_flag(out, put_zsh);
-  fputs("  '1:app:'\n}\ncompdef _cwsgi cwsgi\n", out);
+  fputs("  '1:app or tool:(", out);
+  put_commands(out, commands);
+  fputs(")'\n}\ncompdef _cwsgi cwsgi\n", out);
 }
 
 static void put_fish(FILE *out, const cw_option_row_t *o, const char *flag, int len) {
@@ -113,13 +130,22 @@ static void put_fish(FILE *out, const cw_option_row_t *o, const char *flag, int 
   fputs("'\n", out);
 }
 
-int cw_options_completion(const char *shell, FILE *out) {
+static void fish(FILE *out, const cw_command_t *commands) {
+  each_flag(out, put_fish);
+  for (const cw_command_t *c = commands; c->word; c++) {
+    fprintf(out, "complete -c cwsgi -n __fish_use_subcommand -f -a %s -d '", c->word);
+    put_quoted(out, c->help, "\\");
+    fputs("'\n", out);
+  }
+}
+
+int cw_options_completion(const char *shell, const cw_command_t *commands, FILE *out) {
   if (strcmp(shell, "bash") == 0)
-    bash(out);
+    bash(out, commands);
   else if (strcmp(shell, "zsh") == 0)
-    zsh(out);
+    zsh(out, commands);
   else if (strcmp(shell, "fish") == 0)
-    each_flag(out, put_fish);
+    fish(out, commands);
   else
     return -1;
   return 0;

@@ -39,17 +39,19 @@ static void explain(const cw_option_row_t *o, char *text, size_t len) {
   if (o->env) snprintf(text + n, len - (size_t)n, " (env %s)", o->env);
 }
 
+static void put_row(FILE *out, const char *left, const char *right, int width) {
+  int col = fprintf(out, "  %s", left);
+  fprintf(out, col < COLUMN - 1 ? "%*s" : "\n%*s",
+          col < COLUMN - 1 ? COLUMN - col : COLUMN, "");
+  wrap(out, right, COLUMN, width);
+  fputc('\n', out);
+}
+
 /* Rows of two columns, until one that is NULL. */
 static void put_rows(FILE *out, const char *title, const char *const rows[][2],
                      int width) {
   fprintf(out, "\n%s:\n", title);
-  for (; (*rows)[0]; rows++) {
-    int col = fprintf(out, "  %s", (*rows)[0]);
-    fprintf(out, col < COLUMN - 1 ? "%*s" : "\n%*s",
-            col < COLUMN - 1 ? COLUMN - col : COLUMN, "");
-    wrap(out, (*rows)[1], COLUMN, width);
-    fputc('\n', out);
-  }
+  for (; (*rows)[0]; rows++) put_row(out, (*rows)[0], (*rows)[1], width);
 }
 
 static const char *const examples[][2] = {
@@ -98,9 +100,14 @@ static const struct {
 
 static const char docs[] = "docs/ of the source; docs/settings.md has all settings";
 
-void cw_options_help(FILE *out) {
+void cw_options_help(const cw_command_t *commands, FILE *out) {
   const char *group = "";
   int width = width_of(out);
+  fputs(
+      "\nTools (cwsgi TOOL --help; an app of that name is served as cwsgi -- TOOL):\n",
+      out);
+  for (const cw_command_t *c = commands; c->word; c++)
+    put_row(out, c->word, c->help, width);
   for (int i = 0; i < CW_OPT_COUNT; i++) {
     const cw_option_row_t *o = &cw_options_table[i];
     if (!o->flags[0] || i == CW_OPT_HELP_MARKDOWN || i == CW_OPT_HELP_MAN) continue;
@@ -142,28 +149,34 @@ static void put_roff(FILE *out, const char *text) {
   }
 }
 
+static void put_roff_row(FILE *out, const char *left, const char *right) {
+  fputs("\n.TP\n.B ", out);
+  put_roff(out, left);
+  fputc('\n', out);
+  put_roff(out, right);
+}
+
 static void put_roff_rows(FILE *out, const char *title, const char *const rows[][2]) {
   fprintf(out, ".SH ");
   for (const char *p = title; *p; p++) fputc(toupper((unsigned char)*p), out);
-  for (; (*rows)[0]; rows++) {
-    fputs("\n.TP\n.B ", out);
-    put_roff(out, (*rows)[0]);
-    fputc('\n', out);
-    put_roff(out, (*rows)[1]);
-  }
+  for (; (*rows)[0]; rows++) put_roff_row(out, (*rows)[0], (*rows)[1]);
   fputc('\n', out);
 }
 
-void cw_options_man(FILE *out) {
+void cw_options_man(const cw_command_t *commands, FILE *out) {
   const char *group = "";
   fputs(
       ".TH CWSGI 1\n.SH NAME\ncwsgi \\- serve a WSGI app over HTTP\n"
-      ".SH SYNOPSIS\n.B cwsgi\n[\\fIoptions\\fR] \\fIAPP\\fR\n"
+      ".SH SYNOPSIS\n.B cwsgi\n[\\fIoptions\\fR] \\fIAPP\\fR\n.br\n.B "
+      "cwsgi\n\\fITOOL\\fR ...\n"
       ".SH DESCRIPTION\nServes a Python WSGI application over HTTP/1.1. \\fIAPP\\fR is "
       "module:name, module:name.attr,\nmodule:factory(\"arg\"), or a module that has "
       "an "
-      "application or an app.\n.SH OPTIONS\n",
+      "application or an app.\n.SH TOOLS",
       out);
+  for (const cw_command_t *c = commands; c->word; c++)
+    put_roff_row(out, c->word, c->help);
+  fputs("\n.SH OPTIONS\n", out);
   for (int i = 0; i < CW_OPT_COUNT; i++) {
     const cw_option_row_t *o = &cw_options_table[i];
     if (!o->flags[0] || i == CW_OPT_HELP_MARKDOWN || i == CW_OPT_HELP_MAN) continue;

@@ -46,25 +46,39 @@ static bool embeds(const cw_python_t *python) {
   return python->library[0] != '\0';
 }
 
-/* Runs Python code in this process: `code` as -c takes it, with `args` (NULL-ended, a
- * few) as sys.argv[1:]. */
+/* Options that come before the code: those of the Python that `python -m cwsgi` ran in,
+ * each ended by a unit separator. Returns how many there are. Cuts `flags`. */
+static int split_flags(char *flags, char **out) {
+  char *flag;
+  int n = 0;
+  while (flags && (flag = strsep(&flags, "\x1f")) != NULL)
+    if (*flag) out[n++] = flag;
+  return n;
+}
+
+/* Runs Python code in this process: `code` as -c takes it, with `args` (NULL-ended) as
+ * sys.argv[1:]. */
 static CW_NORETURN void run(const cw_python_t *python, const char *code,
                             const char *const *args) {
-  enum { MOST = 80, OTHERS = 10 };
-  char *argv[MOST] = {cw_unconst(python->program)}, *flag;
-  int argc = 1;
-  /* Those of the Python that `python -m cwsgi` ran in, each ended by a unit separator.
-   */
+  enum { OTHERS = 5 }; /* the program, -u, -c, the code, NULL */
   const char *given = getenv("CWSGI_PYTHON_FLAGS");
   char *flags = given ? strdup(given) : NULL;
-  while (flags && (flag = strsep(&flags, "\x1f")) != NULL)
-    if (*flag && argc < MOST - OTHERS) argv[argc++] = flag;
+  size_t room = OTHERS + (flags ? strlen(flags) : 0);
+  for (const char *const *a = args; *a; a++) room++;
+  char **argv = calloc(room, sizeof(*argv));
+  if (!argv || (given && !flags)) {
+    cw_complain("out of memory");
+    _exit(CW_EXIT_CONFIG);
+  }
+  int argc = 0;
+  argv[argc++] = cw_unconst(python->program);
+  argc += split_flags(flags, argv + argc);
   unsetenv("CWSGI_PYTHON_FLAGS");
   /* -u: what an app prints in a container should be seen at once. */
-  argv[argc++] = "-u";
-  argv[argc++] = "-c";
+  argv[argc++] = cw_unconst("-u");
+  argv[argc++] = cw_unconst("-c");
   argv[argc++] = cw_unconst(code);
-  while (*args && argc < MOST - 1) argv[argc++] = cw_unconst(*args++);
+  while (*args) argv[argc++] = cw_unconst(*args++);
   if (embeds(python)) {
     void *lib = dlopen(python->library, RTLD_LAZY | RTLD_GLOBAL);
     int (*bytes_main)(int, char **) = NULL;
@@ -101,6 +115,20 @@ void cw_interpreter_run_config(const cw_python_t *python, int fd, const char *co
   char text[16];
   snprintf(text, sizeof(text), "%d", fd);
   run(python, MAIN_OF("_config"), (const char *const[]){text, config, NULL});
+}
+
+/* Its words are ours to read: a traceback would not say what to do. */
+static const char tool_code[] = NO_CWD
+    "try:\n"
+    "  from cwsgi._tools import main\n"
+    "except ImportError as error:\n"
+    "  sys.exit('cwsgi: %s has no cwsgi of this version (%s); install it there, or "
+    "name '"
+    "    'another Python with $CWSGI_PYTHON' % (sys.executable, error))\n"
+    "sys.exit(main(*sys.argv[1:]))\n";
+
+void cw_interpreter_run_tool(const cw_python_t *python, const char *const *words) {
+  run(python, tool_code, words);
 }
 
 static int embedded_version(const cw_python_t *python, char *out, size_t len) {

@@ -23,6 +23,11 @@ CW_NORETURN void cw_interpreter_run_hooks(const cw_python_t *python, int fd,
 CW_NORETURN void cw_interpreter_run_config(const cw_python_t *python, int fd,
                                            const char *config);
 
+/* Runs a tool (python/cwsgi/_tools) in this very process: `words`, NULL-ended, are this
+ * program's path, the tool's name, and what is for the tool. Never returns. */
+CW_NORETURN void cw_interpreter_run_tool(const cw_python_t *python,
+                                         const char *const *words);
+
 /* Writes the interpreter's version ("3.11.7") to `out`. Returns 0, or -1. */
 CW_MUSTCHECK int cw_interpreter_version(const cw_python_t *python, char *out,
                                         size_t len);

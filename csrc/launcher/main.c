@@ -14,6 +14,7 @@
 #include "base/options.h"
 #include "launcher/interpreter.h"
 #include "launcher/settings.h"
+#include "launcher/tools.h"
 #include "supervisor/supervisor.h"
 
 enum { MESSAGE = 512 };
@@ -31,16 +32,17 @@ static int print_version(const cw_settings_t *s) {
 
 static int print_help(void) {
   puts(
-      "usage: cwsgi [options] APP\n\n"
+      "usage: cwsgi [options] APP\n"
+      "       cwsgi TOOL ...\n\n"
       "Serves a WSGI app. APP is module:name, module:name.attr, "
       "module:factory(\"arg\")\n"
       "or a bare module that has an 'application' or an 'app'.");
-  cw_options_help(stdout);
+  cw_options_help(cw_tools, stdout);
   return 0;
 }
 
 static int print_completion(const char *shell) {
-  if (cw_options_completion(shell, stdout) == 0) return 0;
+  if (cw_options_completion(shell, cw_tools, stdout) == 0) return 0;
   cw_complain("--completion: '%s' is not bash, zsh or fish", shell);
   return CW_EXIT_USAGE;
 }
@@ -112,6 +114,8 @@ int main(int argc, char **argv) {
     cw_complain("out of memory");
     return CW_EXIT_CONFIG;
   }
+  const cw_command_t *tool = cw_tool_of(argc, argv);
+  if (tool) return cw_tool_run(tool, argc, argv);
   sigprocmask(SIG_SETMASK, NULL, &origin.mask);
   int code = cw_settings_read_words(&origin, &settings);
   if (code != 0) return code;
@@ -125,7 +129,7 @@ int main(int argc, char **argv) {
     return 0;
   }
   if (cw_opt_num(&settings, CW_OPT_HELP_MAN)) {
-    cw_options_man(stdout);
+    cw_options_man(cw_tools, stdout);
     return 0;
   }
   if (shell) return print_completion(shell);

@@ -3,6 +3,14 @@
  * decision is taken on what is found there without a check (base/board.h). */
 #include "supervisor/board.h"
 
+#include <stdio.h>
+
+void cw_board_sign(cw_board_t *b) {
+  b->magic = CW_BOARD_MAGIC;
+  b->layout = CW_BOARD_LAYOUT;
+  snprintf(b->version, sizeof(b->version), "%s", CW_VERSION);
+}
+
 void cw_board_publish(state_t *st) {
   cw_board_t *b = st->board;
   atomic_store_explicit(&b->watch_ms, st->published.watch_ms, memory_order_relaxed);

@@ -5,6 +5,9 @@
 
 #include "supervisor/state.h"
 
+/* Says what is on the board, for tools. Once, while nobody else has it. */
+void cw_board_sign(cw_board_t *b);
+
 /* Writes what the supervisor knows over whatever is there. */
 void cw_board_publish(state_t *st);
 

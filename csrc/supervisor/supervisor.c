@@ -16,6 +16,7 @@
 #include "base/exit_codes.h"
 #include "base/signals.h"
 #include "base/title.h"
+#include "supervisor/board.h"
 #include "supervisor/boot.h"
 #include "supervisor/checks.h"
 #include "supervisor/generation.h"
@@ -30,10 +31,10 @@ static const cw_settings_t *settings_of(const state_t *st) {
   return &st->gen->settings;
 }
 
-/* Shared memory of `size` bytes under the descriptor *fd. A worker that made it shorter
- * would end us with SIGBUS: nobody can. NULL with errno. */
-static void *make_shared(size_t size, int *fd) {
-  *fd = memfd_create("cwsgi", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+/* Shared memory of `size` bytes under the descriptor *fd, called `name`. A worker that
+ * made it shorter would end us with SIGBUS: nobody can. NULL with errno. */
+static void *make_shared(const char *name, size_t size, int *fd) {
+  *fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (*fd < 0 || ftruncate(*fd, (off_t)size) != 0 ||
       fcntl(*fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW) != 0)
     return NULL;
@@ -64,7 +65,8 @@ static int start(state_t *st, const cw_launcher_t *launcher, cw_settings_t *sett
       cw_settings_check(settings) != 0)
     return -1;
   sigprocmask(SIG_BLOCK, NULL, &st->old_mask);
-  st->board = make_shared(sizeof(cw_board_t), &st->board_fd);
+  st->board = make_shared(CW_BOARD_NAME, sizeof(cw_board_t), &st->board_fd);
+  if (st->board) cw_board_sign(st->board);
   if (st->board && pipe2(st->notify, O_NONBLOCK | O_CLOEXEC) == 0) return 0;
   cw_complain("cannot set up shared memory: %s", strerror(errno));
   return -1;

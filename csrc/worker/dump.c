@@ -36,28 +36,30 @@ enum {
 
 /* For handlers, at any time of the process's life: set once, nothing is freed. */
 static int out = STDERR_FILENO;
-static bool with_c;
+static atomic_int c_out; /* where C's stacks go now: `out`, or who else wants them */
+static atomic_bool with_c;
 static PyObject *abort_hook;
 static cw_event_t aborting;
 static atomic_bool ending; /* by SIGABRT */
 static atomic_int answers;
 
-static void put(const char *text) {
-  if (write(out, text, strlen(text)) < 0) return; /* nowhere left to say so */
+static void put(int fd, const char *text) {
+  if (write(fd, text, strlen(text)) < 0) return; /* nowhere left to say so */
 }
 
 #ifdef CW_BACKTRACE
 static void on_thread(int sig) {
   void *frames[FRAMES];
-  char name[16] = "", head[64];
-  int saved = errno;
+  char name[16] = "", head[96];
+  int saved = errno, fd = atomic_load(&c_out);
   prctl(PR_GET_NAME, name);
   int n = backtrace(frames, FRAMES);
-  snprintf(head, sizeof(head), "C stack of thread %ld (%.15s):\n",
-           (long)syscall(SYS_gettid), name);
-  put(head);
+  /* The last number is how Python's stacks call it. */
+  snprintf(head, sizeof(head), "C stack of thread %ld (%.15s, %p):\n",
+           (long)syscall(SYS_gettid), name, (void *)pthread_self());
+  put(fd, head);
   /* The first two are this handler and the kernel's trampoline. */
-  if (n > 2) backtrace_symbols_fd(frames + 2, n - 2, out);
+  if (n > 2) backtrace_symbols_fd(frames + 2, n - 2, fd);
   atomic_fetch_add(&answers, 1);
   errno = saved;
 }
@@ -96,9 +98,19 @@ static void dump_c(void) {}
 #endif
 
 static void dump(void) {
-  put("Python stacks of all threads:\n");
+  put(out, "Python stacks of all threads:\n");
   raise(SIGNAL_PYTHON);
-  if (with_c) dump_c();
+  if (!atomic_load(&with_c)) return;
+  atomic_store(&c_out, out);
+  dump_c();
+}
+
+void cw_dump_to(int fd, int sig) {
+  raise(sig);
+  if (!atomic_load(&with_c)) return;
+  atomic_store(&c_out, fd);
+  dump_c();
+  atomic_store(&c_out, -1); /* a thread that answers late answers nobody */
 }
 
 static void on_dump(int sig) {
@@ -178,29 +190,36 @@ static CW_RAISES int prepare_hook(PyObject *hook) {
   return 0;
 }
 
-int cw_dump_init(int fd, bool c_stacks, PyObject *hook) {
+int cw_dump_register(int sig, int fd) {
   CW_ASSERT_GIL();
-  out = fd;
-  if (hook && prepare_hook(hook) < 0) return -1;
   PyObject *module = PyImport_ImportModule("faulthandler"), *r = NULL;
   PyObject *call = module ? PyObject_GetAttrString(module, "register") : NULL;
-  PyObject *args =
-      call ? Py_BuildValue("(iiOO)", SIGNAL_PYTHON, fd, Py_True, Py_False) : NULL;
+  PyObject *args = call ? Py_BuildValue("(iiOO)", sig, fd, Py_True, Py_False) : NULL;
   if (args) r = PyObject_CallObject(call, args);
   Py_XDECREF(args);
   Py_XDECREF(call);
   Py_XDECREF(module);
-  if (!r) return -1;
-  Py_DECREF(r);
+  Py_XDECREF(r);
+  return r ? 0 : -1;
+}
+
+void cw_dump_prepare_c(void) {
 #ifdef CW_BACKTRACE
-  if (c_stacks) {
-    /* The first call loads a library: not in a signal handler. */
-    void *frames[1];
-    (void)backtrace(frames, 1);
-    handle(SIGNAL_THREAD, on_thread);
-    with_c = true;
-  }
+  if (atomic_load(&with_c)) return;
+  /* The first call loads a library: not in a signal handler. */
+  void *frames[1];
+  (void)backtrace(frames, 1);
+  handle(SIGNAL_THREAD, on_thread);
+  atomic_store(&with_c, true);
 #endif
+}
+
+int cw_dump_init(int fd, bool c_stacks, PyObject *hook) {
+  CW_ASSERT_GIL();
+  out = fd;
+  if (hook && prepare_hook(hook) < 0) return -1;
+  if (cw_dump_register(SIGNAL_PYTHON, fd) < 0) return -1;
+  if (c_stacks) cw_dump_prepare_c();
   handle(CW_SIGNAL_DUMP, on_dump);
   handle(SIGABRT, on_abort);
   return 0;

@@ -19,6 +19,18 @@ CW_RAISES int cw_dump_init(int fd, bool c_stacks, PyObject *hook);
  * Any thread, without the GIL. */
 void cw_dump_late(void);
 
+/* For others who show stacks. Has `sig` write those of Python to the descriptor,
+ * always. GIL, main thread. */
+CW_RAISES int cw_dump_register(int sig, int fd);
+
+/* Has C's stacks written from now on. Loads a library: in no signal handler, any
+ * thread. */
+void cw_dump_prepare_c(void);
+
+/* Writes all stacks to `fd`, which `sig` was registered for. Async-signal-safe; one
+ * call at a time. */
+void cw_dump_to(int fd, int sig);
+
 /* In a child that the app forked: gives these signals back. Async-signal-safe. */
 void cw_dump_forked(void);
 

@@ -4,6 +4,7 @@
 #include "worker/coroutines.h"
 #include "worker/faults.h"
 #include "worker/signals.h"
+#include "worker/view.h"
 #include "worker/worker.h"
 #include "wsgi/wsgi.h"
 
@@ -24,6 +25,12 @@ static PyMethodDef methods[] = {
      "_asgi_keep_wakeup()\n--\n\nHas signals end a wait, where nobody else has."},
     {"_syslog", cw_worker_syslog, METH_VARARGS,
      "_syslog(source, level, text, /)\n--\n\nSends a line to syslog."},
+    {"_board_read", cw_view_read, METH_O,
+     "_board_read(memory, /)\n--\n\nWhat is on a server's board; for tools."},
+    {"_board_ask", cw_view_ask, METH_VARARGS,
+     "_board_ask(memory, slot, now, /)\n--\n\nThe next signal asks for stacks."},
+    {"_board_answer", cw_view_answer, METH_VARARGS,
+     "_board_answer(memory, number, /)\n--\n\nThe stacks, once they are there."},
 #ifdef CW_FAULTS
     {"_fault_arm", cw_faults_arm, METH_O,
      "_fault_arm(n, /)\n--\n\nThe n-th allocation from now on fails."},

@@ -11,11 +11,13 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/board.h"
 #include "base/forked.h"
 #include "base/heritage.h"
 #include "base/log.h"
 #include "worker/dump.h"
 #include "worker/package.h"
+#include "worker/show.h"
 #include "wsgi/wsgi.h"
 
 enum { BEFORE, SERVING, AFTER };
@@ -69,12 +71,24 @@ static void install(int sig) {
   sigaction(sig, &act, NULL);
 }
 
+/* A loop that turns shows more, and cannot be in the middle of anything. */
+static void on_show(int sig) {
+  int saved = errno;
+  if (atomic_load(&own.phase) != SERVING || cw_show_now())
+    cw_show(false);
+  else
+    ask(CW_WORD_SHOW);
+  errno = saved;
+}
+
 /* In a child that the app forked, with all signals blocked. */
 static void on_child(void) {
   struct sigaction now, plain = {.sa_handler = SIG_DFL};
   for (size_t i = 0; i < CW_ARRAY_LEN(cw_handled); i++)
     if (sigaction(cw_handled[i], NULL, &now) == 0 && now.sa_handler == on_signal)
       sigaction(cw_handled[i], &plain, NULL);
+  if (sigaction(CW_SIGNAL_SHOW, NULL, &now) == 0 && now.sa_handler == on_show)
+    sigaction(CW_SIGNAL_SHOW, &plain, NULL);
   cw_dump_forked();
 }
 
@@ -169,6 +183,13 @@ static CW_RAISES int open_descriptors(void) {
   return 0;
 }
 
+void cw_signals_show(void) {
+  /* Nothing blocked: what it calls has a handler, too. */
+  struct sigaction act = {.sa_handler = on_show, .sa_flags = SA_RESTART};
+  sigemptyset(&act.sa_mask);
+  sigaction(CW_SIGNAL_SHOW, &act, NULL);
+}
+
 int cw_signals_begin(int64_t grace_ms) {
   CW_ASSERT_GIL();
   own.grace_ms = grace_ms;
@@ -237,6 +258,7 @@ bool cw_signals_interrupted(void) {
 
 static void act(int words) {
   if (words & CW_WORD_LATE) cw_dump_late();
+  if (words & CW_WORD_SHOW) cw_show(true);
   if (words & CW_WORD_REOPEN) {
     cw_server_reopen_logs(own.srv);
     cw_package_reopen_access_nogil();

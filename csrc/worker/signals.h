@@ -24,6 +24,9 @@
  * leaves to running requests. Main thread, GIL held. */
 CW_RAISES int cw_signals_begin(int64_t grace_ms);
 
+/* CW_SIGNAL_SHOW may come from here on: after cw_show_init(). */
+void cw_signals_show(void);
+
 /* Where the supervisor's words come in: the reading end of a pipe, taken. */
 void cw_signals_set_word_fd(int fd);
 

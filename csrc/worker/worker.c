@@ -33,6 +33,7 @@
 #include "worker/limits.h"
 #include "worker/package.h"
 #include "worker/sched.h"
+#include "worker/show.h"
 #include "worker/signals.h"
 #include "worker/threads.h"
 #include "worker/zygote.h"
@@ -432,7 +433,10 @@ static CW_RAISES int begin(cw_settings_t *s, int slot) {
   open_logs(s);
   grace_ms = cw_opt_num(s, CW_OPT_GRACEFUL_TIMEOUT);
   /* A check that is interrupted must not end as if all were well. */
-  if (slot != CW_SLOT_CHECK && cw_signals_begin(grace_ms) < 0) return -1;
+  if (slot != CW_SLOT_CHECK) {
+    if (cw_signals_begin(grace_ms) < 0 || cw_show_init(board, slot) < 0) return -1;
+    cw_signals_show();
+  }
   keep_private(heritage, slot);
 #ifdef M_ARENA_MAX /* glibc's */
   mallopt(M_ARENA_MAX, 2);
@@ -512,6 +516,7 @@ static int run(int slot) {
       return 0;
     }
     cw_signals_set_word_fd(word_fd);
+    cw_show_forked(slot);
     if (slot < 0 || become(&s, slot) < 0) return -1;
   }
   if (code == 0 && slot >= 0) code = serve_loaded(&s, first);

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterable
 from selectors import SelectorKey
-from typing import ParamSpec
+from typing import Any, ParamSpec
+
+from _typeshed import ReadableBuffer as Buffer
 
 _P = ParamSpec("_P")
 
@@ -29,6 +31,15 @@ def _changed(path: str, /) -> None:
 
 def _syslog(source: str, level: int, text: bytes, /) -> None:
     """Send a line of the log `source` (access or error) to syslog, where that is on."""
+
+def _board_read(memory: Buffer, /) -> dict[str, Any]:
+    """Return what is on the board that is mapped there."""
+
+def _board_ask(memory: Buffer, slot: int, now: bool, /) -> int:
+    """Have the next signal to a worker ask for its stacks; return the question's number."""
+
+def _board_answer(memory: Buffer, number: int, /) -> tuple[bytes, int, int] | None:
+    """Return stacks, how many bytes there were of them, and an errno; None: not yet."""
 
 def _asgi_select(timeout: float | None, /) -> Iterable[tuple[SelectorKey, int]]:
     """Serve for `timeout` seconds at most: a selector's select() of the event loop."""

@@ -16,7 +16,7 @@ OWN = website.own_links((ROOT / "pyproject.toml").read_text())
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/*.md")])
 SOURCES = sorted(
     path
-    for pattern in ("csrc/*/*.[ch]", "python/cwsgi/*.py*", "tools/*.*", "bench/*.*", "Makefile")
+    for pattern in ("csrc/*/*.[ch]", "python/cwsgi/**/*.py*", "tools/*.*", "bench/*.*", "Makefile")
     for path in ROOT.glob(pattern)
 )
 LINK = re.compile(r"\]\(([^)\s]+)\)")

@@ -70,6 +70,23 @@ static void what_we_know_is_written_over_what_is_there(void **state) {
   assert_int_equal(atomic_load(&st.board->workers), 4);
 }
 
+/* A tool of another version tells by the layout's number alone: whoever changes one of
+ * these raises it. */
+static void what_a_layout_is(void **state) {
+  const size_t at[] = {offsetof(cw_board_t, watch_ms), offsetof(cw_board_t, used),
+                       offsetof(cw_board_t, slots),    sizeof(cw_slot_t),
+                       offsetof(cw_slot_t, metrics),   offsetof(cw_slot_t, running),
+                       sizeof(cw_running_t),           offsetof(cw_board_t, stacks),
+                       offsetof(cw_stacks_t, text),    sizeof(cw_board_t)};
+  uint64_t sum = CW_BOARD_LAYOUT;
+  for (size_t i = 0; i < CW_ARRAY_LEN(at); i++) sum = sum * 1000003 + at[i];
+  cw_board_sign(st.board);
+  assert_int_equal(st.board->magic, CW_BOARD_MAGIC);
+  assert_int_equal(st.board->layout, CW_BOARD_LAYOUT);
+  assert_string_equal(st.board->version, CW_VERSION);
+  assert_int_equal(sum, 0xd7a79af093d6ed6d);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 
 int main(void) {
@@ -78,6 +95,7 @@ int main(void) {
       TEST(slots_that_were_used_are_counted),
       TEST(the_watch_runs_before_a_worker_does),
       TEST(what_we_know_is_written_over_what_is_there),
+      TEST(what_a_layout_is),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
