@@ -15,7 +15,7 @@ enum {
   CW_RUNNING = 32,       /* threads of a worker that note what they run */
   CW_RUNNING_LINE = 112, /* "GET /path", cut to this, NUL included */
   CW_STACKS = 1 << 20,   /* bytes of stacks that a worker shows */
-  CW_BOARD_LAYOUT = 1,   /* raised whenever a field below moves */
+  CW_BOARD_LAYOUT = 2,   /* raised whenever a field below moves */
 };
 
 /* The name of its memory, by which tools find it among the supervisor's descriptors. */
@@ -26,7 +26,7 @@ enum {
  */
 #define CW_SIGNAL_DUMP (SIGRTMIN + 5)
 
-/* Has it write the same to the board, for `cwsgi dump`. */
+/* Has it look at the board: a tool is there (`stacks` and `watched_until`). */
 #define CW_SIGNAL_SHOW (SIGRTMIN + 8)
 
 typedef enum cw_worker_state {
@@ -63,6 +63,7 @@ typedef struct cw_running {
  * wish:    the worker. RELOAD counts only with --reload and once a second,
  *          MAX_REQUESTS only with --max-requests; anything else is none.
  * busy:    the worker. Read by other workers: any value but 0 is true.
+ * threads: the worker: --threads, for tools. Shown as it is.
  * beat:    the worker. One in the future, or before an earlier one, is none.
  * oldest:  the worker. One in the future, or before the worker's start, is none.
  * metrics: the worker. Added up without sign, so that no sum is undefined. */
@@ -72,6 +73,7 @@ typedef struct cw_slot {
   _Atomic int age;        /* its running number */
   _Atomic int wish;       /* cw_wish_t */
   _Atomic int busy;       /* all its threads are in the app */
+  _Atomic int threads;    /* that may run the app */
   _Atomic int64_t beat;   /* watch time at its last sign of life; 0: none yet */
   _Atomic int64_t oldest; /* watch time at which its oldest request began; 0: none */
   cw_metrics_t metrics;
@@ -99,6 +101,10 @@ typedef struct cw_stacks {
 /* magic, layout, version: the supervisor, once, before there is a worker. Tools of
  *     another version look at these first.
  *
+ * watched_until: tools that look again and again (`cwsgi top`), in ms of
+ *     CLOCK_MONOTONIC. Until then workers time their requests: whoever writes nonsense
+ *     costs them that. A worker looks here when CW_SIGNAL_SHOW comes.
+ *
  * The fields before the slots are copies of what the supervisor keeps for itself. It
  * writes them again at every turn of its loop and never reads them; workers do:
  *
@@ -118,6 +124,7 @@ typedef struct cw_board {
   _Atomic uint64_t reloads;
   _Atomic int workers; /* wanted */
   _Atomic int used;    /* slots from here on have never had a worker */
+  _Atomic int64_t watched_until;
   cw_slot_t slots[CW_MAX_WORKERS];
   cw_stacks_t stacks;
 } cw_board_t;

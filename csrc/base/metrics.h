@@ -3,8 +3,9 @@
  * next worker goes on counting, so that sums over all slots never fall.
  *
  * Written by the worker's baton holder alone, except where a comment says otherwise;
- * read by everybody, at any time. All but `requests` stays zero unless somebody asked
- * for metrics. */
+ * read by everybody, at any time. `requests`, `accepted`, `connections` and `ws_open`
+ * always count, the rest where somebody asked for metrics; times, statuses and bytes
+ * also while somebody looks (cw_account_t.watched). */
 #ifndef CW_BASE_METRICS_H
 #define CW_BASE_METRICS_H
 
@@ -26,7 +27,7 @@ typedef struct cw_histogram {
 } cw_histogram_t;
 
 typedef struct cw_metrics {
-  _Atomic uint64_t requests;       /* answered; always counted */
+  _Atomic uint64_t requests;       /* answered */
   _Atomic uint64_t accepted;       /* connections */
   _Atomic uint64_t received, sent; /* bytes of requests and responses */
   _Atomic uint64_t access_dropped; /* lines of the access log */

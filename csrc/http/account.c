@@ -49,6 +49,10 @@ static int open_statsd(cw_account_t *acc, const cw_limits_t *l, char *err,
   return 0;
 }
 
+static void set_timed(cw_account_t *acc) {
+  acc->timed = acc->access || acc->statsd || acc->counted || acc->watched;
+}
+
 int cw_account_init(cw_account_t *acc, uv_loop_t *loop, const cw_limits_t *limits,
                     bool counted, char *err, size_t err_len) {
   acc->metrics = &acc->no_board;
@@ -57,7 +61,7 @@ int cw_account_init(cw_account_t *acc, uv_loop_t *loop, const cw_limits_t *limit
       open_statsd(acc, limits, err, err_len) != 0)
     return -1;
   acc->counted = counted;
-  acc->timed = acc->access || acc->statsd || acc->counted;
+  set_timed(acc);
   return 0;
 }
 
@@ -93,6 +97,12 @@ void cw_account_set_board(cw_account_t *acc, cw_board_t *board, int slot) {
   acc->metrics = &board->slots[slot].metrics;
   cw_metrics_take_over(acc->metrics);
   if (acc->access) cw_access_log_count_in(acc->access, &acc->metrics->access_dropped);
+}
+
+void cw_account_watch(cw_account_t *acc) {
+  acc->watched =
+      acc->board && atomic_load(&acc->board->watched_until) > cw_now_us() / 1000;
+  set_timed(acc);
 }
 
 /* ---- requests -------------------------------------------------------------- */
@@ -140,13 +150,17 @@ static void account_timed(cw_account_t *acc, cw_req_t *req) {
   int64_t done = by_loop || !req->done_at ? cw_now_us() : req->done_at;
   int64_t us = req->head_at ? CW_MAX(done - req->head_at, 0) : 0;
   uint64_t received = req->head_len + (uint64_t)req->body.received;
-  if (acc->counted) {
+  if (acc->watched) cw_account_watch(acc);
+  if (acc->counted || acc->watched) {
+    /* It may have begun when nobody looked. */
+    bool whole = acc->counted || req->head_at;
     cw_metrics_note_status(m, status);
     cw_metric_add(&m->received, received);
     cw_metric_add(&m->sent, by_loop ? 0 : req->bytes_sent);
     /* How long a WebSocket was open says nothing of how requests are answered. */
-    if (!req->ws) cw_histogram_note(&m->duration, us);
-    if (!by_loop && req->started_at) cw_histogram_note(&m->queued, queued_us(req));
+    if (!req->ws && whole) cw_histogram_note(&m->duration, us);
+    if (!by_loop && req->ready_at && req->started_at)
+      cw_histogram_note(&m->queued, queued_us(req));
   }
   if (acc->access) {
     cw_access_t a = {.head = &req->head,
@@ -179,7 +193,7 @@ void cw_account_refused(cw_account_t *acc, const char *peer, int status,
                         cw_span_t line) {
   cw_metric_add(&acc->metrics->requests, 1);
   if (!acc->timed) return;
-  if (acc->counted) cw_metrics_note_status(acc->metrics, status);
+  if (acc->counted || acc->watched) cw_metrics_note_status(acc->metrics, status);
   if (acc->access) {
     cw_access_t a = {.peer_addr = peer, .status = status};
     size_t n = 0;
@@ -230,16 +244,15 @@ void cw_account_flush(cw_account_t *acc) {
 }
 
 void cw_account_accepted(cw_account_t *acc) {
-  if (acc->counted) cw_metric_add(&acc->metrics->accepted, 1);
+  cw_metric_add(&acc->metrics->accepted, 1);
 }
 
 void cw_account_connections(cw_account_t *acc, unsigned n) {
-  if (acc->counted)
-    atomic_store_explicit(&acc->metrics->connections, n, memory_order_relaxed);
+  atomic_store_explicit(&acc->metrics->connections, n, memory_order_relaxed);
 }
 
 void cw_account_websocket(cw_account_t *acc, bool opened) {
-  if (acc->counted) cw_metric_add(&acc->metrics->ws_open, opened ? 1 : UINT64_MAX);
+  cw_metric_add(&acc->metrics->ws_open, opened ? 1 : UINT64_MAX);
 }
 
 void cw_account_given(cw_account_t *acc) {

@@ -26,8 +26,9 @@ typedef struct cw_account {
     int status;
     unsigned n; /* 0: this one and those behind it are free */
   } tallies[8];
-  bool counted; /* somebody may ask for metrics */
-  bool timed;   /* requests' times are of interest */
+  bool counted;        /* somebody may ask for metrics */
+  bool watched;        /* somebody looks at the moment; baton */
+  _Atomic(bool) timed; /* requests' times are of interest; written with the baton */
 } cw_account_t;
 
 /* Opens what the limits ask for; `counted` where somebody may ask for metrics. Returns
@@ -41,6 +42,10 @@ void cw_account_fini(cw_account_t *acc);
 
 /* Counts in `board`'s slot from now on. */
 void cw_account_set_board(cw_account_t *acc, cw_board_t *board, int slot);
+
+/* Counts times, statuses and bytes for as long as the board says that somebody looks
+ * (watched_until), if it does. Baton held. */
+void cw_account_watch(cw_account_t *acc);
 
 /* A request has been answered or given up. A second call for it does nothing. */
 void cw_account_once(cw_account_t *acc, cw_req_t *req);

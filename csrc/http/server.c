@@ -145,6 +145,10 @@ void cw_server_reopen_logs(cw_server_t *srv) {
   if (srv->service.account.access) cw_access_log_reopen(srv->service.account.access);
 }
 
+void cw_server_watch_board(cw_server_t *srv) {
+  cw_account_watch(&srv->service.account);
+}
+
 static void note_turning(cw_server_t *srv, bool on) {
 #ifndef NDEBUG
   atomic_store(&srv->turning, on ? (uintptr_t)pthread_self() : 0);

@@ -60,6 +60,9 @@ void cw_server_drain(cw_server_t *srv);
 /* Opens the files of both logs anew. */
 void cw_server_reopen_logs(cw_server_t *srv);
 
+/* A tool may have begun to look at the board: cw_account_watch(). Baton held. */
+void cw_server_watch_board(cw_server_t *srv);
+
 /* The calling thread is about to run the request. */
 void cw_req_started(cw_req_t *req);
 

@@ -14,6 +14,7 @@
 #include "launcher/interpreter.h"
 
 const cw_command_t cw_tools[] = {
+    {"top", "requests, times, threads and memory of a running server, live"},
     {"dump", "what each thread of a running server does, in Python and in C"},
     {NULL, NULL}};
 

@@ -27,6 +27,8 @@ static PyMethodDef methods[] = {
      "_syslog(source, level, text, /)\n--\n\nSends a line to syslog."},
     {"_board_read", cw_view_read, METH_O,
      "_board_read(memory, /)\n--\n\nWhat is on a server's board; for tools."},
+    {"_board_watch", cw_view_watch, METH_VARARGS,
+     "_board_watch(memory, ms, /)\n--\n\nSomebody looks for so long."},
     {"_board_ask", cw_view_ask, METH_VARARGS,
      "_board_ask(memory, slot, now, /)\n--\n\nThe next signal asks for stacks."},
     {"_board_answer", cw_view_answer, METH_VARARGS,

@@ -49,7 +49,8 @@ void cw_show_forked(int slot) {
 }
 
 bool cw_show_now(void) {
-  return own.board && atomic_load(&own.board->stacks.now) != 0;
+  const cw_stacks_t *s = &own.board->stacks;
+  return atomic_load(&s->asked) != atomic_load(&s->answered) && atomic_load(&s->now);
 }
 
 /* Makes the kept descriptor one of empty memory. 0 or an errno. */

@@ -258,7 +258,10 @@ bool cw_signals_interrupted(void) {
 
 static void act(int words) {
   if (words & CW_WORD_LATE) cw_dump_late();
-  if (words & CW_WORD_SHOW) cw_show(true);
+  if (words & CW_WORD_SHOW) {
+    cw_show(true);
+    cw_server_watch_board(own.srv);
+  }
   if (words & CW_WORD_REOPEN) {
     cw_server_reopen_logs(own.srv);
     cw_package_reopen_access_nogil();

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/board.h"
+#include "base/clock.h"
 
 /* The board in a buffer, or NULL with an exception and the buffer given back. */
 static cw_board_t *board_in(Py_buffer *view) {
@@ -124,6 +125,7 @@ static PyObject *slot_of(const cw_slot_t *s, int number) {
   rc |= put_number(dict, "pid", atomic_load(&s->pid));
   rc |= put_number(dict, "age", atomic_load(&s->age));
   rc |= put_number(dict, "busy", atomic_load(&s->busy) != 0);
+  rc |= put_number(dict, "threads_most", atomic_load(&s->threads));
   for (size_t i = 0; rc == 0 && i < CW_ARRAY_LEN(counts); i++)
     rc = put_count(dict, counts[i].name, counts[i].value);
   if (rc == 0) rc = put(dict, "duration", histogram(&m->duration));
@@ -162,6 +164,19 @@ PyObject *cw_view_read(PyObject *module, PyObject *memory) {
   if (rc != 0) Py_CLEAR(dict);
   PyBuffer_Release(&view);
   return dict;
+}
+
+PyObject *cw_view_watch(PyObject *module, PyObject *args) {
+  Py_buffer view;
+  long long ms;
+  if (!PyArg_ParseTuple(args, "w*L", &view, &ms)) return NULL;
+  cw_board_t *b = board_in(&view);
+  if (!b) return NULL;
+  /* Another tool may look for longer. */
+  int64_t until = cw_now_us() / 1000 + ms, was = atomic_load(&b->watched_until);
+  if (ms > 0 && was < until) atomic_store(&b->watched_until, until);
+  PyBuffer_Release(&view);
+  return PyBool_FromLong(was > until - ms);
 }
 
 /* ---- stacks --------------------------------------------------------------- */

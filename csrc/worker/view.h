@@ -11,6 +11,10 @@
  * board, or one of another layout, with its version. */
 CW_NEW PyObject *cw_view_read(PyObject *module, PyObject *memory);
 
+/* _core._board_watch(memory, ms): workers that are told time their requests until then.
+ * Returns whether they did so until now. */
+CW_NEW PyObject *cw_view_watch(PyObject *module, PyObject *args);
+
 /* _core._board_ask(memory, slot, now): the next signal to that worker is a question.
  * Returns its number. */
 CW_NEW PyObject *cw_view_ask(PyObject *module, PyObject *args);

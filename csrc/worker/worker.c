@@ -355,6 +355,7 @@ static int serve(const cw_settings_t *s, const cw_app_t *app) {
   cw_server_t *srv = NULL;
   int threads = (int)cw_opt_num(s, CW_OPT_THREADS);
   bool async = cw_coroutines_wanted();
+  atomic_store(&own->threads, threads);
   if (threads == 1 && !async) {
     runtime.acquire = acquire_alone;
     runtime.release = release_alone;

@@ -35,6 +35,9 @@ def _syslog(source: str, level: int, text: bytes, /) -> None:
 def _board_read(memory: Buffer, /) -> dict[str, Any]:
     """Return what is on the board that is mapped there."""
 
+def _board_watch(memory: Buffer, ms: int, /) -> bool:
+    """Have workers time their requests for `ms`; return whether they do at the moment."""
+
 def _board_ask(memory: Buffer, slot: int, now: bool, /) -> int:
     """Have the next signal to a worker ask for its stacks; return the question's number."""
 

@@ -116,8 +116,9 @@ static void listeners_of_metrics_serve_nothing_else(void **state) {
   cw_server_t *plain;
   start(&limits);
   plain = srv;
-  plain->service.account.counted = plain->service.account.timed = plain->probed =
-      true; /* as with such a listener */
+  /* As with such a listener. */
+  plain->service.account.counted = plain->probed = true;
+  plain->service.account.timed = true;
   assert_true(begins(ask(&scraped, GET("/metrics", "")), "HTTP/1.1 503"));
   board = calloc(1, sizeof(*board));
   cw_server_set_board(srv, board, 3);

@@ -23,14 +23,14 @@ STATES = {STARTING: "starting", READY: "serving", DRAINING: "draining"}
 ZYGOTE = -1
 
 
-def _read(pid: int, name: str) -> bytes:
+def read(pid: int, name: str) -> bytes:
     return Path(f"/proc/{pid}/{name}").read_bytes()
 
 
 def title(pid: int) -> str:
     """Return what ``ps`` shows of a process; nothing where it is gone."""
     try:
-        words = _read(pid, "cmdline").rstrip(b"\0").replace(b"\0", b" ")
+        words = read(pid, "cmdline").rstrip(b"\0").replace(b"\0", b" ")
     except OSError:
         return ""
     return printable(words.decode("utf-8", "backslashreplace"))
@@ -39,7 +39,7 @@ def title(pid: int) -> str:
 def status_of(pid: int) -> dict[str, str]:
     """Return the fields of /proc/PID/status; none where the process is gone."""
     try:
-        lines = _read(pid, "status").decode("utf-8", "backslashreplace").splitlines()
+        lines = read(pid, "status").decode("utf-8", "backslashreplace").splitlines()
     except OSError:
         return {}
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
@@ -75,7 +75,7 @@ def pids() -> list[int]:
 def children(pid: int) -> list[int]:
     """Return the pids of a process's children, whoever started them."""
     try:
-        return sorted(int(word) for word in _read(pid, f"task/{pid}/children").split())
+        return sorted(int(word) for word in read(pid, f"task/{pid}/children").split())
     except OSError:
         # A kernel without that file.
         return [one for one in pids() if status_of(one).get("PPid") == str(pid)]
@@ -194,7 +194,7 @@ class Server:
     def _began(self) -> bytes:
         """Return when the process began: a pid is given again."""
         try:
-            return _read(self.pid, "stat").rpartition(b")")[2].split()[19]
+            return read(self.pid, "stat").rpartition(b")")[2].split()[19]
         except (OSError, IndexError):
             return b""
 
