@@ -27,8 +27,9 @@ def dumped(*args, code=0, **kwargs):
 def waiting(server, gate="wait"):
     """A request that waits, and its client."""
     client = server.connect()
+    before = len(server.marks("waiting"))
     client.send(request(f"/wait?gate={gate}"))
-    server.wait_marks("waiting", len(server.marks("waiting")) + 1)
+    server.wait_marks("waiting", before + 1)
     return client
 
 
@@ -122,7 +123,7 @@ def test_preloaded(serve):
 
 def test_a_stopped_worker(serve):
     server = serve("ops:app", workers=2)
-    wait_for(lambda: len(worker_pids(server)) == 2, "two workers")
+    wait_for(lambda: dumped(server.pid).count("), serving\n") == 2, "two workers that serve")
     (stuck, other) = sorted(worker_pids(server))
     os.kill(stuck, signal.SIGSTOP)
     try:
