@@ -112,11 +112,14 @@ def test_it_costs_nothing_when_nobody_looks(serve, top):
         return slot["requests"], sum(slot["status"].values())
 
     server.get("/who")
-    assert counted() == (1, 0)
+    wait_for(lambda: counted() == (1, 0), "the request to be counted, and no more of it")
     watch = top(server.pid)
-    watch.look()
-    server.get("/who")
-    watch.until(lambda looks: summed(looks, "status") == 1)
+
+    def is_counted(looks):
+        server.get("/who")
+        return summed(looks, "status") > 0
+
+    watch.until(is_counted)
     watch.end()
 
     def is_over():
@@ -143,12 +146,22 @@ def test_reloads_and_restarts(serve, top):
     )
     assert looks[-1]["reloads"] == 1
     (new,) = looks[-1]["workers"]
-    server.get("/who")
-    watch.until(lambda looks: summed(looks, "latency") == 1)
+
+    def is_timed(looks):
+        """Requests are, from a moment on: a worker is told by a signal."""
+        server.get("/who")
+        return summed(looks, "latency") > 0
+
+    watch.until(is_timed)
     os.kill(new["pid"], signal.SIGKILL)
-    watch.until(lambda looks: looks[-1]["restarts"] == 1 and looks[-1]["workers_serving"] == 1)
-    server.get("/who")
-    watch.until(lambda looks: summed(looks, "latency") == 1)
+    watch.until(
+        lambda looks: (
+            looks[-1]["restarts"] == 1
+            and looks[-1]["workers_serving"] == 1
+            and looks[-1]["latency"]["count"] == 0
+        )
+    )
+    watch.until(is_timed)
     watch.end()
 
 
