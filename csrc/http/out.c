@@ -116,13 +116,18 @@ static ssize_t send_all_parts(cw_req_t *req, const cw_parts_t *parts) {
   return n ? send_parts(req, iov, n, 0) : 0;
 }
 
+/* What is held back goes with the next turn. One that is under way would end for each.
+ */
+static bool may_wait(cw_req_t *req) {
+  return !atomic_load(&req->service->posts.waiting);
+}
+
 /* Whether a whole small response is left for the next turn, though the socket would
- * take it. Where a turn is under way that would end for each. */
+ * take it. */
 static bool hold(cw_req_t *req, const cw_parts_t *parts, size_t total) {
   const cw_resp_t *r = &req->resp;
   bool whole = parts->last || (r->length >= 0 && (size_t)r->length == parts->body.len);
-  if (!whole || r->sent || total > HELD || atomic_load(&req->service->posts.waiting))
-    return false;
+  if (!whole || r->sent || total > HELD || !may_wait(req)) return false;
   req->held = true;
   return true;
 }
@@ -155,8 +160,9 @@ int cw_out_put_locked(cw_req_t *req, const cw_parts_t *parts) {
   const size_t before = parts->before.len, body = before + parts->body.len,
                total = body + parts->after.len;
   bool told = cw_out_pending(req) > 0;
+  bool held = !told && req->may_hold && total <= HELD && may_wait(req);
   ssize_t sent = atomic_load(&req->lost) ? CW_LOST
-                 : told                  ? 0
+                 : told || held          ? 0
                                          : send_all_parts(req, parts);
   if (sent < 0) return CW_LOST;
   size_t n = (size_t)sent;
@@ -166,6 +172,7 @@ int cw_out_put_locked(cw_req_t *req, const cw_parts_t *parts) {
       append(b, rest_of(parts->body, CW_MIN(n, body) - CW_MIN(n, before))) != 0 ||
       append(b, rest_of(parts->after, n - CW_MIN(n, body))) != 0)
     return give_up(req);
+  req->held |= held;
   if (!told) cw_post(&req->service->posts, &req->post, CW_POST_WRITE, true);
   return CW_OK;
 }

@@ -25,7 +25,8 @@ CW_MUSTCHECK int cw_out_write(cw_req_t *req, const cw_parts_t *parts, size_t *ta
  * request, before its response. */
 CW_MUSTCHECK int cw_out_send_interim(cw_req_t *req, cw_span_t text);
 
-/* Sends the parts and keeps what the socket does not take, however much that is.
+/* Sends the parts, or holds them back, and keeps what the socket does not take, however
+ * much that is.
  * CW_OK, CW_LOST, CW_NOMEM (lost then). Under req->lock: whoever holds it may send, so
  * that nothing else of the request's protocol may send without. */
 CW_MUSTCHECK int cw_out_put_locked(cw_req_t *req, const cw_parts_t *parts);

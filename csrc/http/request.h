@@ -76,7 +76,7 @@ struct cw_req {
   bool persistent; /* the client goes on with the connection: RFC 9112 section 9.3 */
   bool expect_continue, continue_sent;
   bool may_hold; /* its thread: a small response may wait for the next turn, */
-  bool held;     /* and does */
+  bool held;     /* under lock: and does */
 
   pthread_mutex_t lock;
   cw_event_t event;

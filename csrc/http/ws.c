@@ -236,6 +236,17 @@ static void want_write(cw_conn_t *c) {
   if (of(c)->state == CW_WS_OPEN) cw_conn_start_window(c, CW_TIMER_STALL);
 }
 
+/* Sends what was held back for this turn. */
+static void on_posted_write(cw_conn_t *c) {
+  cw_req_t *req = req_of(c);
+  pthread_mutex_lock(&req->lock);
+  bool held = req->held;
+  req->held = false;
+  pthread_mutex_unlock(&req->lock);
+  if (held && !c->want_write && is_sending(c)) on_writable(c);
+  if (!cw_conn_is_over(c)) want_write(c);
+}
+
 /* The app is done. */
 static void on_done(cw_conn_t *c, cw_req_t *req) {
   cw_ws_t *ws = req->ws;
@@ -259,7 +270,8 @@ static void on_post(cw_conn_t *c, cw_req_t *req, int what) {
     ws->state = CW_WS_CLOSING;
     cw_conn_start_window(c, CW_TIMER_CLOSE);
   }
-  if (what & CW_POST_WRITE) want_write(c);
+  if (what & CW_POST_WRITE) on_posted_write(c);
+  if (cw_conn_is_over(c)) return;
   if (what & CW_POST_DONE) {
     on_done(c, req);
     return;

@@ -301,8 +301,43 @@ static void an_echo_in_another_thread(void **state) {
   finish();
 }
 
+/* Several in one piece, with the next turn; a large one is not held. */
+static void small_messages_are_held_until_the_turn(void **state) {
+  static char large[20 * 1024];
+  begin();
+  cw_req_may_hold(req, true);
+  assert_int_equal(cw_ws_send(req, true, "one", 3), CW_OK);
+  assert_int_equal(cw_ws_send(req, true, "two", 3), CW_OK);
+  assert_false(receive());
+  assert_int_equal(n_in, 0);
+  EXPECT("\x81\x03one\x81\x03two");
+  assert_false(conn->want_write);
+  assert_int_equal(cw_ws_send(req, false, large, sizeof(large)), CW_OK);
+  assert_false(receive());
+  assert_int_equal(n_in, sizeof(large) + 4);
+  n_in = 0;
+  finish();
+}
+
+/* The client has left before the turn, or does not read. */
+static void held_messages_of_who_has_left(void **state) {
+  begin();
+  cw_req_may_hold(req, true);
+  assert_int_equal(cw_ws_send(req, true, "one", 3), CW_OK);
+  close(fd);
+  turn();
+  assert_int_equal(cw_ws_send(req, true, "two", 3), CW_LOST);
+  cw_req_finish(req, true);
+  req = NULL;
+  turn();
+  assert_int_equal(cw_server_connections(srv), 0);
+  cw_server_free(srv);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(small_messages_are_held_until_the_turn),
+      cmocka_unit_test(held_messages_of_who_has_left),
       cmocka_unit_test(messages_there_and_back),
       cmocka_unit_test(early_frames),
       cmocka_unit_test(long_messages),
