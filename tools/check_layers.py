@@ -69,6 +69,7 @@ MAPPED = (
     "python/cwsgi/*.py*",
     "python/cwsgi/_tools/*.py",
     "python/cwsgi/py.typed",
+    "python/cwsgi/*.html",
     "tools/*.*",
 )
 

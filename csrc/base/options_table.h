@@ -277,6 +277,12 @@ CW_OPTION(DISABLE_REDIRECT_ACCESS_TO_SYSLOG, "disable_redirect_access_to_syslog"
           "--disable-redirect-access-to-syslog", NULL, BOOL, "0", NULL, "Logging",
           "keep the access log out of syslog")
 
+CW_OPTION(
+    BOOT_TRACE, "boot_trace", "--boot-trace", NULL, TEXT, NULL, "FILE", "Logging",
+    "write where the time and the memory of the first worker's start went: a page "
+    "for a name that ends with .html, JSON for .json, else text; - is the error "
+    "log")
+
 CW_OPTION(METRICS, "metrics", "--metrics", NULL, TEXT, NULL, "WHERE", "Metrics",
           "Prometheus metrics of all workers: a /PATH of the service, or an address of "
           "their own (HOST:PORT, :PORT, unix:PATH)")

@@ -15,6 +15,8 @@
 #include "base/child.h"
 #include "base/exit_codes.h"
 #include "base/log.h"
+#include "base/marks.h"
+#include "launcher/recorder.h"
 
 /* sys.path[0] is -c's current folder: the worker puts the app's folder there itself,
  * after its own module is in, so that no file of the app can pose as cwsgi. The path of
@@ -31,19 +33,37 @@
 #define TEXT_OF(n) #n
 #define TEXT(n) TEXT_OF(n)
 
-static const char worker_code[] = NO_CWD
-    "try:\n"
-    "  from cwsgi._core import _worker\n"
-    "except ImportError:\n"
-    "  sys.excepthook(*sys.exc_info())\n"
-    "  sys.exit(" TEXT(CW_EXIT_NO_PACKAGE) ")\n"
-    "sys.exit(_worker(int(sys.argv[1]), int(sys.argv[2])))\n";
+#define WORKER \
+  NO_CWD       \
+  "try:\n" \
+  "  from cwsgi._core import _worker\n" \
+  "except ImportError:\n" \
+  "  sys.excepthook(*sys.exc_info())\n" \
+  "  sys.exit(" TEXT(CW_EXIT_NO_PACKAGE) ")\n" \
+  "sys.exit(_worker(int(sys.argv[1]), int(sys.argv[2])))\n"
+
+static const char worker_code[] = WORKER;
 
 /* $CWSGI_INTERPRETER=exec or =embed chooses; else the library where there is one. */
 static bool embeds(const cw_python_t *python) {
   const char *how = getenv("CWSGI_INTERPRETER");
   if (how && strcmp(how, "exec") == 0) return false;
   return python->library[0] != '\0';
+}
+
+/* Whether a word of the interpreter's command line has -S in it. */
+static bool leaves_site_out(const char *flag) {
+  return flag[0] == '-' && flag[1] != '-' && !strchr("WX", flag[1]) &&
+         strchr(flag, 'S');
+}
+
+/* `code` behind what records the start. Lives as long as the process. */
+static const char *recorded(const char *code, bool without_site) {
+  char *whole = NULL;
+  if (asprintf(&whole, "%s%s", without_site ? cw_recorder_plain : cw_recorder, code) <
+      0)
+    _exit(CW_EXIT_CONFIG);
+  return whole;
 }
 
 /* Options that come before the code: those of the Python that `python -m cwsgi` ran in,
@@ -60,7 +80,8 @@ static int split_flags(char *flags, char **out) {
  * sys.argv[1:]. */
 static CW_NORETURN void run(const cw_python_t *python, const char *code,
                             const char *const *args) {
-  enum { OTHERS = 5 }; /* the program, -u, -c, the code, NULL */
+  enum { OTHERS = 7 }; /* the program, -u, -S, -c, the code, the marks, NULL */
+  static char marks[CW_MARKS_TEXT];
   const char *given = getenv("CWSGI_PYTHON_FLAGS");
   char *flags = given ? strdup(given) : NULL;
   size_t room = OTHERS + (flags ? strlen(flags) : 0);
@@ -73,20 +94,28 @@ static CW_NORETURN void run(const cw_python_t *python, const char *code,
   int argc = 0;
   argv[argc++] = cw_unconst(python->program);
   argc += split_flags(flags, argv + argc);
+  bool without_site = false;
+  for (int i = 1; i < argc; i++) without_site |= leaves_site_out(argv[i]);
   unsetenv("CWSGI_PYTHON_FLAGS");
   /* -u: what an app prints in a container should be seen at once. */
   argv[argc++] = cw_unconst("-u");
+  /* The recorder runs `site` itself. */
+  if (cw_marks_on() && !without_site) argv[argc++] = cw_unconst("-S");
   argv[argc++] = cw_unconst("-c");
-  argv[argc++] = cw_unconst(code);
+  argv[argc++] = cw_unconst(cw_marks_on() ? recorded(code, without_site) : code);
   while (*args) argv[argc++] = cw_unconst(*args++);
+  if (cw_marks_on()) argv[argc++] = marks;
   if (embeds(python)) {
     void *lib = dlopen(python->library, RTLD_LAZY | RTLD_GLOBAL);
+    cw_mark("library");
+    cw_marks_text(marks, sizeof(marks));
     int (*bytes_main)(int, char **) = NULL;
     if (lib) *(void **)&bytes_main = dlsym(lib, "Py_BytesMain");
     if (bytes_main) exit(bytes_main(argc, argv));
     cw_log(CW_LOG_WARNING, "cannot use %s: %s; starting %s instead", python->library,
            dlerror(), python->program);
   }
+  cw_marks_text(marks, sizeof(marks));
   execv(python->program, argv);
   cw_complain("cannot start %s: %s", python->program, strerror(errno));
   _exit(CW_EXIT_CONFIG);
@@ -107,6 +136,7 @@ void cw_interpreter_run_hooks(const cw_python_t *python, int fd, const char *con
                               const char *folder, const char *log) {
   char text[16];
   snprintf(text, sizeof(text), "%d", fd);
+  cw_marks_disable();
   run(python, MAIN_OF("_master"),
       (const char *const[]){text, config, folder, log, NULL});
 }
@@ -114,6 +144,7 @@ void cw_interpreter_run_hooks(const cw_python_t *python, int fd, const char *con
 void cw_interpreter_run_config(const cw_python_t *python, int fd, const char *config) {
   char text[16];
   snprintf(text, sizeof(text), "%d", fd);
+  cw_marks_disable();
   run(python, MAIN_OF("_config"), (const char *const[]){text, config, NULL});
 }
 

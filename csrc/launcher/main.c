@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/exit_codes.h"
 #include "base/log.h"
+#include "base/marks.h"
 #include "base/options.h"
 #include "launcher/interpreter.h"
 #include "launcher/settings.h"
@@ -106,6 +107,7 @@ static int fix_pythonpath(void) {
 int main(int argc, char **argv) {
   static cw_settings_t settings;
   static cw_origin_t origin;
+  cw_marks_begin();
   origin.argc = argc;
   origin.argv = calloc((size_t)argc + 1, sizeof(*argv));
   for (int i = 0; origin.argv && i < argc; i++)
@@ -134,6 +136,8 @@ int main(int argc, char **argv) {
   }
   if (shell) return print_completion(shell);
   if ((code = complete(&origin, &settings)) != 0) return code;
+  if (cw_opt_str(&settings, CW_OPT_BOOT_TRACE)) cw_marks_enable();
+  cw_mark("settings");
   cw_launcher_t launcher = {.data = &origin,
                             .argc = argc,
                             .argv = origin.argv,

@@ -11,6 +11,7 @@
 
 #include "base/child.h"
 #include "base/exit_codes.h"
+#include "base/marks.h"
 #include "base/title.h"
 #include "supervisor/generation.h"
 #include "supervisor/identity.h"
@@ -33,6 +34,7 @@ static CW_NORETURN void become(state_t *st, generation_t *gen, int slot, int con
                                pid_t parent) {
   const cw_settings_t *s = &gen->settings;
   const char *dir = cw_opt_str(s, CW_OPT_CHDIR);
+  cw_mark("fork");
   const cw_value_t *env = &s->v[CW_OPT_RAW_ENV], *file = &s->v[CW_OPT_ENVIRON];
   /* The heritage does not change: it names the place of a descriptor of ours that no
    * child keeps. */
@@ -61,6 +63,7 @@ static CW_NORETURN void become(state_t *st, generation_t *gen, int slot, int con
   }
   /* The change of user has made the kernel forget it. */
   cw_child_tie(parent, DEATH_SIGNAL);
+  cw_mark("process");
   st->launcher->enter_worker(st->launcher->data, gen->h_fd, slot);
   _exit(CW_EXIT_CONFIG);
 }
@@ -75,6 +78,7 @@ pid_t cw_boot(state_t *st, generation_t *gen, int slot, int control_fd) {
   keep[n++] = st->board_fd;
   keep[n++] = st->notify[1];
   keep[n++] = control_fd;
+  cw_mark("supervisor");
   pid_t parent = getpid(),
         pid = cw_child_fork(&(cw_child_t){.mask = &mask,
                                           .death_signal = DEATH_SIGNAL,
@@ -82,6 +86,8 @@ pid_t cw_boot(state_t *st, generation_t *gen, int slot, int control_fd) {
                                           .n_keep = n,
                                           .closes_private = true});
   if (pid == 0) become(st, gen, slot, control_fd, parent);
+  /* Others start warmer, and would take the first one's place in the file. */
+  cw_marks_disable();
   if (pid < 0) cw_log(CW_LOG_ERROR, "cannot fork a worker: %s", strerror(errno));
   return pid;
 }

@@ -33,6 +33,8 @@ static PyMethodDef methods[] = {
      "_board_ask(memory, slot, now, /)\n--\n\nThe next signal asks for stacks."},
     {"_board_answer", cw_view_answer, METH_VARARGS,
      "_board_answer(memory, number, /)\n--\n\nThe stacks, once they are there."},
+    {"_replace_app", cw_wsgi_replace_app, METH_VARARGS,
+     "_replace_app(old, new, /)\n--\n\nRequests call the other one from now on."},
 #ifdef CW_FAULTS
     {"_fault_arm", cw_faults_arm, METH_O,
      "_fault_arm(n, /)\n--\n\nThe n-th allocation from now on fails."},

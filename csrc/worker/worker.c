@@ -36,6 +36,7 @@
 #include "worker/show.h"
 #include "worker/signals.h"
 #include "worker/threads.h"
+#include "worker/trace.h"
 #include "worker/zygote.h"
 #include "wsgi/wsgi.h"
 
@@ -208,8 +209,9 @@ static int load(const char *prefix, const char *ref, const cw_appref_how_t *how,
   bool async;
   PyObject *callable = cw_appref_load(ref, how, &async, &exit_code);
   if (!callable) return exit_code;
-  int rc = cw_wsgi_mount(prefix, callable, async);
   if (!*first) *first = callable;
+  callable = cw_trace_app(callable, async);
+  int rc = cw_wsgi_mount(prefix, callable, async);
   Py_DECREF(callable);
   if (rc == 0) return 0;
   cw_wsgi_report("Cannot mount an app");
@@ -367,6 +369,7 @@ static int serve(const cw_settings_t *s, const cw_app_t *app) {
     reason = "an app did not start";
     goto done;
   }
+  if (async) cw_trace_phase("lifespan");
   if (async) cw_signals_hold();
   cw_sched_host(sched, &host);
   srv = cw_server_new(&cw_h1, heritage->listeners, heritage->n_listeners, &limits,
@@ -381,6 +384,7 @@ static int serve(const cw_settings_t *s, const cw_app_t *app) {
     reason = cold;
     goto done;
   }
+  if (s->v[CW_OPT_WARMUP].n_items) cw_trace_phase("warm-up");
   int rc = cw_signals_serve(srv, sched, threads == 1 || async);
   if (rc == 0) rc = cw_server_listen(srv, (int)cw_opt_num(s, CW_OPT_BACKLOG));
   if (rc != 0) {
@@ -390,6 +394,7 @@ static int serve(const cw_settings_t *s, const cw_app_t *app) {
   leave_terminal(s);
   atomic_store(&own->state, CW_WORKER_READY);
   notify();
+  cw_trace_listening();
   rc = async ? cw_coroutines_serve(sched) : serve_threads(sched);
   if (rc == 0) exit_code = 0;
 done:
@@ -442,7 +447,7 @@ static CW_RAISES int begin(cw_settings_t *s, int slot) {
 #ifdef M_ARENA_MAX /* glibc's */
   mallopt(M_ARENA_MAX, 2);
 #endif
-  if (cw_threads_init() < 0) return -1;
+  if (cw_threads_init() < 0 || cw_trace_begin(s) < 0) return -1;
   if (set_argv(heritage) < 0 || set_paths(s) < 0) return -1;
   if (cw_log_level_parse(cw_opt_str(s, CW_OPT_LOGLEVEL)) == CW_LOG_DEBUG) say_python();
   return cw_package_begin(s);
@@ -464,6 +469,7 @@ static int serve_loaded(cw_settings_t *s, PyObject *first) {
       0)
     return -1;
   cw_wsgi_set_sendfile(cw_opt_num(s, CW_OPT_SENDFILE) != 0);
+  cw_trace_startup();
   int rc = cw_package_start(s, first, cw_coroutines_wanted());
   if (rc == 0) rc = cw_package_route_access(s);
   cw_wsgi_end_forked();
@@ -471,6 +477,7 @@ static int serve_loaded(cw_settings_t *s, PyObject *first) {
     cw_wsgi_report("The start-up of the app failed");
     return CW_EXIT_BOOT;
   }
+  cw_trace_phase("start-up");
   int code = serve(s, &app);
   cw_wsgi_clear();
   return code;
@@ -498,9 +505,11 @@ static int run(int slot) {
   if (slot == CW_SLOT_ZYGOTE) cw_title_set("cwsgi: preloaded app");
   char folder[PATH_MAX];
   int64_t began = file_time();
+  cw_trace_phase("server");
   if (!getcwd(folder, sizeof(folder))) folder[0] = '\0';
   int code = load_all(&s, &first);
   cw_wsgi_end_forked();
+  cw_trace_phase("app");
   /* Where older workers serve, they notice that the app was mended. */
   if (code != 0 && slot != CW_SLOT_CHECK && heritage->alone &&
       cw_opt_num(&s, CW_OPT_RELOAD)) {
@@ -519,8 +528,10 @@ static int run(int slot) {
     cw_signals_set_word_fd(word_fd);
     cw_show_forked(slot);
     if (slot < 0 || become(&s, slot) < 0) return -1;
+    cw_trace_forked(atomic_load(&own->age));
   }
   if (code == 0 && slot >= 0) code = serve_loaded(&s, first);
+  cw_trace_end();
   cw_settings_fini(&s);
   return code;
 }

@@ -66,6 +66,18 @@ int cw_wsgi_mount(const char *prefix, PyObject *callable, bool async) {
   return 0;
 }
 
+PyObject *cw_wsgi_replace_app(PyObject *module, PyObject *args) {
+  CW_ASSERT_GIL();
+  PyObject *from, *to; /* borrowed */
+  if (!PyArg_ParseTuple(args, "OO", &from, &to)) return NULL;
+  for (unsigned i = 0; i < n_mounts; i++)
+    if (mounts[i].app == from) {
+      mounts[i].app = Py_NewRef(to);
+      Py_DECREF(from);
+    }
+  Py_RETURN_NONE;
+}
+
 const cw_mount_t *cw_mount_find(cw_span_t path) {
   for (unsigned i = 0; i < n_mounts; i++) {
     size_t len = mounts[i].len;

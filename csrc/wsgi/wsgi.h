@@ -26,6 +26,10 @@ void cw_wsgi_set_root_path(const char *path);
  * references; before the first request. */
 CW_RAISES int cw_wsgi_mount(const char *prefix, PyObject *callable, bool async);
 
+/* _core._replace_app(old, new): requests call `new` from now on, wherever they would
+ * have called `old`, which has to live on: another thread may be about to call it. */
+CW_NEW PyObject *cw_wsgi_replace_app(PyObject *module, PyObject *args);
+
 /* Whether files of wsgi.file_wrapper are sent by sendfile(2); they are at first. */
 void cw_wsgi_set_sendfile(bool on);
 

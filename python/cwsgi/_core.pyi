@@ -26,6 +26,9 @@ def _worker(fd: int, slot: int, /) -> int: ...
 def _log(level: str, text: str, /) -> None:
     """Write a line to the error log and, in the same piece, what follows a line break under it."""
 
+def _replace_app(old: object, new: object, /) -> None:
+    """Have requests call another object from now on."""
+
 def _changed(path: str, /) -> None:
     """Reload everything: a file of the app has changed."""
 
