@@ -79,7 +79,9 @@ def folder(tmp_path):
     (app / "main.py").write_text(APP)
     (app / "starting.py").write_text(STARTUP)
     (app / "waiting.py").write_text(ASGI)
-    (app / "nested" / "deep.py").write_text("import colorsys\n")
+    (app / "nested" / "deep.py").write_text(
+        "import colorsys\nsum(range(5_000_000))  # enough to be among the slowest\n"
+    )
     (app / "lazy.py").write_text("")
     (app / "late.py").write_text("")
     (app / "data.txt").write_text("12345")
