@@ -128,6 +128,7 @@ class Trace:
     def __init__(self, boot: "Any", path: str, level: str, app: str) -> None:
         self.boot, self.path, self.level, self.name = boot, path, level, app
         self.main = _thread.get_ident()
+        self.folder = os.getcwd()  # the app may leave it
         self.pid = os.getpid()
         self.phases: list[dict[str, Any]] = []
         self.wrappers: dict[int, tuple[Any, Any]] = {}
@@ -396,6 +397,7 @@ class Report:
         for span in self.modules:
             _describe(span)
         self.total = max(self.end - trace.began, 1)
+        self.sources = _sources()
 
     def at(self, ns: int) -> float:
         return round((ns - self.trace.began) / NS, 3)
@@ -430,6 +432,7 @@ class Report:
             "executable": sys.executable,
             "interpreter": "embedded" if trace.embedded else "executed",
             "optimize": sys.flags.optimize,
+            "folder": trace.folder,
             "pid": os.getpid(),
             "total_ms": self.at(self.end),
             "ends_with": "listening" if self.is_served else self.phases[-1]["phase"],
@@ -453,6 +456,7 @@ class Report:
                 for track, tops in self.tracks.items()
             ],
             "files": self.files(),
+            "sources": self.sources,
         }
 
     def track_name(self, track: int) -> str:
@@ -491,13 +495,13 @@ class Report:
         mapped = mapped_files()
         found: dict[str, dict[str, Any]] = {}
         for path in self.opened:
-            if path in found:
+            if path in found or os.path.basename(path).startswith("_boot_trace."):
                 continue
             try:
                 size = os.stat(path).st_size
             except OSError:
                 continue
-            found[path] = {"path": path, "bytes": size}
+            found[path] = {"path": path, "bytes": size, "opened": True}
         # What the loader has mapped before Python ran comes first: the library, libc.
         early = {path: one for path, one in mapped.items() if path not in found}
         return [*early.values(), *({**one, **mapped.get(p, {})} for p, one in found.items())]
@@ -514,7 +518,7 @@ class Report:
         with open(os.path.join(here, "boot_trace.html"), encoding="utf-8") as file:
             template = file.read()
         data = self.data()
-        del data["files"]
+        del data["files"], data["sources"]
         text = json.dumps(data)  # ASCII
         # Nothing in it may end the script.
         return template.replace("/*DATA*/null", text.replace("<", "\\u003c"))
@@ -695,6 +699,17 @@ def _describe(span: Span) -> None:
         facts["source"] = origin
         if isinstance(source, str):
             facts["cached"] = source
+
+
+def _sources() -> "list[list[str]]":
+    """Return source and .pyc file of every module that is there, what ran early included."""
+    found = []
+    for name, module in list(sys.modules.items()):
+        spec = getattr(module, "__spec__", None)
+        origin, cached = getattr(spec, "origin", None), getattr(spec, "cached", None)
+        if isinstance(origin, str) and isinstance(cached, str) and name != __name__:
+            found.append([os.path.abspath(origin), os.path.abspath(cached)])
+    return found
 
 
 def mapped_files() -> "dict[str, dict[str, Any]]":
