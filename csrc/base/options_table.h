@@ -219,6 +219,10 @@ CW_OPTION(HEALTH, "health", "--health", NULL, TEXT, NULL, "PATH", "Application",
           "connection limit a few places are kept for it, and requests of other paths "
           "that come there are answered with 503")
 CW_OPTION(
+    PREFETCH, "prefetch", "--prefetch", NULL, TEXT, NULL, "FILE", "Application",
+    "list of `cwsgi record` by which the files of a start are read ahead; default "
+    "cwsgi.prefetch in the app's folder, where there is one; none does not")
+CW_OPTION(
     RELOAD, "reload", "--reload", NULL, BOOL, "0", NULL, "Application",
     "reload when a file of the app changes, and wait for one where the app cannot be "
     "imported at the start; for development")

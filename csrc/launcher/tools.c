@@ -16,6 +16,7 @@
 const cw_command_t cw_tools[] = {
     {"top", "requests, times, threads and memory of a running server, live"},
     {"compile", "write the .pyc files of what an app imports"},
+    {"record", "write the list of what a start reads, for --prefetch"},
     {"dump", "what each thread of a running server does, in Python and in C"},
     {NULL, NULL}};
 

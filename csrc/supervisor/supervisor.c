@@ -24,6 +24,7 @@
 #include "supervisor/identity.h"
 #include "supervisor/loop.h"
 #include "supervisor/pidfile.h"
+#include "supervisor/prefetch.h"
 #include "supervisor/reports.h"
 #include "supervisor/upgrade.h"
 
@@ -145,6 +146,7 @@ int cw_supervise(const cw_launcher_t *launcher, cw_settings_t *settings) {
   if (start(&st, launcher, settings) != 0 || set_up_signals(&st) != 0)
     return CW_EXIT_CONFIG;
   cw_enter_dir(&st, settings);
+  cw_prefetch_start(settings, &st.old_mask);
   st.gen = cw_generation_new(&st, settings, NULL);
   if (!st.gen) return cw_stop_pending() ? 0 : CW_EXIT_CONFIG;
   cw_generation_ref(st.gen);

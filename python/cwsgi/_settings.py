@@ -43,7 +43,7 @@ KINDS = {
             " logger_class syslog_addr"
             " syslog_prefix syslog_facility metrics statsd_host statsd_prefix dogstatsd_tags"
             " proc_name user group umask pidfile ws_per_message_deflate root_path"
-            " boot_trace"
+            " boot_trace prefetch"
         ),
     }.items()
     for name in names.split()
@@ -57,7 +57,7 @@ OWN = frozenset(
     " allow_new_privileges log_query trusted_proxy_headers clear_untrusted_proxy_headers"
     " limit_request_head buffer_memory interface factory limit_concurrency block_warning"
     " ws_max_size ws_max_queue ws_ping_interval ws_ping_timeout ws_per_message_deflate"
-    " boot_trace".split()
+    " boot_trace prefetch".split()
 )
 
 # Functions of the configuration file, by the numbers of arguments they may take.

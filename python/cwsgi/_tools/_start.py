@@ -36,7 +36,7 @@ def traced(program: str, words: "list[str]", serve: bool = False) -> "dict[str, 
         path = os.path.join(folder, "trace.json")
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         os.chmod(path, 0o666)
-        options = ["--boot-trace", path, "--workers", "1"]
+        options = ["--boot-trace", path, "--prefetch", "none", "--workers", "1"]
         if serve:
             _serve(program, [*options, "--bind", f"unix:{folder}/socket", *words], path)
         else:
