@@ -18,7 +18,7 @@ NEEDS_TESTS = clang "libclang-rt-dev|$(CLANG_RT)" libcmocka-dev wrk nghttp2-clie
 CLANG_RT = libclang-rt-$$(clang -dumpversion 2>/dev/null | cut -d. -f1)-dev
 
 # The folders too: a file that was added or removed changes theirs.
-SOURCES := setup.py pyproject.toml tools/native.py $(wildcard csrc/* csrc/*/*.[ch] python/cwsgi/*.py* python/cwsgi/_tools/* python/cwsgi/_tools)
+SOURCES := setup.py pyproject.toml tools/native.py $(wildcard csrc/* csrc/*/*.[ch] python/cwsgi/*.py* python/cwsgi/_tools/* python/cwsgi/_tools/_observer/* python/cwsgi/_tools)
 
 .PHONY: help mutants roots images wheels release-check docs site operate crowd soak differential faults run build test test-one test-all lint unit pytest others bench-asgi format asan tsan fuzz bench leak portable clean
 .NOTPARALLEL:

@@ -67,7 +67,7 @@ MAP = "docs/architecture.md"
 MAPPED = (
     "csrc/*/*.[ch]",
     "python/cwsgi/*.py*",
-    "python/cwsgi/_tools/*.py",
+    "python/cwsgi/_tools/**/*.py",
     "python/cwsgi/py.typed",
     "python/cwsgi/*.html",
     "tools/*.*",

@@ -268,7 +268,7 @@ def contents(info, texts, tag):
     """Every file of a wheel but the compiled ones and RECORD, as name: (bytes, mode)."""
     files = {}
     package = native.ROOT / "python" / "cwsgi"
-    for source in sorted([*package.iterdir(), *package.glob("_tools/*")]):
+    for source in sorted([*package.iterdir(), *package.glob("_tools/**/*")]):
         if source.suffix in (".py", ".pyi", ".typed"):
             name = source.relative_to(package).as_posix()
             files[f"cwsgi/{name}"] = (source.read_bytes(), 0o644)

@@ -14,6 +14,7 @@
 #include "launcher/interpreter.h"
 
 const cw_command_t cw_tools[] = {
+    {"doctor", "starts an app, and says what costs time or memory or is not safe"},
     {"top", "requests, times, threads and memory of a running server, live"},
     {"compile", "write the .pyc files of what an app imports"},
     {"record", "write the list of what a start reads, for --prefetch"},

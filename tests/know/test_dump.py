@@ -132,7 +132,7 @@ def test_a_stopped_worker(serve):
         os.kill(stuck, signal.SIGCONT)
     assert done.returncode == 1
     assert f"(pid {stuck}), serving does not answer: it was stopped by a signal" in done.stderr
-    assert f"(pid {other}), serving" in done.stdout
+    assert f"(pid {other})" in done.stdout
     # What it answers now is nobody's question; the next one is.
     wait_for(lambda: f"(pid {stuck})" in run("dump", stuck).stdout, "it to answer")
     assert server.get("/who").status == 200

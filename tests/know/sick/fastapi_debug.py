@@ -1,0 +1,5 @@
+"""FastAPI's debug mode."""
+
+from fastapi import FastAPI
+
+app = FastAPI(debug=True)

@@ -1,0 +1,447 @@
+"""`cwsgi doctor`: each fault that was planted is found, and nothing where there is none."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from server import clean_env, no_tsan, program, run
+
+SICK = Path(__file__).with_name("sick")
+GOOD = Path(__file__).with_name("good")
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = [no_tsan, pytest.mark.timeout(300)]
+
+# What the machine of the test is must not count.
+PLATFORM = ("K_SERVICE", "KUBERNETES_SERVICE_HOST", "ECS_CONTAINER_METADATA_URI_V4", "DYNO")
+
+
+def doctor(app, *words, before=("--no-image", "--no-memory"), folder=SICK, **env):
+    """Runs it and returns its report; what it exits with has to be what the report says."""
+    env = {**dict.fromkeys(PLATFORM), "PYTHONDONTWRITEBYTECODE": None, **env}
+    done = run("doctor", *before, "--json", app, *words, env=env, cwd=folder, timeout=240)
+    assert done.returncode in (0, 4, 8), done.stderr + done.stdout
+    report = json.loads(done.stdout)
+    assert report["exit"] == done.returncode and done.stderr == ""
+    return report
+
+
+def ids(report):
+    return sorted(one["id"] for one in report["findings"])
+
+
+def finding(report, id):
+    (found,) = [one for one in report["findings"] if one["id"] == id]
+    return found
+
+
+@pytest.fixture
+def listener():
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        yield sock.getsockname()[1]
+
+
+# ---- at the import ----
+
+
+@pytest.mark.parametrize(
+    "app, found, says",
+    [
+        ("slow_import", "slow-import", r"importing heavy takes \d+ ms"),
+        ("work", "import-work", r"work works for \d+ ms"),
+        ("sleeps", "import-sleep", r"sleeps for 2\d\d ms"),
+        ("programs", "import-subprocess", r"runs other programs"),
+        ("serial", "startup-serial", r"serial\.connect_all\(\) waits 2 times"),
+        ("flask_debug", "debug-on", "debug mode"),
+        ("fastapi_debug", "debug-on", "debug mode"),
+        ("logs_disabled", "log-lost", "lost"),
+        ("logs_queue", "log-lost", "lost"),
+        ("logs_silent", "log-lost", "lost"),
+        ("logs_off", "log-lost", "lost"),
+    ],
+)
+def test_planted_in_the_app(app, found, says):
+    report = doctor(f"{app}:app")
+    assert ids(report) == [found]
+    assert re.search(says, finding(report, found)["title"])
+
+
+def test_where_it_is(door):
+    report = doctor("sleeps:app", CWSGI_INTERPRETER=door)
+    (line,) = finding(report, "import-sleep")["details"]
+    assert re.fullmatch(r"0\.2 s, \d+ ms, at .*sick/sleeps\.py:5", line)
+
+
+@pytest.mark.parametrize("app", ["fine", "parallel", "logs_queue_read", "threads", "seeded"])
+def test_nothing_is_planted(app):
+    assert ids(doctor(f"{app}:app")) == []
+
+
+def test_connections(listener):
+    report = doctor("network:app", SICK_PORT=listener)
+    assert ids(report) == ["import-network"]
+    assert f"127.0.0.1:{listener}" in finding(report, "import-network")["details"][0]
+    assert any(f"127.0.0.1:{listener}" in one for one in breaks(report))
+
+
+def breaks(report):
+    return report["facts"]["start"]["preload_would_break"]
+
+
+def test_big_reads(tmp_path):
+    (tmp_path / "data").write_bytes(bytes(3 << 20))
+    report = doctor("reads:app", SICK_FILE=tmp_path / "data")
+    assert ids(report) == ["import-big-read"]
+    assert "3.0 MiB" in finding(report, "import-big-read")["title"]
+
+
+def test_preload_loses_threads():
+    report = doctor("threads:app", "--preload")
+    assert ids(report) == ["threads-before-fork"]
+    assert "poller" in finding(report, "threads-before-fork")["details"][0]
+
+
+def test_preload_shares(listener):
+    assert ids(doctor("seeded:app", "--preload")) == ["preload-breaks"]
+    report = doctor("network:app", "--preload", SICK_PORT=listener)
+    assert ids(report) == ["import-network", "preload-breaks"]
+
+
+def test_missing_pyc(tmp_path):
+    app = tmp_path / "app"
+    shutil.copytree(SICK, app)
+    names = [f"module_{i}" for i in range(15)]
+    for name in names:
+        (app / "many" / f"{name}.py").write_text("def f():\n    return 1\n" * 50)
+    (app / "many/__init__.py").write_text(f"modules = {names}\n")
+    report = doctor("uncompiled:app", folder=app, PYTHONDONTWRITEBYTECODE="1")
+    assert ids(report) == ["pyc-missing"]
+    assert re.match(r"1[67] modules", finding(report, "pyc-missing")["title"])
+    shutil.rmtree(app / "__pycache__", ignore_errors=True)
+    assert ids(doctor("uncompiled:app", folder=app)) == []
+
+
+def test_django():
+    report = doctor("django_debug:app")
+    assert ids(report) == ["debug-on", "django-trusts-headers"]
+    assert finding(report, "debug-on")["severity"] == "error" and report["exit"] == 8
+    cleared = doctor("django_debug:app", "--clear-untrusted-proxy-headers")
+    assert ids(cleared) == ["debug-on"]
+
+
+# ---- settings ----
+
+
+@pytest.mark.parametrize(
+    "words, env, found",
+    [
+        (["-w", "50"], {}, ["workers-over-cpus"]),
+        ([], {"WEB_CONCURRENCY": "50"}, ["workers-over-cpus"]),
+        (["--keep-alive", "5"], {}, ["keepalive-short"]),
+        (["--keep-alive", "90"], {}, []),
+        (["--keep-alive", "90"], {"K_SERVICE": "x"}, ["keepalive-short"]),
+        (["--graceful-timeout", "30"], {"K_SERVICE": "x"}, ["grace-too-long"]),
+        (["-b", "127.0.0.1:9"], {"K_SERVICE": "x"}, ["bind-localhost"]),
+        (["-b", "0.0.0.0:9"], {"PORT": "8080"}, ["port-ignored"]),
+        (["-b", "localhost:9"], {"PORT": "8080"}, ["bind-localhost", "port-ignored"]),
+        (["-b", "0.0.0.0"], {"PORT": "8080"}, []),
+        (["-b", "unix:/run/x.sock"], {"PORT": "8080"}, []),
+        (["--forwarded-allow-ips", "*"], {}, ["trust-anybody"]),
+        ([], {"FORWARDED_ALLOW_IPS": "*"}, ["trust-anybody"]),
+        (["--timeout", "10", "--request-timeout", "30"], {}, ["timeouts-crossed"]),
+        (["--timeout", "60", "--request-timeout", "30"], {}, []),
+        (["--daemon"], {"K_SERVICE": "x"}, ["daemon-in-container"]),
+        (["--worker-tmp-dir", "/dev/shm"], {}, ["option-no-effect"]),
+        ([], {"K_SERVICE": "x", "PORT": "8080"}, []),
+    ],
+)
+def test_planted_in_settings(words, env, found):
+    assert ids(doctor("fine:app", *words, **env)) == found
+
+
+def test_settings_from_a_file(tmp_path):
+    config = tmp_path / "conf.py"
+    config.write_text("keepalive = 2\nworkers = 60\n")
+    assert ids(doctor("fine:app", "-c", config)) == ["keepalive-short", "workers-over-cpus"]
+
+
+def test_files(tmp_path):
+    path = tmp_path / "x"
+    assert ids(doctor("writes:app", K_SERVICE="x", SICK_FILE=path)) == ["disk-is-memory"]
+    assert ids(doctor("logs_file:app", K_SERVICE="x", SICK_FILE=path)) == [
+        "disk-is-memory",
+        "log-file",
+    ]
+
+
+# ---- memory ----
+
+
+def test_memory():
+    before = ["--no-image", "--memory-limit", "4m"]
+    report = doctor("fine:app", "-w", "2", before=before)
+    assert ids(report) == ["memory-over-limit"]
+    measured = report["facts"]["memory"]
+    for kind in ("plain", "preload"):
+        sizes = measured[kind]["sizes"]
+        assert 0 < sizes["1"] < sizes["2"] and measured[kind]["kind"] == "pss"
+    assert ids(doctor("fine:app", "-w", "2", before=["--no-image", "--memory-limit", "1g"])) == []
+
+
+def test_preload_saves():
+    report = doctor("large:app", "-w", "3", before=["--no-image"])
+    assert ids(report) == ["preload-saves"] and report["exit"] == 0
+    sizes = report["facts"]["memory"]["plain"]["sizes"]
+    assert sizes["2"] - sizes["1"] > 80 << 20
+    shared = report["facts"]["memory"]["preload"]["sizes"]
+    assert shared["4"] - shared["1"] < 40 << 20
+
+
+# ---- the image ----
+
+
+@pytest.fixture
+def image(tmp_path):
+    root = tmp_path / "root"
+
+    def file(name, count):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "wb") as out:
+            out.truncate(count)
+
+    status = "".join(
+        f"Package: {name}\nStatus: install ok installed\nInstalled-Size: {kib}\n"
+        f"Description: x\n more\n\n"
+        for name, kib in [("libc6", 12_000), ("gcc-12", 60_000), ("libpq-dev", 9_000)]
+    )
+    (root / "var/lib/dpkg").mkdir(parents=True)
+    (root / "var/lib/dpkg/status").write_text(status)
+    return root, file
+
+
+def looked_at(root):
+    return doctor("fine:app", before=["--no-memory", "--image", root])
+
+
+def test_image(image):
+    root, file = image
+    (root / "var/lib/dpkg/status").write_text(
+        "Package: libc6\nStatus: install ok installed\nInstalled-Size: 12000\n"
+    )
+    file("app/main.py", 1000)
+    file("usr/share/icons/large.png", 60 << 20)
+    assert ids(looked_at(root)) == []
+
+
+def test_image_contents(image):
+    root, file = image
+    file("root/.cache/pip/x", 9 << 20)
+    file("usr/lib/python3/dist-packages/numpy/tests/data", 12 << 20)
+    file("app/media/film.mp4", 55 << 20)
+    file("app/.git/objects/x", 1 << 20)
+    report = looked_at(root)
+    assert ids(report) == [
+        "image-caches",
+        "image-compilers",
+        "image-git",
+        "image-media",
+        "image-tests",
+    ]
+    compilers = finding(report, "image-compilers")["details"]
+    assert compilers == ["gcc-12, 58.6 MiB", "libpq-dev, 8.8 MiB"]
+    facts = report["facts"]["image"]
+    assert facts["packages"][0] == ["gcc-12", 60_000 * 1024]
+    assert facts["files"][0] == [str(root / "app/media/film.mp4"), 55 << 20]
+    assert [str(root / "app/media"), 55 << 20] in facts["folders"]
+
+
+def test_packages_of_alpine_and_distroless(tmp_path):
+    from cwsgi._tools import _check_image
+
+    (tmp_path / "lib/apk/db").mkdir(parents=True)
+    (tmp_path / "lib/apk/db/installed").write_text("C:Q1\nP:musl\nV:1\nI:634880\n\nP:gcc\nI:9\n")
+    assert _check_image.packages(str(tmp_path)) == {"musl": 634880, "gcc": 9}
+    (tmp_path / "var/lib/dpkg/status.d").mkdir(parents=True)
+    (tmp_path / "var/lib/dpkg/status.d/base").write_text("Package: base\nInstalled-Size: 7\n")
+    assert _check_image.packages(str(tmp_path)) == {"base": 7 * 1024}
+
+
+# ---- versions ----
+
+
+def test_end_of_support():
+    import datetime
+
+    from cwsgi._tools import _check_app
+
+    seen = {"python": [3, 10, 4], "frameworks": {"django": "4.2.7", "flask": "3.1"}}
+    then = datetime.date(2026, 4, 30)
+    assert _check_app.old(seen, then) == []
+    found = _check_app.old(seen, datetime.date(2026, 11, 1))
+    assert [one.id for one in found] == ["eol-python", "eol-django"]
+    later = datetime.date(2030, 1, 1)
+    unknown = {"python": [3, 99, 0], "frameworks": {"django": "dev"}}
+    assert _check_app.old(unknown, later) == []
+
+
+# ---- what it says and to whom ----
+
+SECRETS = {"DATABASE_URL": "postgres://shop:hunter2secret@db/shop", "API_KEY": "sk-1234567890"}
+
+
+@pytest.mark.parametrize("json_", [["--json"], []])
+def test_secrets_are_not_shown(json_):
+    done = run("doctor", *json_, "--no-image", "secret:app", env=SECRETS, cwd=SICK)
+    assert done.returncode == 8
+    text = done.stdout + done.stderr
+    assert "not-started" in text and "cannot connect to" in text
+    assert "hunter2" not in text and "sk-1234567890" not in text
+    assert "[$API_KEY]" in text and "[$DATABASE_URL]" in text
+
+
+@pytest.mark.parametrize("by", ["--env", "-e", "file", "environ"])
+def test_secrets_from_elsewhere(tmp_path, by):
+    config = tmp_path / "conf.py"
+    if by == "file":
+        config.write_text(f"raw_env = {[f'{name}={value}' for name, value in SECRETS.items()]}\n")
+    else:
+        config.write_text(f"import os\nos.environ.update({SECRETS})\n")
+    words = ["-c", config]
+    if by.startswith("-"):
+        words = [word for name in SECRETS for word in (by, f"{name}={SECRETS[name]}")]
+    done = run("doctor", "--no-image", "secret:app", *words, cwd=SICK)
+    text = done.stdout + done.stderr
+    assert done.returncode == 8 and "RuntimeError: cannot connect to [$DATABASE_URL]" in text
+    assert "[$API_KEY]" in text and "hunter2" not in text and "sk-1234567890" not in text
+
+
+def test_an_app_that_is_not_there():
+    report = doctor("nowhere:app")
+    assert ids(report) == ["not-started"]
+    assert any("nowhere" in line for line in finding(report, "not-started")["details"])
+
+
+def test_usage():
+    assert run("doctor").returncode == 2
+    assert run("doctor", "--image", "/nowhere", "fine:app", cwd=SICK).returncode == 1
+
+
+def test_text():
+    env = {**dict.fromkeys(PLATFORM), "PORT": "80"}
+    words = ["--no-image", "--no-memory", "sleeps:app", "-b", "0.0.0.0:81"]
+    done = run("doctor", *words, env=env, cwd=SICK)
+    assert (done.returncode, done.stderr) == (8, "")
+    first, second = done.stdout.split("\n\n")[:2]
+    assert first.startswith("ERROR port-ignored: ") and "\n  do: " in first
+    assert second.startswith("WARNING import-sleep: ") and "\n  costs: " in second
+    assert done.stdout.endswith("findings: 1 error, 1 warning\n") and "\x1b" not in done.stdout
+
+
+def test_nothing_stays_behind(tmp_path):
+    """Neither processes nor files; what runs afterwards has the app's own environment."""
+    before = {"CWSGI_TEST_TAG": tmp_path.name}
+    shutil.copytree(SICK, tmp_path / "app")
+    doctor("fine:app", "-w", "2", before=["--no-image"], folder=tmp_path / "app", **before)
+    left = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if tmp_path.name.encode() in Path(f"/proc/{pid}/environ").read_bytes():
+                left.append(pid)
+        except OSError:
+            continue
+    assert left == []
+
+
+def test_a_read_only_folder_and_no_rights(for_nobody):
+    """Nothing is written anywhere, and no rights are needed."""
+    env = {**clean_env(for_nobody["env"]), "TMPDIR": "/nowhere", "HOME": "/nowhere"}
+    done = subprocess.run(
+        [*program(), "doctor", "--json", "--no-image", "-b", "127.0.0.1:1", "hello:app"],
+        env=env, user="nobody", cwd=for_nobody["chdir"], capture_output=True, text=True,
+        timeout=240,
+    )  # fmt: skip
+    assert done.returncode in (0, 8), done.stderr
+    assert "memory" in json.loads(done.stdout)["facts"]
+
+
+@pytest.fixture
+def tmp_path(open_folder):
+    return open_folder
+
+
+# ---- good apps ----
+
+
+@pytest.mark.parametrize("name", ["flask", "django", "wagtail", "dash", "fastapi"])
+def test_good_apps(name):
+    pytest.importorskip(name)
+    report = doctor(f"good_{name}:app", before=["--no-image"], folder=GOOD)
+    assert report["findings"] == [] and report["exit"] == 0
+    assert report["facts"]["start"]["modules"] > 100
+
+
+# ---- the page ----
+
+
+@pytest.fixture
+def page():
+    command = [*program(), "doctor", "--serve", "--no-image", "--no-memory", "sleeps:app"]
+    with subprocess.Popen(
+        command, env=clean_env(), cwd=SICK, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield re.match(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())[0]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 4
+
+
+def test_page(page):
+    with urllib.request.urlopen(page) as answer:
+        text = answer.read().decode()
+        assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert 'id="import-sleep"' in text and "prefers-color-scheme: dark" in text
+    assert not re.search(r"(src|href)=", text) and "<script" not in text
+    with urllib.request.urlopen(f"{page}report.json") as answer:
+        assert ids(json.load(answer)) == ["import-sleep"]
+    # A page elsewhere whose name was pointed here.
+    request = urllib.request.Request(page, headers={"Host": "evil.example:80"})
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(request)
+
+
+def test_what_is_shown_is_escaped():
+    from cwsgi._tools import _page
+
+    report = {
+        "app": "<x>",
+        "took_s": 1,
+        "exit": 0,
+        "skipped": [],
+        "facts": {"cpus": 1, "memory_limit_bytes": 0, "container": False},
+        "findings": [
+            dict.fromkeys(("id", "severity", "title", "cost", "advice"), "<b>")
+            | {"details": ["<i>"]}
+        ],
+    }
+    text = _page.page(report)
+    assert "<x>" not in text and "<i>" not in text and "&lt;b&gt;" in text
+
+
+# ---- the documentation ----
+
+
+def test_every_finding_is_documented():
+    source = "".join(path.read_text() for path in (ROOT / "python/cwsgi/_tools").glob("*.py"))
+    made = set(re.findall(r'Finding\(\s*"([a-z-]+)"', source))
+    made |= {"memory-over-limit", "memory-tight", "eol-python", "eol-django"}
+    page = (ROOT / "docs/doctor.md").read_text().partition("## Findings")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", page, re.M)) == made
+    assert len(made) > 30 and sys.version_info
