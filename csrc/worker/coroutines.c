@@ -34,8 +34,8 @@ static CW_RAISES int begin(const cw_settings_t *s, cw_sched_t *sched) {
   const char *kind = cw_opt_str(s, CW_OPT_LOOP);
   bool remote = strcmp(kind, "uvloop") == 0;
   if (module && list)
-    runner = PyObject_CallMethod(module, "Runner", "Oss", list, kind,
-                                 cw_opt_str(s, CW_OPT_LIFESPAN));
+    runner = PyObject_CallMethod(module, "Runner", "OssO", list, kind,
+                                 cw_opt_str(s, CW_OPT_LIFESPAN), cw_wsgi_hooks());
   Py_XDECREF(list);
   Py_XDECREF(module);
   if (!runner) return -1;

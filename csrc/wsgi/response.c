@@ -249,6 +249,10 @@ void cw_wsgi_set_hooks(PyObject *object) {
   hooks = object;
 }
 
+PyObject *cw_wsgi_hooks(void) {
+  return hooks ? hooks : Py_None;
+}
+
 void cw_wsgi_set_sendfile(bool on) {
   use_sendfile = on;
 }

@@ -37,6 +37,9 @@ void cw_wsgi_set_sendfile(bool on);
  * (cwsgi._hooks.WorkerHooks); borrowed. NULL: none. */
 void cw_wsgi_set_hooks(PyObject *hooks);
 
+/* The same, borrowed; None where there is none. */
+PyObject *cw_wsgi_hooks(void);
+
 /* Raises RequestTimeout in the app thread `id`, after logging its stack, if it is in a
  * request. */
 void cw_wsgi_interrupt(pthread_t id);

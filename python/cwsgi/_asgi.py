@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from typing import Any
 
+    from ._hooks import WorkerHooks
+
     App = Callable[[Any, Any, Any], Awaitable[None]]
 
 LEAST = 0.5  # seconds for the end of an app, and for what is left of the loop
@@ -130,7 +132,10 @@ class Lifespan:
 class Runner:
     """The loop of a worker, and the lifespans of its apps."""
 
-    def __init__(self, apps: "list[App]", kind: str, lifespan: str) -> None:
+    def __init__(
+        self, apps: "list[App]", kind: str, lifespan: str, hooks: "WorkerHooks | None" = None
+    ) -> None:
+        """Make the loop. `hooks` are called around each request; None: there are none."""
         self.remote = kind == "uvloop"
         self.loop: Any = _uvloop() if self.remote else Loop()
         asyncio.set_event_loop(self.loop)
@@ -139,6 +144,11 @@ class Runner:
         unique = list({id(app): app for app in apps}.values()) if lifespan != "off" else []
         self.apps, self.mode = unique, lifespan
         self.lifespans: list[Lifespan] = []
+        if hooks is not None:
+            from ._asgi_hooks import Hooked
+
+            for app in {id(app): app for app in apps}.values():
+                _core._replace_app(app, Hooked(app, hooks))
 
     def descriptor(self) -> int:
         """Return the descriptor by which the loop's own ones can be waited for; -1: none."""
