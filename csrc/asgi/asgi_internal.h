@@ -34,6 +34,8 @@ typedef struct cw_call {
   bool connected;     /* websocket.connect was received */
   bool body_over;     /* receive() has told of the whole body */
   bool started;       /* http.response.start was sent */
+  bool trailers;      /* it announced trailers, */
+  bool trailing;      /* and all of the body is on its way */
   bool broken;        /* a part of a message was sent: nothing may follow */
   bool lost;          /* send() has said that the client left */
   bool overdue;       /* it was cancelled for --request-timeout */
@@ -61,6 +63,8 @@ extern cw_asgi_t cw_asgi;
   X(more_body, "more_body")                       \
   X(status, "status")                             \
   X(headers, "headers")                           \
+  X(trailers, "trailers")                         \
+  X(more_trailers, "more_trailers")               \
   X(http_request, "http.request")                 \
   X(http_disconnect, "http.disconnect")           \
   X(websocket_connect, "websocket.connect")       \

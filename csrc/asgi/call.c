@@ -346,6 +346,7 @@ static CW_NEW cw_call_t *new_call(cw_req_t *req) {
   cw_list_init(&call->all);
   cw_list_init(&call->waiters);
   call->websocket = call->connected = false;
+  call->trailers = call->trailing = false;
   call->body_over = call->started = call->broken = call->lost = call->overdue = false;
   call->receive = channel(receive_type, call, receive);
   if (call->receive) call->send = channel(send_type, call, send);

@@ -159,6 +159,12 @@ static CW_NEW CW_STEALS(2) PyObject *send_bytes(cw_call_t *call, PyObject *data,
   return result;
 }
 
+/* Whether a message has a true value there. */
+static CW_RAISES int is_set(PyObject *message, PyObject *key) {
+  PyObject *value = cw_message_get(message, key);
+  return value ? PyObject_IsTrue(value) : PyErr_Occurred() ? -1 : 0;
+}
+
 static CW_RAISES int add_field(void *data, PyObject *pair, const cw_field_t *f) {
   int rc = cw_resp_field(data, f->name.p, f->name.len, f->value.p, f->value.len);
   if (rc == CW_BAD) PyErr_Format(PyExc_ValueError, "invalid header %.200R", pair);
@@ -186,6 +192,12 @@ PyObject *cw_http_start(cw_call_t *call, PyObject *message) {
     cw_resp_cancel(call->req);
     return NULL;
   }
+  int trailers = is_set(message, cw_s_trailers);
+  if (trailers < 0) {
+    cw_resp_cancel(call->req);
+    return NULL;
+  }
+  call->trailers = trailers;
   call->started = true;
   return cw_ready_none();
 }
@@ -205,8 +217,9 @@ PyObject *cw_http_body(cw_call_t *call, PyObject *message) {
   if (!call->started)
     return PyErr_Format(PyExc_RuntimeError,
                         "http.response.body came before http.response.start");
-  PyObject *more = cw_message_get(message, cw_s_more_body);
-  int is_more = more ? PyObject_IsTrue(more) : PyErr_Occurred() ? -1 : 0;
+  if (call->trailing)
+    return PyErr_Format(PyExc_RuntimeError, "the response's body has ended");
+  int is_more = is_set(message, cw_s_more_body);
   PyObject *data = is_more < 0 ? NULL : body_of(message);
   if (!data) return NULL;
   /* The head waits for the first byte of body, or for the end; but who streams from
@@ -216,7 +229,30 @@ PyObject *cw_http_body(cw_call_t *call, PyObject *message) {
     raise_lost(call);
     return NULL;
   }
-  return send_bytes(call, data, !is_more);
+  call->trailing = !is_more && call->trailers;
+  return send_bytes(call, data, !is_more && !call->trailers);
+}
+
+static CW_RAISES int add_trailer(void *data, PyObject *pair, const cw_field_t *f) {
+  int rc = cw_resp_trailer(data, f);
+  if (rc == CW_BAD) PyErr_Format(PyExc_ValueError, "invalid trailer %.200R", pair);
+  if (rc == CW_NOMEM) PyErr_NoMemory();
+  return rc < 0 ? -1 : 0;
+}
+
+/* http.response.trailers: they end the response. */
+static CW_NEW PyObject *trailers(cw_call_t *call, PyObject *message) {
+  if (!call->trailing)
+    return PyErr_Format(PyExc_RuntimeError,
+                        "http.response.trailers came before the body's end, or was not "
+                        "announced by http.response.start");
+  int more = is_set(message, cw_s_more_trailers);
+  PyObject *headers = more < 0 ? NULL : cw_message_get(message, cw_s_headers);
+  if (PyErr_Occurred() || (headers && headers != Py_None &&
+                           cw_message_fields(headers, add_trailer, call->req) < 0))
+    return NULL;
+  if (more) return cw_ready_none();
+  return send_bytes(call, PyBytes_FromStringAndSize(NULL, 0), true);
 }
 
 /* http.response.pathsend: the file is the whole body. */
@@ -231,6 +267,9 @@ static CW_NEW PyObject *path(cw_call_t *call, PyObject *message) {
     return PyErr_Occurred()
                ? NULL
                : PyErr_Format(PyExc_KeyError, "http.response.pathsend needs a path");
+  if (call->trailers)
+    return PyErr_Format(PyExc_RuntimeError,
+                        "http.response.pathsend and trailers do not go together");
   if (!PyUnicode_FSConverter(name, &encoded)) return NULL;
   int fd = open(PyBytes_AS_STRING(encoded), O_RDONLY | O_CLOEXEC);
   Py_DECREF(encoded);
@@ -298,6 +337,7 @@ static cw_message_kind_t kinds[] = {
     {"http.response.start", cw_http_start, NULL},
     {"http.response.pathsend", path, NULL},
     {"http.response.early_hint", hint, NULL},
+    {"http.response.trailers", trailers, NULL},
 };
 
 PyObject *cw_http_send(cw_call_t *call, PyObject *message) {

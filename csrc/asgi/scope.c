@@ -88,6 +88,15 @@ static CW_NEW PyObject *lower_name(cw_span_t raw) {
   return lower;
 }
 
+#define PATHSEND "http.response.pathsend"
+#define EARLY_HINT "http.response.early_hint"
+
+static CW_NEW PyObject *extensions(bool trailers) {
+  return trailers ? Py_BuildValue("{s{}s{}s{}}", PATHSEND, EARLY_HINT,
+                                  "http.response.trailers")
+                  : Py_BuildValue("{s{}s{}}", PATHSEND, EARLY_HINT);
+}
+
 /* The order is that of the specification. */
 static CW_RAISES int fill_template(void) {
   PyObject *later[] = {k_http_version, k_method,     cw_s_path, k_raw_path,
@@ -98,9 +107,7 @@ static CW_RAISES int fill_template(void) {
           0 ||
       PyDict_SetItem(template, k_scheme, k_http) < 0 ||
       PyDict_SetItem(template, k_root_path, k_empty) < 0 ||
-      cw_dict_take(template, k_extensions,
-                   Py_BuildValue("{s{}s{}}", "http.response.pathsend",
-                                 "http.response.early_hint")) < 0)
+      cw_dict_take(template, k_extensions, extensions(false)) < 0)
     return -1;
   for (size_t i = 0; i < CW_ARRAY_LEN(later); i++)
     if (PyDict_SetItem(template, later[i], Py_None) < 0) return -1;
@@ -216,6 +223,9 @@ PyObject *cw_scope_new(const cw_head_t *h, const cw_mount_t *mount, PyObject *st
       cw_dict_take(scope, k_server, address(&server, h->server_name, h->server_port)) <
           0 ||
       cw_dict_take(scope, k_state, PyDict_Copy(state)) < 0)
+    goto fail;
+  if (CW_UNLIKELY(cw_head_takes_trailers(h)) &&
+      cw_dict_take(scope, k_extensions, extensions(true)) < 0)
     goto fail;
   if (h->scheme[4] && PyDict_SetItem(scope, k_scheme, k_https) < 0) goto fail;
   return scope;

@@ -117,7 +117,7 @@ static int send_response(cw_req_t *req, const char *data, size_t n, bool last,
     if (n)
       parts.after = (cw_span_t){end, last ? 7 : 2};
     else if (last)
-      parts.after = (cw_span_t){end + 2, 5};
+      parts.after = r->trailing ? (cw_span_t){end, 2} : (cw_span_t){end + 2, 5};
   }
   parts.before = (cw_span_t){r->head.p + r->head.off, cw_buf_pending(&r->head)};
   size_t went = 0;

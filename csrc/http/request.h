@@ -49,6 +49,7 @@ typedef struct cw_resp {
   int status;
   bool started, sent, ended;
   bool chunked, no_body, close, has_date, upgrade;
+  bool trailing;     /* the last chunk is in `head`, and fields behind it */
   bool overrun;      /* the app produced more than its Content-Length */
   int64_t length;    /* Content-Length, -1 unknown */
   int64_t body_sent; /* body bytes accepted */
@@ -121,7 +122,6 @@ struct cw_req {
 CW_MUSTCHECK cw_req_t *cw_req_new(cw_service_t *service, const cw_stream_t *stream,
                                   int fd);
 void cw_req_free(cw_req_t *req);
-
 void cw_req_discard(cw_req_t *req); /* the same, where its arena was replaced */
 
 /* Frees the request's arena, whose contents are copied to `block`, and takes that. */

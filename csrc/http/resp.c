@@ -169,6 +169,44 @@ int cw_resp_early_hints(cw_req_t *req, const cw_field_t *fields, unsigned n) {
   return req->resp.sent ? CW_OK : req->stream->send_hints(req, fields, n);
 }
 
+bool cw_head_takes_trailers(const cw_head_t *h) {
+  for (unsigned i = 0; h->minor && i < h->n_fields; i++) {
+    const cw_field_t *f = &h->fields[i];
+    if (f->name.len == 2 && cw_span_is(f->name, "te") &&
+        cw_list_has(f->value, "trailers"))
+      return true;
+  }
+  return false;
+}
+
+/* RFC 9110 section 6.5.1: fields that say how the message is framed, routed or read
+ * have to come before it. */
+static bool may_trail(cw_span_t name) {
+  static const char *const names[] = {
+      "content-length", "content-encoding", "content-type",
+      "content-range",  "trailer",          "connection",
+      "host",           "set-cookie",       "cache-control",
+      "date",           "location",         "authorization"};
+  for (size_t i = 0; i < CW_ARRAY_LEN(names); i++)
+    if (cw_span_is(name, names[i])) return false;
+  return !is_hop_by_hop(name);
+}
+
+int cw_resp_trailer(cw_req_t *req, const cw_field_t *f) {
+  cw_resp_t *r = &req->resp;
+  if (!cw_is_token(f->name) || !cw_is_value(f->value)) return CW_BAD;
+  if (!r->sent || !r->chunked || r->no_body || !may_trail(f->name)) return 1;
+  size_t before = r->head.len;
+  if ((!r->trailing && put(req, "0\r\n", 3) != 0) ||
+      put(req, f->name.p, f->name.len) != 0 || put(req, ": ", 2) != 0 ||
+      put(req, f->value.p, f->value.len) != 0 || put(req, "\r\n", 2) != 0) {
+    r->head.len = before;
+    return CW_NOMEM;
+  }
+  r->trailing = true;
+  return CW_OK;
+}
+
 bool cw_resp_overrun(const cw_req_t *req) {
   return req->resp.overrun;
 }

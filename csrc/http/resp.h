@@ -52,6 +52,15 @@ CW_MUSTCHECK int cw_resp_write(cw_req_t *req, const char *data, size_t n, bool l
 CW_MUSTCHECK int cw_resp_write_file(cw_req_t *req, int fd, int64_t offset, int64_t len,
                                     int64_t *taken);
 
+/* Whether the client says that it reads trailers (RFC 9110 section 10.1.4). */
+bool cw_head_takes_trailers(const cw_head_t *h);
+
+/* Keeps a field for behind the body (RFC 9110 section 6.5), which its end sends. Once
+ * the head is sent, and no more of the body follows. CW_BAD as for cw_resp_field();
+ * 1 where the field was left out: the response has no such place, or the field may not
+ * stand there. */
+CW_MUSTCHECK int cw_resp_trailer(cw_req_t *req, const cw_field_t *field);
+
 /* Whether the app produced more than its Content-Length: the rest was cut off. */
 bool cw_resp_overrun(const cw_req_t *req);
 

@@ -400,6 +400,41 @@ async def hint(scope, receive, send):
     await answer(send, b"hinted\n")
 
 
+async def trailers(scope, receive, send):
+    """Ends as the query says: fields in two messages, none, a bad one, too early."""
+    how = scope["query_string"].decode()
+    known = "http.response.trailers" in scope["extensions"]
+    headers = [(b"x-known", str(known).encode()), (b"trailer", b"x-sum")]
+    if how == "length":
+        headers.append((b"content-length", b"4"))
+    message = {"type": "http.response.start", "status": 200, "headers": headers}
+    await send({**message, "trailers": True})
+    end = {"type": "http.response.trailers"}
+    if how == "early":
+        await refused(send, end)
+    if how == "pathsend":
+        await refused(send, {"type": "http.response.pathsend", "path": __file__})
+    await send({"type": "http.response.body", "body": b"" if how == "empty" else b"body"})
+    await refused(send, {"type": "http.response.body", "body": b"more"})
+    if how == "bad":
+        await refused(send, {**end, "headers": [(b"x-bad", b"a\r\nb: c")]})
+    if how == "missing":
+        return
+    fields = [(b"x-sum", b"1"), (b"content-length", b"9"), (b"set-cookie", b"a=b")]
+    await send({**end, "headers": fields, "more_trailers": True})
+    await send({**end, "headers": [(b"X-Other", b"two")]})
+    await refused(send, end)
+
+
+async def refused(send, message):
+    try:
+        await send(message)
+    except (RuntimeError, ValueError) as error:
+        mark("refused", error)
+    else:
+        mark("refused", "was not")
+
+
 async def large(scope, receive, send):
     await answer(send, b"z" * int(scope["query_string"]))
 
@@ -467,6 +502,7 @@ ROUTES = {
             twice,
             pathsend,
             hint,
+            trailers,
             large,
             buffers,
             state,

@@ -433,3 +433,67 @@ def test_1000_connections_at_once(server, many_descriptors):
         client.close()
     server.clients.clear()
     assert server.get("/").status == 200
+
+
+TRAILED = b"4\r\nbody\r\n0\r\nx-sum: 1\r\nX-Other: two\r\n\r\n"
+
+
+def with_trailers(server, how="", method="GET", version="1.1", te=True):
+    client = server.connect()
+    fields = [("TE", "deflate, trailers"), ("Connection", "TE")] if te else []
+    client.send(request(f"/trailers?{how}", method, fields, version=version))
+    head = client.head()
+    client.send(request("/", headers=[("Connection", "close")]))
+    rest, _, after = client.read().partition(b"HTTP/1.1 200 OK")
+    return head, rest, after
+
+
+def test_trailers(serve, loop):
+    """RFC 9110 section 6.5 and 9112 section 7.1.2."""
+    server = serve("asgiapp:app", "--loop", loop)
+    head, rest, after = with_trailers(server)
+    assert b"\r\nx-known: True\r\n" in head and b"\r\ntrailer: x-sum\r\n" in head
+    assert rest == TRAILED
+    assert after.endswith(b"Hello, ASGI!\n")
+    server.wait_marks("refused", 2)
+    assert server.marks("refused")[0] == "the response's body has ended"
+    assert "after the response was complete" in server.marks("refused")[1]
+
+
+def test_trailers_behind_no_body(serve):
+    server = serve("asgiapp:app")
+    assert with_trailers(server, "empty")[1] == TRAILED[9:]
+
+
+def test_trailers_that_have_no_place(serve):
+    """Where the body is not chunked they are left out, as a proxy would."""
+    server = serve("asgiapp:app")
+    head, rest, after = with_trailers(server, "length")
+    assert b"\r\nContent-Length: 4\r\n" in head and rest == b"body" and after
+    head, rest, after = with_trailers(server, method="HEAD")
+    assert rest == b"" and after
+    head, rest, _ = with_trailers(server, version="1.0")
+    assert b"x-known: False" in head and rest == b"body"
+    head, rest, _ = with_trailers(server, te=False)
+    assert b"x-known: False" in head and rest == TRAILED
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("early", "http.response.trailers came before the body's end, or was not announced"),
+        ("pathsend", "http.response.pathsend and trailers do not go together"),
+        ("bad", "invalid trailer"),
+    ],
+)
+def test_trailers_that_are_refused(serve, how, said):
+    server = serve("asgiapp:app")
+    assert with_trailers(server, how)[1] == TRAILED
+    assert any(said in line for line in server.marks("refused"))
+
+
+def test_trailers_that_do_not_come(serve):
+    """The client notices: there is no last chunk."""
+    server = serve("asgiapp:app")
+    assert with_trailers(server, "missing")[1:] == (b"4\r\nbody\r\n", b"")
+    assert "the app returned before its response was complete" in server.log()
