@@ -224,7 +224,8 @@ def test_a_worker_cannot_name_another_process(serve):
     (board,) = [one for one in folder.iterdir() if "cwsgi-board" in os.readlink(one)]
     (pid,) = worker_pids(server)
     with open(board, "r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
-        at = memory.find(struct.pack("i", pid))
+        ready = 2
+        at = memory.find(struct.pack("ii", ready, pid)) + 4
         memory[at : at + 4] = struct.pack("i", victim.pid)
         assert "has no worker" in dumped(server.pid, code=1)
         memory[at : at + 4] = struct.pack("i", pid)
