@@ -23,7 +23,7 @@ SLOW_SHARE = 0.25  # of the app's import
 BUSY_S = 0.5  # own time of a module of the app
 WAIT_S = 0.05  # less is not worth a line
 BIG = 1 << 20  # bytes of a file
-SERIAL_S = 0.2
+SERIAL_S = 0.1  # that could be saved
 COMPILE_S = 0.03
 COMPILED = 10
 
@@ -208,8 +208,18 @@ def big_reads(opened: dict[str, dict[str, str]]) -> list[Finding]:
     ]
 
 
+def _together(events: list[dict[str, Any]]) -> float:
+    """Return for how long at least one of them went on."""
+    total = end = 0.0
+    for one in sorted(events, key=lambda one: one["at"]):
+        last = one["at"] + one["seconds"]
+        total += max(last - max(one["at"], end), 0)
+        end = max(end, last)
+    return total
+
+
 def serial(seen: Seen) -> list[Finding]:
-    """Waits of one on_startup function, one after another."""
+    """Waits of one on_startup function, or of a lifespan, one after another."""
     found = []
     for name, _, took in seen["marks"].get("startup", ()):
         events = [
@@ -217,17 +227,19 @@ def serial(seen: Seen) -> list[Finding]:
             for one in seen["events"]
             if one["phase"] == f"startup:{name}" and one["seconds"] >= WAIT_S / 2
         ]
-        waited = sum(one["seconds"] for one in events)
+        waited = _together(events)
         longest = max((one["seconds"] for one in events), default=0)
-        if len(events) > 1 and waited - longest >= SERIAL_S / 2:
+        if len(events) > 1 and waited - longest >= SERIAL_S:
+            what = "the app's lifespan" if name == "lifespan" else f"{name}()"
             found.append(
                 Finding(
                     "startup-serial",
                     WARNING,
-                    f"{name}() waits {len(events)} times, one after another ({ms(waited)})",
+                    f"{what} waits {len(events)} times, one after another ({ms(waited)})",
                     f"up to {ms(waited - longest)} of each start",
-                    "make a function of @cwsgi.on_startup of each: they run side by side",
-                    [f"the function takes {ms(took)}", *_places(events)],
+                    "make a function of @cwsgi.on_startup of each: they run side by side"
+                    + (", or await them together (asyncio.gather)" if name == "lifespan" else ""),
+                    [f"it takes {ms(took)}", *_places(events)],
                 )
             )
     return found
@@ -252,8 +264,7 @@ def uncompiled(paths: list[str]) -> list[Finding]:
             WARNING,
             f"{count} modules are compiled anew at each start, since no .pyc can be kept",
             f"{ms(seconds)} of each start, in every worker",
-            "compile them when the image is built, without PYTHONDONTWRITEBYTECODE: "
-            "python -m compileall -q FOLDER",
+            "cwsgi compile APP when the image is built, and no PYTHONDONTWRITEBYTECODE there",
             folders[:10],
         )
     ]

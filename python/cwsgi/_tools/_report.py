@@ -68,7 +68,11 @@ def summary(report: dict[str, Any]) -> list[str]:
     lines += _image(facts.get("image"))
     lines += [f"  not looked at: {one}" for one in report["skipped"]]
     counts = [one["severity"] for one in report["findings"]]
-    named = [f"{counts.count(name)} {name}" for name in MARKS if name in counts]
+    named = [
+        f"{counts.count(name)} {name}{'s' * (counts.count(name) > 1 and name != 'advice')}"
+        for name in MARKS
+        if name in counts
+    ]
     return [*lines, "", "findings: " + (", ".join(named) or "none")]
 
 

@@ -25,6 +25,7 @@ OWN = {
     "-b": 1, "--bind": 1, "-w": 1, "--workers": 1, "-p": 1, "--pid": 1, "--error-logfile": 1,
     "--log-file": 1, "--access-logfile": 1, "-D": 0, "--daemon": 0, "--preload": 0,
     "--reload": 0, "--check-config": 0, "--print-config": 0, "--statsd-host": 1, "--syslog": 0,
+    "--boot-trace": 1,
     "--capture-output": 0, "--log-level": 1, "--listen": 1,
 }  # fmt: skip
 
@@ -94,9 +95,21 @@ def read_settings(program: str, words: list[str]) -> "tuple[Settings, str | None
     return settings, errors if done.returncode else None
 
 
-def _environ(**more: str) -> dict[str, str]:
-    # The words of these would come after ours.
-    return {**os.environ, **more}
+def in_place_of_files(settings: Settings) -> list[str]:
+    """Return words against what a configuration file says of files that are the server's."""
+    words = ["--access-logfile", "-"] if settings["accesslog"] not in ("", "None") else []
+    if settings["pidfile"] not in ("", "None"):
+        import tempfile
+
+        name = f"cwsgi-doctor-{os.getpid()}.pid"
+        words += ["--pid", os.path.join(tempfile.gettempdir(), name)]
+    return words
+
+
+def _environ() -> dict[str, str]:
+    """Return the environment, without sockets and messages that are for the server."""
+    theirs = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET")
+    return {name: value for name, value in os.environ.items() if name not in theirs}
 
 
 class Running:
@@ -110,8 +123,6 @@ class Running:
         self.port = _free_port()
         self.output = os.memfd_create("cwsgi-doctor-output")
         environ = _environ()
-        environ.pop("PORT", None)
-        # Where the environment asks for some: the command line's word counts.
         if observed:
             path = environ.get("PYTHONPATH", "")
             environ["PYTHONPATH"] = os.pathsep.join([OBSERVER, *([path] if path else [])])
@@ -170,8 +181,15 @@ class Running:
     def observed(self) -> dict[str, Any]:
         """Return what one worker has seen of its own start."""
         (worker, *_) = [one for one in self.workers() if one.slot >= 0]
-        os.kill(worker.pid, SIGNAL)
         folder = f"/proc/{worker.pid}/fd"
+        try:
+            os.listdir(folder)
+            os.kill(worker.pid, SIGNAL)
+        except PermissionError:
+            raise ToolError(
+                "--user: nobody but that user, and a root who may trace processes, can look into "
+                "its workers; start doctor as that user, without --user"
+            ) from None
         end = time.monotonic() + 20
         while time.monotonic() < end:
             with contextlib.suppress(OSError, ValueError):

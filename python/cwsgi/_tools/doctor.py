@@ -146,7 +146,10 @@ def _of_starts(
     skipped: list[str],
     progress: "_report.Progress",
 ) -> list[Finding]:
-    plain = _run.without_own(words)
+    if settings.is_on("daemon") and settings.sources["daemon"] == "configuration file":
+        skipped.append("starts and memory: the configuration file has daemon = True")
+        return []
+    plain = _run.in_place_of_files(settings) + _run.without_own(words)
     module = settings["wsgi_app"].partition(":")[0]
     progress.say("a start that is observed")
     with _run.running(program, plain, "-w", "1", observed=module) as server:

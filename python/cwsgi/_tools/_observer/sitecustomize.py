@@ -46,7 +46,7 @@ class Observer:
         self.marks = {}
         self.at_end = {}
         self.startup = {}
-        self.here = None  # the on_startup function of each thread
+        self.in_lifespan = False
 
     def note(self, kind, what, began, seconds):
         if len(self.events) < LIMIT:
@@ -65,6 +65,8 @@ class Observer:
         name = self.startup.get(_thread_id())
         if name:
             return f"startup:{name}"
+        if self.in_lifespan:
+            return "startup:lifespan"
         return "served" if "imported" in self.marks else "import"
 
     @staticmethod
@@ -100,6 +102,20 @@ class Observer:
 
         wrapper.__wrapped__ = call
         wrapper.__name__ = getattr(call, "__name__", kind)
+        return wrapper
+
+    def awaited(self, kind, describe, call):
+        """The same for a coroutine function."""
+
+        async def wrapper(*args, **kwargs):
+            began = time.perf_counter()
+            try:
+                return await call(*args, **kwargs)
+            finally:
+                self.note(kind, describe(*args, **kwargs), began, time.perf_counter() - began)
+
+        wrapper.__wrapped__ = call
+        wrapper.__name__ = call.__name__
         return wrapper
 
     # Of the audit hook: no call of ours may fail into the app's.
@@ -181,7 +197,35 @@ class Observer:
 
         module._call = call
 
-    WANTED = {"socket": on_socket, "subprocess": on_subprocess, "cwsgi._startup": on_startup}
+    def on_asyncio(self, module):
+        module.sleep = self.awaited("sleep", lambda s, *r, **k: f"{s} s", module.sleep)
+        loop = module.base_events.BaseEventLoop
+        loop.create_connection = self.awaited(
+            "connect",
+            lambda loop, f, host=None, port=None, **k: f"{host}:{port}",
+            loop.create_connection,
+        )
+
+    def on_asgi(self, module):
+        real = module.Lifespan.startup
+
+        async def startup(lifespan):
+            self.in_lifespan, began = True, time.perf_counter()
+            try:
+                await real(lifespan)
+            finally:
+                self.in_lifespan, took = False, time.perf_counter() - began
+                self.marks.setdefault("startup", []).append(["lifespan", began - self.began, took])
+
+        module.Lifespan.startup = startup
+
+    WANTED = {
+        "asyncio": on_asyncio,
+        "socket": on_socket,
+        "subprocess": on_subprocess,
+        "cwsgi._asgi": on_asgi,
+        "cwsgi._startup": on_startup,
+    }
 
     def report(self, number, frame):
         """Write all of it to memory that doctor finds among this process's descriptors."""
