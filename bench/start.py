@@ -1,6 +1,6 @@
 """Measures how soon an app is served, beside how soon the bare interpreter has imported it.
 
-    bench/start.py [--apps flask,django,fastapi,pandas] [--caches warm,cold,slow] [--rounds 9]
+    bench/start.py [--apps flask,django,fastapi,pandas] [--caches anew,warm,cold,slow] [--rounds 9]
                    [--python PYTHON] [--delay 1000] [--json FILE]
 
 bare       python -c "import app", until the line after that has run
@@ -12,6 +12,7 @@ written. Each round runs them one after the other, so that what else the machine
 alike. Time is counted from before the fork; medians, and the least, are shown.
 
 warm   everything was read a moment ago
+anew   warm, and each start compiles all modules: no .pyc file is there, and none is written
 cold   /proc/sys/vm/drop_caches before each start: pages, inodes and folders have to be read
        from the machine's disk. Needs root
 slow   the same, in a root whose every file comes through a FUSE file system (bench/slowfs.c) in
@@ -87,9 +88,12 @@ urlpatterns = [path("", lambda request: HttpResponse("hello"))]
 """
 
 
-def environment():
+def environment(cache=""):
     dropped = ("PYTHON", "PORT", "WEB_CONCURRENCY")
-    return {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
+    if cache == "anew":
+        kept |= {"PYTHONPYCACHEPREFIX": str(BUILD / "none"), "PYTHONDONTWRITEBYTECODE": "1"}
+    return kept
 
 
 def install(python):
@@ -140,13 +144,13 @@ def entering(root):
     return enter
 
 
-def bare(app, root):
+def bare(app, root, env):
     code = f"import {app}_app, os; os.write(1, b'x')"
     began = time.perf_counter()
     process = subprocess.Popen(
         [VENV / "bin/python", "-c", code],
         stdout=subprocess.PIPE,
-        env=environment(),
+        env=env,
         preexec_fn=entering(root),
     )
     if process.stdout.read(1) != b"x":
@@ -156,7 +160,7 @@ def bare(app, root):
     return took
 
 
-def served(app, root, prefetch):
+def served(app, root, env, prefetch):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -170,7 +174,7 @@ def served(app, root, prefetch):
         process = subprocess.Popen(
             [VENV / "bin/cwsgi", *options, f"{app}_app:app"],
             stderr=log,
-            env={**environment(), "NOTIFY_SOCKET": name},
+            env={**env, "NOTIFY_SOCKET": name},
             preexec_fn=entering(root),
         )
         while not ready.recv(256).startswith(b"READY=1"):
@@ -184,10 +188,11 @@ def served(app, root, prefetch):
     return took
 
 
-def start(way, app, root):
+def start(way, app, cache, root):
+    env = environment(cache)
     if way == "bare":
-        return bare(app, root)
-    return served(app, root, "none" if way == "plain" else str(BUILD / f"{app}.list"))
+        return bare(app, root, env)
+    return served(app, root, env, "none" if way == "plain" else str(BUILD / f"{app}.list"))
 
 
 @contextlib.contextmanager
@@ -222,9 +227,9 @@ def measure(apps, cache, rounds, root):
         times = {way: [] for way in WAYS}
         for number in range(rounds + 1):
             for way in WAYS:
-                if cache != "warm":
+                if cache in ("cold", "slow"):
                     drop_caches()
-                took = start(way, app, root)
+                took = start(way, app, cache, root)
                 if number:  # the first round warms up
                     times[way].append(took * 1000)
         found[app] = {
@@ -245,7 +250,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--apps", default=",".join(SOURCES))
-    parser.add_argument("--caches", default="warm,cold,slow")
+    parser.add_argument("--caches", default="anew,warm,cold,slow")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--delay", type=int, default=1000, help="us of each request, for slow")

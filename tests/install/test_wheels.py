@@ -95,8 +95,11 @@ def test_a_wheel_is_what_it_says(built):
     assert {"LICENSE", "libuv/LICENSE", "libuv/LICENSE-extra", "llhttp/LICENSE-MIT"} <= texts
     assert "zlib/LICENSE" in texts
     package = {name for name in names if name.startswith("cwsgi/") and "_core.c" not in name}
-    pages = ROOT.glob("python/cwsgi/*.html")
-    sources = [*pages, *ROOT.glob("python/cwsgi/*.py*"), *ROOT.glob("python/cwsgi/_tools/**/*.py")]
+    sources = [
+        *ROOT.glob("python/cwsgi/*.py*"),
+        *ROOT.glob("python/cwsgi/*.html"),
+        *ROOT.glob("python/cwsgi/_tools/**/*.py"),
+    ]
     wanted = {str(one.relative_to(ROOT / "python")) for one in sources}
     assert package == wanted | {"cwsgi/py.typed"}
 

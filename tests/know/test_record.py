@@ -118,13 +118,13 @@ def test_a_broken_app(folder):
 # ---- reading ahead ----
 
 
-def readers():
-    """What reads ahead now, of any server."""
+def readers(server):
+    """What reads ahead for a server now."""
     found = []
-    for process in psutil.process_iter():
+    for pid in server.members():
         try:
-            if process.cmdline()[:1] == ["cwsgi: reading ahead"]:
-                found.append(process)
+            if psutil.Process(pid).cmdline()[:1] == ["cwsgi: reading ahead"]:
+                found.append(pid)
         except psutil.Error:
             pass
     return found
@@ -242,14 +242,16 @@ def test_a_stale_or_hostile_list(serve, folder, big):
 
 
 def test_its_processes_end(serve, folder, big):
-    """With the list, and with the server before that."""
+    """With the list, and with the server where that ends before."""
     listed(folder, *[f"* {big}"] * 2000)
     evict(big)
     server = serve("main:app", "--preload", chdir=folder, workers=2)
     wait_for(lambda: resident(big), "the file in memory")
-    wait_for(lambda: len(server.workers()) == 3, "only workers and what they are forked from")
+    wait_for(lambda: not readers(server), "the readers to have ended")
+    evict(big)
+    server = serve("main:app", chdir=folder)
     assert server.stop(signal.SIGTERM) == 0
-    assert not [p for p in readers() if p.pid in server.members()]
+    wait_for(lambda: not readers(server), "the readers to have ended")
 
 
 def test_as_the_workers_user(serve, folder, for_nobody, big):
