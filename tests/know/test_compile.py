@@ -182,6 +182,18 @@ def test_no_rights(folder, for_nobody):
     assert not list(folder.rglob("__pycache__"))
 
 
+def test_a_read_only_root(folder):
+    """The app is imported all the same, and each file named that could not be written."""
+    mount = f"mount --bind '{folder}' '{folder}' && mount -o remount,ro,bind '{folder}'"
+    inner = f"{mount} && cd '{folder}' && exec \"$@\""
+    command = ["unshare", "-m", "sh", "-c", inner, "sh", *program()]
+    if subprocess.run([*command[:4], mount], capture_output=True).returncode:
+        pytest.skip("no right to mount")
+    done = run("compile", "main:app", command=command)
+    assert done.returncode == 1, done.stderr
+    assert "the file system is read-only" in done.stderr and not written(folder)
+
+
 def test_several_at_once(folder):
     """Each writes whole files; no part of one stays behind."""
     command = [*program(), "compile", "main:app"]
