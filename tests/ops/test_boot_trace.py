@@ -285,8 +285,12 @@ def test_only_the_first_worker(serve, folder):
     pid = read(path)["pid"]
     before = path.stat().st_ino
     os.kill(pid, 9)
-    wait_for(lambda: len(server.workers()) == 2, "another worker")
-    assert pid not in [worker.pid for worker in server.workers()]
+
+    def replaced():
+        pids = [worker.pid for worker in server.workers()]
+        return pid not in pids and len(pids) == 2
+
+    wait_for(replaced, "another worker")
     wait_for(lambda: server.log().count("Booting worker") == 3, "its start")
     assert server.get("/").status == 200
     server.expected_exit = None
