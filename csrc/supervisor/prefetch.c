@@ -136,9 +136,11 @@ static bool all_cached(const list_t *list) {
 static CW_NORETURN void run(const cw_settings_t *s, cw_buf_t *text) {
   list_t list;
   unsigned lane = 0;
+  pid_t parent = getppid();
   cw_title_set("cwsgi: reading ahead");
-  if (cw_identity_assume(s) != 0 || split(text->p, &list) != 0 || all_cached(&list))
-    _exit(0);
+  if (cw_identity_assume(s) != 0) _exit(0);
+  cw_child_tie(parent, SIGKILL);
+  if (split(text->p, &list) != 0 || all_cached(&list)) _exit(0);
   /* The last one is this process. */
   while (lane < LANES - 1 && cw_child_fork(&(cw_child_t){.death_signal = SIGKILL}) != 0)
     lane++;

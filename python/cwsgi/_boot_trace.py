@@ -188,8 +188,13 @@ class Trace:
 
     def drop(self) -> None:
         """Stop: another worker is traced."""
-        _undo(self.boot)
+        self._let_go()
         self.is_written = True
+
+    def _let_go(self) -> None:
+        _undo(self.boot)
+        for app, wrapper in self.wrappers.values():
+            _replace_app(wrapper, app)
 
     def app(self, app: "Any", is_async: bool) -> "Any":
         """Return what requests are to call in place of `app`, until the first has come."""
@@ -237,9 +242,7 @@ class Trace:
             self.boot.put((time.perf_counter_ns(), track, "", None))
             if first:
                 self.phase("first request")
-                _undo(self.boot)
-                for app, wrapper in self.wrappers.values():
-                    _replace_app(wrapper, app)
+                self._let_go()
                 _thread.start_new_thread(self._write, ())
 
         return done
