@@ -11,10 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 from client import request, wait_for
-from cwsgi._tools import dump
 from server import no_tsan, program, run, titled, worker_pids
 
-pytestmark = no_tsan
+# TSan holds signals back until a thread calls something that it knows.
+signals_at_once = no_tsan
 GLIBC = "glibc" in os.confstr("CS_GNU_LIBC_VERSION") if hasattr(os, "confstr") else False
 
 
@@ -85,6 +85,7 @@ def test_all_workers_or_one(serve):
     assert f"(pid {pid})" in text and f"(pid {other})" not in text
 
 
+@signals_at_once
 def test_a_thread_that_never_gives_the_gil_up(serve):
     server = serve("ops:app", threads=1)
     server.check_connections = False
@@ -96,6 +97,7 @@ def test_a_thread_that_never_gives_the_gil_up(serve):
     server.worker().kill()
 
 
+@signals_at_once
 def test_an_import_that_hangs(serve, door):
     server = serve("slow_import:app", wait=False, env={"CWSGI_INTERPRETER": door})
     server.wait_marks("importing")
@@ -106,6 +108,7 @@ def test_an_import_that_hangs(serve, door):
     server.wait_ready()
 
 
+@signals_at_once
 def test_preloaded(serve):
     """Of the process that imports, and of workers that were forked from it."""
     server = serve("slow_import:app", "--preload", workers=2, wait=False)
@@ -153,6 +156,7 @@ def tmp_path(open_folder):
     return open_folder
 
 
+@no_tsan  # whose runtime that user cannot load
 def test_another_users_server(serve, for_nobody):
     command = program()[0]
     server = serve("ops:app")
@@ -248,7 +252,10 @@ def test_hooks_processes_are_not_asked(serve, tmp_path):
 # ---- text ----
 
 
+@no_tsan
 def test_what_a_terminal_is_shown():
+    from cwsgi._tools import dump
+
     text = (
         "Thread 0x00007f0000000001 (most recent call first):\n"
         '  File "a\x1b[2Jb.py", line 1 in f\n\n'

@@ -13,11 +13,7 @@ import termios
 
 import pytest
 from client import request, wait_for
-from cwsgi._tools import _sample, _screen
-from cwsgi._tools._servers import Server
 from server import clean_env, no_tsan, program, run, worker_pids
-
-pytestmark = no_tsan
 
 
 class Top:
@@ -102,8 +98,11 @@ def test_what_it_counts(serve, top, door):
     watch.end()
 
 
+@no_tsan  # which keeps the extension out of this process
 def test_it_costs_nothing_when_nobody_looks(serve, top):
     """Times and statuses are counted only while somebody is there, and for a moment more."""
+    from cwsgi._tools._servers import Server
+
     server = serve("ops:app")
     board = Server(server.pid)
 
@@ -317,7 +316,10 @@ def test_a_dumb_terminal(serve):
 # ---- figures ----
 
 
+@no_tsan
 def test_percentiles():
+    from cwsgi._tools import _sample
+
     bounds = [500, 1000, 2500]
     assert _sample.percentile([0, 0, 0, 0], bounds, 50) is None
     assert _sample.percentile([99, 0, 1, 0], bounds, 99) == 0.5
@@ -327,6 +329,8 @@ def test_percentiles():
 
 
 def test_words():
+    from cwsgi._tools import _screen
+
     assert [_screen.size(n) for n in (0, 1536, 5 << 20, 3 << 30)] == [
         "0 B",
         "1.5 KiB",
