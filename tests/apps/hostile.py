@@ -14,7 +14,7 @@ from pathlib import Path
 from common import STATE, App, answer_json, mark, query, text
 
 # Where csrc/base/board.h has them: the first slot, and in each the worker's wish.
-SLOTS, WISH = 40, 12
+SLOTS, WISH = 80, 12
 RELOAD = 2
 
 app = App()
