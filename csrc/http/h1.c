@@ -362,8 +362,9 @@ static void on_done(cw_conn_t *c, cw_req_t *req) {
     req->done_at = 0; /* not yet */
     if (req->held) {
       req->held = false;
-      if (cw_conn_flush(c, req)) end_exchange(c);
-      if (c->phase == CW_PHASE_CLOSED || !cw_out_pending(req)) return;
+      bool all = cw_conn_flush(c, req);
+      if (all) end_exchange(c); /* and its memory is not ours any more */
+      if (all || c->phase == CW_PHASE_CLOSED) return;
     }
     c->want_write = true;
     cw_conn_start_window(c, CW_TIMER_STALL);

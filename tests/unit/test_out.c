@@ -224,6 +224,40 @@ static void a_held_response_may_come_too_late(void **state) {
   end();
 }
 
+/* More held responses in one turn than requests are kept for reuse: the memory of some
+ * is given back as they end, and is not looked at after. */
+static void many_are_held_until_the_turn(void **state) {
+  enum { MANY = 80 };
+  static const cw_limits_t limits = {USUAL_LIMITS};
+  const cw_host_t host = {.ready = on_ready, .blocking = on_blocking};
+  int clients[MANY];
+  cw_req_t *reqs[MANY];
+  size_t taken;
+  srv = serve(&cw_h1, &limits, &host);
+  for (int i = 0; i < MANY; i++) {
+    clients[i] = client = dial_by(srv, &service);
+    running = NULL;
+    send_text(client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    cw_server_turn(srv, false);
+    reqs[i] = running;
+    assert_non_null(running);
+  }
+  for (int i = 0; i < MANY; i++) {
+    cw_req_may_hold(reqs[i], true);
+    assert_int_equal(cw_resp_start_code(reqs[i], 200), CW_OK);
+    assert_int_equal(cw_resp_write(reqs[i], "whole", 5, true, &taken), CW_OK);
+    cw_req_finish(reqs[i], true);
+  }
+  cw_server_turn(srv, false);
+  cw_server_turn(srv, false);
+  for (int i = 0; i < MANY; i++) {
+    client = clients[i];
+    assert_true(arrived() > 5);
+    close(client);
+  }
+  cw_server_free(srv);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(what_is_added_to_a_backlog_is_sent),
@@ -233,6 +267,7 @@ int main(void) {
       cmocka_unit_test(a_small_response_is_held_until_the_turn),
       cmocka_unit_test(other_responses_are_not_held),
       cmocka_unit_test(a_held_response_may_come_too_late),
+      cmocka_unit_test(many_are_held_until_the_turn),
   };
   alarm(30); /* who waits for ever fails */
   return cmocka_run_group_tests(tests, NULL, NULL);
