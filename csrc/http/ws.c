@@ -216,16 +216,21 @@ static void on_eof(cw_conn_t *c) {
 
 /* ---- output ------------------------------------------------------------ */
 
-static void on_writable(cw_conn_t *c) {
+/* Returns whether all has left, and the connection goes on. */
+static bool flush(cw_conn_t *c) {
   cw_req_t *req = req_of(c);
   bool all = cw_conn_flush(c, req);
-  if (cw_conn_is_over(c)) return;
+  if (cw_conn_is_over(c)) return false;
   pthread_mutex_lock(&req->lock);
   if (cw_out_pending(req) < CW_OUT_HIGH / 2) cw_ws_rouse_locked(req);
   pthread_mutex_unlock(&req->lock);
-  if (!all) return;
-  if (req->ws->state == CW_WS_OPEN) wind_up(c);
-  if (req->ws->state == CW_WS_ENDED) hang_up(c);
+  return all;
+}
+
+static void on_writable(cw_conn_t *c) {
+  if (!flush(c)) return;
+  if (of(c)->state == CW_WS_OPEN) wind_up(c);
+  if (of(c)->state == CW_WS_ENDED) hang_up(c);
   cw_conn_update_poll(c);
 }
 
@@ -236,14 +241,19 @@ static void want_write(cw_conn_t *c) {
   if (of(c)->state == CW_WS_OPEN) cw_conn_start_window(c, CW_TIMER_STALL);
 }
 
-/* Sends what was held back for this turn. */
+/* Sends what was held back for this turn. As with what the app's thread sends itself,
+ * the clock of pings goes on: it says nothing of the client. */
 static void on_posted_write(cw_conn_t *c) {
   cw_req_t *req = req_of(c);
   pthread_mutex_lock(&req->lock);
   bool held = req->held;
   req->held = false;
   pthread_mutex_unlock(&req->lock);
-  if (held && !c->want_write && is_sending(c)) on_writable(c);
+  uint32_t moved = c->moved;
+  if (held && !c->want_write && is_sending(c) && flush(c)) {
+    c->moved = moved;
+    if (of(c)->state == CW_WS_ENDED) hang_up(c);
+  }
   if (!cw_conn_is_over(c)) want_write(c);
 }
 

@@ -67,6 +67,32 @@ static void no_pings_where_none_are_asked_for(void **state) {
   finish();
 }
 
+/* That an app sends says nothing of its client: pings go out, and are missed. */
+static void pings_beside_messages_that_were_held(void **state) {
+  enum { EARLIER = 1000 };
+  begin();
+  cw_req_may_hold(req, true);
+  conn->timer.due -= EARLIER;
+  uint64_t due = conn->timer.due;
+  assert_int_equal(cw_ws_send(req, true, "one", 3), CW_OK);
+  EXPECT("\x81\x03one");
+  assert_true(cw_timer_runs(&conn->timer, CW_TIMER_PING));
+  assert_int_equal(conn->timer.due, due);
+  run_out(CW_TIMER_PING);
+  EXPECT("\x89\x04\0\0\0\0");
+  conn->timer.due -= EARLIER;
+  due = conn->timer.due;
+  assert_int_equal(cw_ws_send(req, true, "two", 3), CW_OK);
+  EXPECT("\x81\x03two");
+  assert_true(cw_timer_runs(&conn->timer, CW_TIMER_PONG));
+  assert_int_equal(conn->timer.due, due);
+  run_out(CW_TIMER_PONG);
+  take_close(1011, "");
+  EXPECT("\x88\x02\x03\xf3");
+  run_out(CW_TIMER_CLOSE);
+  finish();
+}
+
 /* ---- the end ----------------------------------------------------------- */
 
 static void the_client_closes(void **state) {
@@ -329,6 +355,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(pings_of_the_client_are_answered),
       cmocka_unit_test(our_pings),
+      cmocka_unit_test(pings_beside_messages_that_were_held),
       cmocka_unit_test(no_pong_is_missed_while_the_app_does_not_read),
       cmocka_unit_test(no_pings_where_none_are_asked_for),
       cmocka_unit_test(the_client_closes),
