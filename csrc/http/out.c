@@ -119,7 +119,8 @@ static ssize_t send_all_parts(cw_req_t *req, const cw_parts_t *parts) {
 /* What is held back goes with the next turn. One that is under way would end for each.
  */
 static bool may_wait(cw_req_t *req) {
-  return !atomic_load(&req->service->posts.waiting);
+  return atomic_load_explicit(&req->may_hold, memory_order_relaxed) &&
+         !atomic_load(&req->service->posts.waiting);
 }
 
 /* Whether a whole small response is left for the next turn, though the socket would
@@ -127,7 +128,7 @@ static bool may_wait(cw_req_t *req) {
 static bool hold(cw_req_t *req, const cw_parts_t *parts, size_t total) {
   const cw_resp_t *r = &req->resp;
   bool whole = parts->last || (r->length >= 0 && (size_t)r->length == parts->body.len);
-  if (!whole || r->sent || total > HELD || !may_wait(req)) return false;
+  if (!may_wait(req) || !whole || r->sent || total > HELD) return false;
   req->held = true;
   return true;
 }
@@ -141,7 +142,7 @@ int cw_out_write(cw_req_t *req, const cw_parts_t *parts, size_t *taken) {
   if (!cw_out_pending(req)) {
     /* It stays so: only this thread adds to it. */
     pthread_mutex_unlock(&req->lock);
-    if (CW_LIKELY(!req->may_hold) || !hold(req, parts, total)) {
+    if (!hold(req, parts, total)) {
       sent = send_all_parts(req, parts);
       if (sent < 0) return CW_LOST;
       if ((size_t)sent == total) {
@@ -160,7 +161,7 @@ int cw_out_put_locked(cw_req_t *req, const cw_parts_t *parts) {
   const size_t before = parts->before.len, body = before + parts->body.len,
                total = body + parts->after.len;
   bool told = cw_out_pending(req) > 0;
-  bool held = !told && req->may_hold && total <= HELD && may_wait(req);
+  bool held = !told && total <= HELD && may_wait(req);
   ssize_t sent = atomic_load(&req->lost) ? CW_LOST
                  : told || held          ? 0
                                          : send_all_parts(req, parts);

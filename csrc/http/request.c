@@ -47,7 +47,7 @@ cw_req_t *cw_req_new(cw_service_t *service, const cw_stream_t *stream, int fd) {
   req->conn = NULL;
   req->trusted = false;
   req->persistent = req->expect_continue = req->continue_sent = false;
-  req->may_hold = req->held = false;
+  req->held = false;
   req->post.posted = false;
   req->post.what = 0;
   req->waiting = false;
@@ -64,6 +64,7 @@ cw_req_t *cw_req_new(cw_service_t *service, const cw_stream_t *stream, int fd) {
   req->log_fields = req->log_environ = NULL;
   atomic_store_explicit(&req->claim, CW_CLAIM_NONE, memory_order_relaxed);
   atomic_store_explicit(&req->lost, false, memory_order_relaxed);
+  atomic_store_explicit(&req->may_hold, false, memory_order_relaxed);
   atomic_store_explicit(&req->post.attention, false, memory_order_relaxed);
   atomic_store_explicit(&req->eof_at, 0, memory_order_relaxed);
   atomic_store_explicit(&req->event.set, 0, memory_order_relaxed);
@@ -145,7 +146,7 @@ cw_req_t *cw_req_of_roused(cw_list_t *link) {
 }
 
 void cw_req_may_hold(cw_req_t *req, bool may) {
-  req->may_hold = may;
+  atomic_store_explicit(&req->may_hold, may, memory_order_relaxed);
 }
 
 const cw_head_t *cw_req_head(const cw_req_t *req) {

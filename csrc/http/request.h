@@ -76,8 +76,8 @@ struct cw_req {
   cw_arena_t arena;
   bool persistent; /* the client goes on with the connection: RFC 9112 section 9.3 */
   bool expect_continue, continue_sent;
-  bool may_hold; /* its thread: a small response may wait for the next turn, */
-  bool held;     /* under lock: and does */
+  atomic_bool may_hold; /* set by its thread: what is small may wait for the turn, */
+  bool held;            /* under lock: and does */
 
   pthread_mutex_t lock;
   cw_event_t event;

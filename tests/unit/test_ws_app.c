@@ -244,6 +244,7 @@ static void *echo(void *data) {
       cw_req_wait_nogil(mine);
     open &= rc == CW_OK;
     cw_ws_message_free(&m);
+    cw_req_may_hold(mine, true);
   }
   cw_req_finish(mine, true);
   return NULL;
