@@ -126,7 +126,8 @@ def test_preloaded(serve):
 
 def test_a_stopped_worker(serve):
     server = serve("ops:app", workers=2)
-    wait_for(lambda: dumped(server.pid).count("), serving\n") == 2, "two workers that serve")
+    serving = "), serving\n"
+    wait_for(lambda: run("dump", server.pid).stdout.count(serving) == 2, "two workers that serve")
     (stuck, other) = sorted(worker_pids(server))
     os.kill(stuck, signal.SIGSTOP)
     try:
