@@ -1,12 +1,13 @@
 """`cwsgi WORD`: which words run a tool, and that all else is an app as ever."""
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from server import no_tsan, run
+from server import no_tsan, program, run
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = (ROOT / "csrc/launcher/tools.c").read_text()
@@ -47,6 +48,40 @@ def test_a_module_of_that_name_is_served(serve, tmp_path, shape):
     server = serve(None, *shape.split(), chdir=tmp_path) if shape != "dump:app" else None
     server = server or serve("dump:app", chdir=tmp_path)
     assert server.get("/").body == b"ok"
+
+
+@pytest.mark.parametrize("word", ["dump", "top"])
+def test_what_is_no_pid_file(word, tmp_path):
+    """Neither what has no end nor what nobody writes to is waited for."""
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("/dev/zero", tmp_path / "pipe"):
+        done = run(word, name)
+        assert done.returncode == 1
+        assert done.stderr == f"cwsgi {word}: {name} is no pid file: it has no number\n"
+
+
+@pytest.mark.parametrize("option", ["dump --timeout", "top --interval"])
+@pytest.mark.parametrize("text", ["nan", "inf", "-1", "0", "1e99", "soon"])
+def test_what_nobody_would_wait(option, text):
+    done = run(*option.split(), text)
+    assert done.returncode == 2 and f"argument {option.split()[1]}: " in done.stderr
+
+
+@pytest.mark.parametrize("word", ["dump", "top"])
+@pytest.mark.parametrize("to, code", [("/dev/full", 1), (None, 0)])
+def test_nobody_can_be_told(serve, word, to, code):
+    """The disk is full, or there is no standard output: no traceback."""
+    server = serve("ops:app")
+    args = ["--once", "--interval", "0.1"] if word == "top" else []
+    command = [*program(), word, *args, str(server.pid)]
+    if to is None:
+        command = ["sh", "-c", '"$@" >&-', "sh", *command]
+    with open(to or os.devnull, "w") as out:
+        done = subprocess.run(
+            command, stdout=out, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert done.returncode == code
+    assert done.stderr == ("" if to is None else f"cwsgi {word}: No space left on device\n")
 
 
 def test_any_number_of_words():

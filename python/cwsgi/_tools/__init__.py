@@ -19,7 +19,12 @@ def main(program: str, word: str, *args: str) -> int:
         args: the words of the command line after it.
     """
     import importlib
+    import os
 
+    # Closed by whoever started this: there is no stream, and the next file would be it.
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))
     try:
         tool = importlib.import_module(f"{__name__}.{word}")
         status: int = tool.main(program, list(args))
@@ -30,9 +35,12 @@ def main(program: str, word: str, *args: str) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # Whoever reads has seen enough; nothing more can be written at the exit.
-        import os
-
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        # Nothing more can be written at the exit. Who has left a pipe has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
+        if isinstance(error, BrokenPipeError):
+            return 0
+        print(f"cwsgi {word}: {error.strerror or error}", file=sys.stderr)
+        return 1

@@ -4,6 +4,7 @@ Nothing that a worker can write is believed: a worker is a child of its supervis
 the board says, and text from the board is escaped before it is shown.
 """
 
+import argparse
 import contextlib
 import mmap
 import os
@@ -107,7 +108,12 @@ def pid_of(text: str | None) -> int:
         pid = int(text)
     else:
         try:
-            word = Path(text).read_bytes()[:32].strip()
+            # A device or a pipe of that name may have no end, or no begin.
+            fd = os.open(text, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+            try:
+                word = os.read(fd, 32).strip()
+            finally:
+                os.close(fd)
         except OSError as error:
             raise ToolError(f"{printable(text)}: {error.strerror}") from None
         if not word.isdigit():
@@ -116,6 +122,18 @@ def pid_of(text: str | None) -> int:
     if not is_alive(pid):
         raise ToolError(f"no process {pid} runs here")
     return pid
+
+
+def seconds(text: str) -> float:
+    """Return how long an option says to wait.
+
+    Raises:
+        argparse.ArgumentTypeError: nobody would wait so long, or it is no number.
+    """
+    value = float(text)
+    if not 0.1 <= value <= 3600:
+        raise argparse.ArgumentTypeError("from 0.1 to 3600 seconds")
+    return value
 
 
 def _owner(pid: int) -> str:

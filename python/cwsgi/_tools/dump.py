@@ -18,6 +18,7 @@ from ._servers import (
     locked,
     printable,
     requests_of,
+    seconds,
     send,
     server_and_worker,
 )
@@ -44,7 +45,7 @@ def main(program: str, args: list[str]) -> int:
         help="of the server, or of one worker; not needed where one server runs",
     )
     parser.add_argument(
-        "--timeout", type=float, default=5, metavar="S", help="for each worker's answer [5]"
+        "--timeout", type=seconds, default=5, metavar="S", help="for each worker's answer [5]"
     )
     parser.add_argument(
         "--query", action="store_true", help="show query strings of requests, tokens and all"

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from . import ToolError, _sample, _screen
-from ._servers import Server, server_and_worker
+from ._servers import Server, seconds, server_and_worker
 
 FORMAT = 1  # of --json: raised when a field goes or changes its meaning
 
@@ -29,7 +29,7 @@ def main(program: str, args: list[str]) -> int:
     parser.add_argument("--once", action="store_true", help="look for one interval, then end")
     parser.add_argument("--json", action="store_true", help="an object for each interval")
     parser.add_argument(
-        "--interval", type=_seconds, default=2.0, metavar="S", help="seconds to look for [2]"
+        "--interval", type=seconds, default=2.0, metavar="S", help="seconds to look for [2]"
     )
     parser.add_argument(
         "--query", action="store_true", help="show query strings of requests, tokens and all"
@@ -67,13 +67,6 @@ def _ended(server: Server, once: bool) -> int:
         raise ToolError(f"the server {server.pid} has ended meanwhile")
     print(f"cwsgi top: the server {server.pid} has ended", file=sys.stderr)
     return 0
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0.1 <= value <= 3600:
-        raise argparse.ArgumentTypeError("from 0.1 to 3600 seconds")
-    return value
 
 
 @contextlib.contextmanager
