@@ -105,7 +105,11 @@ int cw_coroutines_serve(cw_sched_t *sched) {
   int rc = cw_sched_async_begin(sched, (int)fd);
   if (rc != 0) return rc;
   r = PyObject_CallMethod(runner, "serve", "i", cw_sched_async_fd(sched));
-  if (!r) cw_wsgi_report("Exception in the event loop");
+  if (!r) {
+    cw_wsgi_report("Exception in the event loop, which ends this worker");
+    /* Nobody runs requests any more. */
+    cw_sched_stop(sched, 0);
+  }
   Py_XDECREF(r);
   Py_BEGIN_ALLOW_THREADS
   cw_sched_async_end(sched);

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     App = Callable[[Any, Any, Any], Awaitable[None]]
 
+MOST_FAILURES = 100  # of the loop itself, each within a second of the last
 LEAST = 0.5  # seconds for the end of an app, and for what is left of the loop
 
 
@@ -175,12 +176,20 @@ class Runner:
             poll = functools.partial(selectors.EpollSelector.select, selector, 0)
             _core._asgi_serve(poll)
             selector.select = _core._asgi_select
+        failures = 0
         try:
             while not _core._asgi_is_finished():
+                began = self.loop.time()
                 try:
                     self.loop.run_forever()
                 except (KeyboardInterrupt, SystemExit) as error:
                     _core._asgi_stop(isinstance(error, KeyboardInterrupt))
+                except Exception:
+                    # Out of memory in asyncio itself, as a rule. What is ready stays so.
+                    failures = failures + 1 if self.loop.time() - began < 1 else 1
+                    if failures == MOST_FAILURES:
+                        raise
+                    Log().exception("Exception in the event loop, which goes on")
         finally:
             if self.remote:
                 self.loop.remove_reader(fd)

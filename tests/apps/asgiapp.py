@@ -400,6 +400,21 @@ async def hint(scope, receive, send):
     await answer(send, b"hinted\n")
 
 
+async def loop_fails(scope, receive, send):
+    """asyncio itself runs out of memory, as often as the query says."""
+    loop = asyncio.get_running_loop()
+    process, left = loop._process_events, [int(scope["query_string"])]
+
+    def failing(events):
+        if left[0] == 0:
+            return process(events)
+        left[0] -= 1
+        raise MemoryError("of the test")
+
+    loop._process_events = failing
+    await answer(send, str(os.getpid()))
+
+
 async def trailers(scope, receive, send):
     """Ends as the query says: fields in two messages, none, a bad one, too early."""
     how = scope["query_string"].decode()
@@ -503,6 +518,7 @@ ROUTES = {
             pathsend,
             hint,
             trailers,
+            loop_fails,
             large,
             buffers,
             state,

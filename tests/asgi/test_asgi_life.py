@@ -485,3 +485,30 @@ def test_idle_costs_no_wakeups(serve):
         return same
 
     wait_for(rests, "the worker to rest", 10, step=0.5)
+
+
+def test_a_loop_that_fails_goes_on(serve):
+    server = serve("asgiapp:app")
+    pid = server.get("/loop-fails?3").body
+
+    def has_failed():
+        assert server.get("/").status == 200
+        return server.log().count("MemoryError: of the test") == 3
+
+    wait_for(has_failed, "the failures")
+    assert server.log().count("Exception in the event loop, which goes on") == 3
+    assert server.get("/loop-fails?0").body == pid
+
+
+def test_a_loop_that_fails_for_ever_ends_its_worker(serve):
+    server = serve("asgiapp:app")
+    pid = server.get("/loop-fails?100000").body
+
+    def is_another():
+        try:
+            return server.get("/loop-fails?0").body not in (b"", pid)
+        except (OSError, AssertionError):
+            return False
+
+    wait_for(is_another, "another worker", 30)
+    assert "Exception in the event loop, which ends this worker" in server.log()
