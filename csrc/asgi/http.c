@@ -246,6 +246,10 @@ static CW_NEW PyObject *trailers(cw_call_t *call, PyObject *message) {
     return PyErr_Format(PyExc_RuntimeError,
                         "http.response.trailers came before the body's end, or was not "
                         "announced by http.response.start");
+  /* What is put down here would go out with the next piece. */
+  if (cw_waiter_has_to_queue(call, NULL))
+    return PyErr_Format(PyExc_RuntimeError,
+                        "http.response.trailers came before the body had left");
   int more = is_set(message, cw_s_more_trailers);
   PyObject *headers = more < 0 ? NULL : cw_message_get(message, cw_s_headers);
   if (PyErr_Occurred() || (headers && headers != Py_None &&

@@ -149,10 +149,18 @@ static void leave(cw_waiter_t *w) {
   Py_XDECREF(call);
 }
 
+/* Whether a part of its message was sent, of a chunk its size at least: then the rest
+ * has to follow. */
+static bool has_begun(const cw_waiter_t *w) {
+  const cw_call_t *call = w->call;
+  if (w->off > 0) return true;
+  return call->req && !cw_waiter_has_to_queue(call, w) &&
+         cw_resp_is_in_chunk(call->req);
+}
+
 /* It ends without having done what it was for. */
 static void give_up(cw_waiter_t *w) {
-  /* A part of a message was sent: the rest cannot follow any more. */
-  if (w->call && w->data && w->off > 0) w->call->broken = true;
+  if (w->call && w->data && has_begun(w)) w->call->broken = true;
   leave(w);
 }
 

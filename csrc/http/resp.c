@@ -133,6 +133,10 @@ bool cw_resp_is_whole(const cw_req_t *req) {
   return req->resp.length >= 0 && req->resp.body_sent >= req->resp.length;
 }
 
+bool cw_resp_is_in_chunk(const cw_req_t *req) {
+  return req->resp.chunk_left > 0;
+}
+
 bool cw_resp_has_body(const cw_req_t *req) {
   return !req->resp.no_body;
 }

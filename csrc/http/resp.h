@@ -36,6 +36,9 @@ int64_t cw_resp_length(const cw_req_t *req);
 /* Whether all that the announced Content-Length allows has been sent. */
 bool cw_resp_is_whole(const cw_req_t *req);
 
+/* Whether a chunk's size was sent, and not all of the chunk. */
+bool cw_resp_is_in_chunk(const cw_req_t *req);
+
 /* Whether body bytes go out at all (not for HEAD, 1xx, 204 and 304). */
 bool cw_resp_has_body(const cw_req_t *req);
 

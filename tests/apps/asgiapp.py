@@ -1,6 +1,7 @@
 """A raw ASGI app: each path does one thing that a test asks for."""
 
 import asyncio
+import contextlib
 import contextvars
 import json
 import os
@@ -441,6 +442,32 @@ async def trailers(scope, receive, send):
     await refused(send, end)
 
 
+PIECE = {"type": "http.response.body", "body": b"x" * 200 * 1024, "more_body": True}
+
+
+async def giving_up(scope, receive, send):
+    """Gives a piece up that its client does not take, and would go on with another one."""
+    await send({"type": "http.response.start", "status": 200})
+    with contextlib.suppress(asyncio.TimeoutError):
+        while True:
+            await asyncio.wait_for(send(PIECE), 0.2)
+    mark("giving_up", "gave up")
+    with contextlib.suppress(OSError):
+        await send({"type": "http.response.body", "body": b"end"})
+
+
+async def hurried(scope, receive, send):
+    """Does not wait for its body to leave before it sends trailers."""
+    await send({"type": "http.response.start", "status": 200, "trailers": True})
+    sent = [send(PIECE) for _ in range(100)]
+    sent.append(send({"type": "http.response.body", "body": b"end"}))
+    end = {"type": "http.response.trailers", "headers": [(b"x-sum", b"1")]}
+    await refused(send, end)
+    for one in sent:
+        await one
+    await send(end)
+
+
 async def refused(send, message):
     try:
         await send(message)
@@ -519,6 +546,8 @@ ROUTES = {
             hint,
             trailers,
             loop_fails,
+            giving_up,
+            hurried,
             large,
             buffers,
             state,

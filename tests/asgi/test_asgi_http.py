@@ -497,3 +497,25 @@ def test_trailers_that_do_not_come(serve):
     server = serve("asgiapp:app")
     assert with_trailers(server, "missing")[1:] == (b"4\r\nbody\r\n", b"")
     assert "the app returned before its response was complete" in server.log()
+
+
+def test_trailers_before_the_body_has_left(serve, loop):
+    """They would stand in the middle of it."""
+    server = serve("asgiapp:app", "--loop", loop)
+    client = server.connect()
+    client.send(request("/hurried", headers=[("TE", "trailers"), ("Connection", "TE, close")]))
+    server.wait_marks("refused", 1)
+    assert server.marks("refused")[0] == "http.response.trailers came before the body had left"
+    client.head()
+    piece = b"32000\r\n" + b"x" * 200 * 1024 + b"\r\n"
+    assert client.read() == 100 * piece + b"3\r\nend\r\n0\r\nx-sum: 1\r\n\r\n"
+
+
+def test_a_piece_that_was_given_up(serve, loop):
+    """Its head may have left: nothing can follow, and the client notices."""
+    server = serve("asgiapp:app", "--loop", loop)
+    client = server.connect()
+    client.send(request("/giving-up"))
+    server.wait_marks("giving_up", 1)
+    client.head()
+    assert not client.read().endswith(b"0\r\n\r\n")
