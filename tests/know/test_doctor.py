@@ -408,6 +408,15 @@ def test_an_app_that_is_not_there():
 
 def test_usage():
     assert run("doctor").returncode == 2
+    for option, text in (
+        ("--serve", "99999"),
+        ("--serve", "-1"),
+        ("--memory-limit", "inf"),
+        ("--memory-limit", "-5m"),
+        ("--memory-limit", "nan"),
+    ):
+        done = run("doctor", f"{option}={text}", "fine:app")
+        assert done.returncode == 2 and f"argument {option}: " in done.stderr
     assert run("doctor", "--image", "/nowhere", "fine:app", cwd=SICK).returncode == 1
 
 

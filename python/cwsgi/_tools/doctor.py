@@ -39,7 +39,7 @@ def main(program: str, args: list[str]) -> int:
         "--serve",
         nargs="?",
         const=0,
-        type=int,
+        type=_port,
         metavar="PORT",
         help="show the report as a page on this machine's loopback",
     )
@@ -81,12 +81,22 @@ def _pairs(words: list[str]) -> list[tuple[str, str]]:
     return [(match[1], match[2]) for match in split if match]
 
 
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
+    return port
+
+
 def _bytes(text: str) -> int:
     units = {"k": 10, "m": 20, "g": 30}
     number, unit = text.rstrip("iBb"), 0
     if number and number[-1].lower() in units:
         number, unit = number[:-1], units[number[-1].lower()]
-    return int(float(number) * (1 << unit))
+    size = float(number) * (1 << unit)
+    if not 1 <= size < 1 << 63:
+        raise argparse.ArgumentTypeError("a size is as 512m, at least a byte")
+    return int(size)
 
 
 def examine(
