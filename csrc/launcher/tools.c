@@ -15,6 +15,8 @@
 
 const cw_command_t cw_tools[] = {
     {"doctor", "starts an app, and says what costs time or memory or is not safe"},
+    {"tune",
+     "tries workers and threads with the app's own requests, and says which are best"},
     {"top", "requests, times, threads and memory of a running server, live"},
     {"compile", "write the .pyc files of what an app imports"},
     {"record", "write the list of what a start reads, for --prefetch"},

@@ -32,17 +32,17 @@ OWN = {
 SETTING = re.compile(r"^(\w+) *= (.*)  # (.*)$")
 
 
-def without_own(words: list[str]) -> list[str]:
-    """Return the words of a command line without what doctor sets itself."""
+def without_own(words: list[str], own: dict[str, int] = OWN) -> list[str]:
+    """Return the words of a command line without what a tool sets itself."""
     kept: list[str] = []
     rest = iter(words)
     for word in rest:
         if word == "--":
             return [*kept, word, *rest]
         name = word.partition("=")[0] if word.startswith("--") else word[:2]
-        if not word.startswith("-") or name not in OWN:
+        if not word.startswith("-") or name not in own:
             kept.append(word)
-        elif OWN[name] and word == name:
+        elif own[name] and word == name:
             next(rest, None)
     return kept
 
