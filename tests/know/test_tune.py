@@ -47,6 +47,11 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.fixture
+def tmp_path(open_folder):
+    return open_folder
+
+
 def tune(folder, *words, app="tuned:app", env=None):
     return run("tune", app, *words, cwd=folder, env=env, timeout=120)
 
@@ -148,6 +153,31 @@ def test_what_failed_or_was_capped_is_never_advised():
     plan, best = play(app_of(0, 0.001), capped=100)
     assert best is None and list(plan.done) == [Setting(1, 1)]
     assert play(app_of(0, 0.001), failed=[Setting(1, 1)])[1] is None
+
+
+def rounds(*planted):
+    """What counts of rounds: each of answers a second, others' processors, idle ones, statuses."""
+    from cwsgi._tools import _measure
+
+    left = [
+        _measure.Round(
+            {"per_s": per_s, "statuses": statuses, "errors": {}, "sent": 9}, 1.0, 0.0, others, idle
+        )
+        for per_s, others, idle, statuses in planted
+    ]
+    best, count = _measure.best_round(lambda: left.pop(0))
+    return best.found["per_s"], count
+
+
+def test_rounds_that_others_disturb_are_repeated():
+    good = {"200": 9}
+    assert rounds((5, 0.1, 0.0, good)) == (5, 1)
+    # Others compute, but on processors that nobody else wants.
+    assert rounds((5, 3.0, 1.0, good)) == (5, 1)
+    assert rounds((5, 0.5, 0.0, good), (4, 0.1, 0.0, good)) == (5, 2)
+    assert rounds((5, 0.5, 0.0, good), (7, 0.9, 0.1, good), (6, 0.5, 0.0, good)) == (7, 3)
+    # An error is not outvoted.
+    assert rounds((5, 0.5, 0.0, good), (2, 0.5, 0.0, {"200": 8, "503": 1})) == (2, 2)
 
 
 # ---- latency, from when a request was due ----
@@ -417,6 +447,18 @@ def test_what_cannot_be_tuned(folder, words, env, status, says):
     done = tune(folder, *words, env=env)
     assert done.returncode == status, done.stderr
     assert re.search(says, done.stderr) and "cwsgi tune" in done.stderr and done.stdout == ""
+
+
+def test_no_rights_and_nowhere_to_write(for_nobody):
+    env = {**clean_env(for_nobody["env"]), "TMPDIR": "/nowhere", "HOME": "/nowhere"}
+    words = ["tune", "--requests", "/", "--seconds", "0.2", "--max-threads", "1"]
+    done = subprocess.run(
+        [*program(), *words, "--max-workers", "1", "hello:app"],
+        env=env, user="nobody", cwd=for_nobody["chdir"], capture_output=True, text=True,
+        timeout=120,
+    )  # fmt: skip
+    assert done.returncode in (0, 1), done.stderr
+    assert re.search(r"^. 1 x 1 ", done.stdout, re.M)
 
 
 def below(pid):

@@ -132,6 +132,7 @@ class Generator:
                 p99_ms=percentile(took_ms, 99),
                 late_p99_ms=percentile(late_ms, 99),
                 due=self.schedule.count,
+                rate=self.job.rate,
             )
         return found
 
@@ -139,10 +140,13 @@ class Generator:
         end = began + self.job.warm + self.job.seconds
         self.measured_from = began + self.job.warm
         while (now := time.monotonic()) < end:
+            # One after another at first: a worker that is busy leaves new ones to others.
+            share = (now - began) / self.job.warm if self.job.warm else 1.0
+            begun = min(math.ceil(share * self.job.connections), self.job.connections)
             # One that fails at once is idle again.
-            for _ in range(len(self.idle)):
-                self._send(self.idle.popleft(), -1)
-            self._turn(end - now)
+            for _ in range(len(self.idle) - (self.job.connections - begun)):
+                self._send(self.idle.pop(), -1)
+            self._turn(min(end - now, 0.01) if begun < self.job.connections else end - now)
         took = time.monotonic() - self.measured_from
         counted = self.counted
         # What is under way is answered still: an error among it is one.
@@ -307,7 +311,8 @@ def run(job: Job) -> "dict[str, Any]":
 def _child(job: Job, writer: int) -> None:
     """Run the job and end. The terminal's ^C is the parent's."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
     try:
         found = Generator(job).run()
     except Exception as error:

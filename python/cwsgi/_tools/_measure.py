@@ -3,13 +3,13 @@
 import collections
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import ToolError, _load
 from ._run import NotStarted, Running, running
-from ._sample import Watch, cpu_seconds
+from ._sample import TICKS, Watch, cpu_seconds
 from ._servers import children
 from ._trials import Setting, Trial
 
@@ -17,6 +17,8 @@ BUSY = 0.8  # of a processor: the generator is taken to be at its limit
 SHARE = 0.7  # of what a server bears, that the open loop offers
 LATE_MS = 5.0  # of the generator, before its latencies are in doubt
 CONNECTIONS = 512
+OTHERS = 0.25  # processors that something else uses, while hardly more are free
+ROUNDS = 3
 
 
 class Load:
@@ -93,16 +95,15 @@ def measure(program: str, words: "list[str]", setting: Setting, load: Load) -> T
 def _measure(server: Running, setting: Setting, load: Load) -> Trial:
     at_once = setting.workers * setting.threads
     start_s = server.ready_s
-    most = min(max(2 * at_once, 4 * setting.workers), CONNECTIONS)
+    most = min(max(2 * at_once, 8 * setting.workers), CONNECTIONS)
     job = _load.Job(server.port, load.requests, most, load.seconds, warm=load.seconds / 4)
-    began, used, waited = time.monotonic(), *_processor(server)
-    closed = _load.run(job)
-    span = time.monotonic() - began
-    used_after, waited_after = _processor(server)
-    cpu, delayed = (used_after - used) / span, max(waited_after - waited, 0.0) / span
+    one, count = best_round(lambda: _round(server, job))
+    closed = one.found
     figures = {
-        "cpu": round(cpu, 3),
-        "cpu_waited": round(delayed, 3),
+        "cpu": round(one.cpu, 3),
+        "cpu_waited": round(one.waited, 3),
+        "cpu_of_others": round(one.others, 3),
+        "rounds": count,
         "generator_cpu": round(closed["generator_cpu"], 3),
         "connections": most,
         "answered": closed["answered"],
@@ -120,13 +121,76 @@ def _measure(server: Running, setting: Setting, load: Load) -> Trial:
     return Trial(
         setting,
         round(closed["per_s"], 1),
-        round(cpu + delayed, 3),
+        round(one.cpu + one.waited, 3),
         memory,
         round(start_s, 3),
         failed,
         capped,
         figures,
     )
+
+
+class Round(NamedTuple):
+    """A closed loop, and who had the processors meanwhile.
+
+    Attributes:
+        cpu: processors that the server used.
+        waited: threads of the server that waited for one, on the average.
+        others: processors that neither it nor the generator used.
+        idle: processors that nobody used.
+    """
+
+    found: "dict[str, Any]"
+    cpu: float
+    waited: float
+    others: float
+    idle: float
+
+    def disturbed(self) -> bool:
+        return self.others > OTHERS and self.idle < OTHERS
+
+
+def _round(server: Running, job: _load.Job) -> Round:
+    began, (used, waited), (busy, idle) = time.monotonic(), _processor(server), _machine_time()
+    found = _load.run(job)
+    span = time.monotonic() - began
+    (used_after, waited_after), (busy_after, idle_after) = _processor(server), _machine_time()
+    cpu = (used_after - used) / span
+    return Round(
+        found,
+        cpu,
+        max(waited_after - waited, 0.0) / span,
+        max((busy_after - busy) / span - cpu - found["generator_cpu"], 0.0),
+        (idle_after - idle) / span,
+    )
+
+
+def best_round(measure_one: "Callable[[], Round]") -> "tuple[Round, int]":
+    """Return the best of several where something else computes here: it has suffered the least.
+
+    One with errors is the last, and the one that counts. Also returns how many there were.
+    """
+    rounds: list[Round] = []
+    while len(rounds) < ROUNDS:
+        rounds.append(measure_one())
+        if _problem(rounds[-1].found):
+            return rounds[-1], len(rounds)
+        if not rounds[-1].disturbed():
+            break
+    return max(rounds, key=lambda one: float(one.found["per_s"])), len(rounds)
+
+
+def _machine_time() -> "tuple[float, float]":
+    """Return the seconds that all processors were busy, and idle. Of the host, in a container."""
+    try:
+        with open("/proc/stat", "rb") as file:
+            fields = [int(word) / TICKS for word in file.readline().split()[1:9]]
+    except (OSError, ValueError):
+        fields = []
+    if len(fields) < 8:
+        return 0.0, 1e9 * time.monotonic()  # not told: never disturbed
+    idle = fields[3] + fields[4]
+    return sum(fields) - idle, idle
 
 
 def _open(
@@ -143,7 +207,7 @@ def _open(
 def _latency(opened: "dict[str, Any]") -> "dict[str, Any]":
     """Return latencies; none where it was the generator that was late."""
     figures = {
-        "offered_per_s": round(opened["due"] / max(opened["seconds"], 1e-9), 1),
+        "offered_per_s": round(opened["rate"], 1),
         "offered": opened["due"],
         "late_p99_ms": _rounded(opened["late_p99_ms"]),
     }

@@ -37,7 +37,7 @@ class Request(NamedTuple):
         if not any(name.lower() == "user-agent" for name, _ in self.fields):
             fields.append(("User-Agent", "cwsgi-tune"))
         head = "".join(f"{name}: {value}\r\n" for name, value in fields)
-        return f"{self.method} {self.path} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + self.body
+        return f"{self.method} {self.path} HTTP/1.1\r\n{head}\r\n".encode() + self.body
 
 
 class Source(NamedTuple):
@@ -73,7 +73,7 @@ def of_words(words: "list[str]", every_method: bool) -> Source:
 def _of_file(name: str) -> "tuple[list[Request], bool]":
     """Return its requests, and whether their methods were chosen by whoever wrote the file."""
     try:
-        with open(name, encoding="utf-8", errors="replace") as file:
+        with open(name, encoding="utf-8-sig", errors="replace") as file:
             text = file.read()
     except OSError as error:
         raise ToolError(f"--requests: {name}: {error.strerror}") from None
@@ -105,7 +105,7 @@ def _of_har(name: str, text: str) -> "list[Request]":
     try:
         entries = json.loads(text)["log"]["entries"]
         return [_of_entry(name, entry["request"]) for entry in entries]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ToolError(f"--requests: {name} is no HAR: {error}") from None
 
 

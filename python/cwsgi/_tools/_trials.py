@@ -193,5 +193,5 @@ def reasons(trials: "list[Trial]", chosen: Trial) -> "list[str]":
     most = max(other.per_s for other in trials if other.counts())
     if most > 1.01 * chosen.per_s:
         loss = 100 * (most / chosen.per_s - 1)
-        lines.append(f"the most measured is {loss:.0f} % more than that, of a larger setting")
+        lines.append(f"the most that another setting answers is {loss:.0f} % more")
     return lines

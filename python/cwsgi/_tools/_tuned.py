@@ -59,11 +59,13 @@ def findings(trials: "list[_trials.Trial]", stops: "list[str]", asgi: bool) -> "
             "the load generator had to wait for a processor itself, so no latency is told of: "
             + ", ".join(doubtful)
         )
-    first = trials[0]
-    if first.counts() and (lost := first.figures["cpu_waited"]) > 0.2:
+    # A round is repeated only where something else computes.
+    others = [one.figures["cpu_of_others"] for one in trials if one.figures.get("rounds", 1) > 1]
+    if others:
         notes.append(
-            f"with one thread the server waited {lost:.2f} s a second for a processor: something "
-            "else computes here, and figures are lower than they could be"
+            f"something else computes here: it had up to {max(others):.1f} processors during "
+            f"{len(others)} of {len(trials)} settings, whose figures are the best of several and "
+            "lower than they could be; once more when it is quiet"
         )
     return {
         "advice": _advice(trials, chosen, asgi) if chosen else None,

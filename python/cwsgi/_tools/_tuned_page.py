@@ -7,7 +7,7 @@ from ._page import STYLE
 from ._tuned import COLUMNS, cells, cloud_run, said
 
 PLOTS = """
-svg { width: 100%; height: auto; display: block; } .wide { overflow-x: auto; }
+svg { width: 100%; max-width: 40rem; height: auto; display: block; } .wide { overflow-x: auto; }
 svg text { fill: var(--text); font: 13px system-ui, sans-serif; }
 svg rect { fill: var(--bar); } svg rect.chosen { fill: var(--advice); }
 svg rect.void { fill: none; stroke: var(--dim); stroke-dasharray: 3; }
@@ -37,7 +37,8 @@ def page(report: "dict[str, Any]") -> str:
         )
     facts = report["facts"]
     about = (
-        f"{facts['interface']}, {facts['cpus']} processors, {facts['requests']} requests in turn, "
+        f"{facts['interface']}; processors: {facts['cpus']}, requests, in turn: "
+        f"{facts['requests']}, "
         f"{report['took_s']:g} s. Latency counts from when each request was due, at "
         f"{100 * facts['offered_share']:.0f} % of what the setting bears."
     )
@@ -75,7 +76,7 @@ def _plot(trials: "list[dict[str, Any]]", title: str, field: str, unit: str, fac
         if value is None:
             rows.append(f'<text x="110" y="{y + 16}">-</text>')
             continue
-        kind = "chosen" if one["chosen"] else "void" if not one["counts"] else "bar"
+        kind = "chosen" if one["chosen"] else "void" if not one["counts"] else "plain"
         width = 300 * value / most
         rows.append(f'<rect class="{kind}" x="110" y="{y + 4}" width="{width:.1f}" height="16"/>')
         rows.append(f'<text x="{116 + width:.1f}" y="{y + 16}">{value * factor:.4g}{unit}</text>')

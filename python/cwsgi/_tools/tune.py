@@ -57,7 +57,7 @@ def main(program: str, args: "list[str]") -> int:
     source = _requests.of_words(asked, options.all_methods)
     if options.html:
         _writable(options.html)
-    with _ends_on(signal.SIGTERM, signal.SIGHUP):
+    with _ends_on(signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         report = tune(program, words, source, options)
     if options.html:
         with open(options.html, "w", encoding="utf-8") as file:
@@ -91,7 +91,7 @@ def tune(
         limits = _trials.Limits(
             workers=options.max_workers or cpus,
             threads=1 if asgi else options.max_threads,
-            memory=int(FITS * memory),
+            memory=int(FITS * (memory or _machine.available())),
         )
         plan = _trials.Plan(limits)
         while setting := plan.next():
@@ -155,9 +155,11 @@ def _count(text: str) -> int:
 
 @contextlib.contextmanager
 def _ends_on(*numbers: int) -> Iterator[None]:
-    """Signals end the tool as ^C does: with all that it has started."""
+    """Signals end the tool as ^C does: with all that it has started, uninterrupted."""
 
     def end(number: int, frame: object) -> None:
+        for one in numbers:
+            signal.signal(one, signal.SIG_IGN)
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, end) for number in numbers}
