@@ -180,6 +180,21 @@ def test_rounds_that_others_disturb_are_repeated():
     assert rounds((5, 0.5, 0.0, good), (2, 0.5, 0.0, {"200": 8, "503": 1})) == (2, 2)
 
 
+def test_what_is_said_of_a_generator_at_its_limit():
+    from cwsgi._tools import _trials, _tuned
+
+    figures = {"cpu": 0.5, "cpu_of_others": 0.0, "rounds": 1, "latency_doubtful": True}
+    one = _trials.Trial(_trials.Setting(1, 1), 9000.0, capped=True, figures=figures)
+    found = _tuned.findings([one], [], False)
+    assert found["advice"] is None and found["trials"][0]["counts"] is False
+    (note,) = found["notes"]
+    assert "at its limit at 9000 requests/s" in note and "is not compared" in note
+    failed = _trials.Trial(_trials.Setting(1, 2), 0.0, failed="status 500 (3 of 9 requests)")
+    found = _tuned.findings([one, failed], [], True)
+    assert "is not to be used: status 500" in " ".join(found["notes"])
+    assert "ASGI" in found["notes"][0]
+
+
 # ---- latency, from when a request was due ----
 
 

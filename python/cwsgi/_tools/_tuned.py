@@ -50,10 +50,12 @@ def findings(trials: "list[_trials.Trial]", stops: "list[str]", asgi: bool) -> "
             notes.append(f"{one.setting} is not to be used: {one.failed}")
         if one.capped:
             notes.append(
-                f"{one.setting}: the load generator was at its limit at {one.per_s:.0f} requests/s;"
-                " the server bears more, and the figure counts for nothing"
+                f"{one.setting}: the load generator was at its limit at {one.per_s:.0f} requests/s:"
+                " the setting bears that, maybe more, and is not compared with others"
             )
-    doubtful = [str(one.setting) for one in trials if one.figures.get("latency_doubtful")]
+    doubtful = [
+        str(one.setting) for one in trials if one.figures.get("latency_doubtful") and not one.capped
+    ]
     if doubtful:
         notes.append(
             "the load generator had to wait for a processor itself, so no latency is told of: "
