@@ -115,6 +115,9 @@ def carry_over(
 ) -> None:
     """Change in the scope what a hook has changed in the environ."""
 
+    # What a hook has deleted, but for fields, stays as it was.
+    environ = {**{key: before[key] for key in before.keys() - _fields(before).keys()}, **environ}
+
     def changed(*keys: str) -> bool:
         return any(before[key] != environ[key] for key in keys)
 

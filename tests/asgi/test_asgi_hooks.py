@@ -21,6 +21,8 @@ def pre_request(worker, req):
         req.query = "changed=1"
         req.scheme = "https"
         req.headers = [*[h for h in req.headers if h[0] != "X-SAY"], ("X-NEW", "n\\xe9w")]
+    if req.query == "delete":
+        del req.headers[1:]
     if req.query == "fail":
         raise RuntimeError("in the hook")
 
@@ -66,6 +68,21 @@ def test_what_they_change(hooked):
     headers = dict(scope["headers"])
     assert headers["x-stays"] == "yes" and headers["x-new"] == "n\xe9w"
     assert "x-say" not in headers
+
+
+def test_what_they_delete(hooked):
+    server = hooked("asgiapp:app")
+    assert json.loads(server.get("/scope?delete").body)["scope"]["headers"] == [["host", "test"]]
+
+
+def test_what_they_delete_from_the_environ():
+    from cwsgi._asgi_hooks import carry_over
+
+    before = {"REQUEST_METHOD": "GET", "SCRIPT_NAME": "", "PATH_INFO": "/a", "RAW_URI": "/a"}
+    before |= {"QUERY_STRING": "", "wsgi.url_scheme": "http", "SERVER_PROTOCOL": "HTTP/1.1"}
+    scope = {"headers": [], "path": "/a"}
+    carry_over(before, {"PATH_INFO": "/b"}, scope)
+    assert scope == {"headers": [], "path": "/b", "root_path": ""}
 
 
 def test_one_that_fails(hooked):
