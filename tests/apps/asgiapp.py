@@ -410,9 +410,11 @@ async def loop_fails(scope, receive, send):
         if left[0] == 0:
             return process(events)
         left[0] -= 1
+        loop.call_soon(int)  # it comes here again
         raise MemoryError("of the test")
 
     loop._process_events = failing
+    loop.call_soon(int)
     await answer(send, str(os.getpid()))
 
 
