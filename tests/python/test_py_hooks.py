@@ -355,8 +355,10 @@ def test_log_in_a_worker(monkeypatch, capfd):
     assert text.endswith("\nKeyError: 'k'")
 
 
-def test_log_in_a_file(tmp_path, capfd):
+def test_log_in_a_file(tmp_path, capfd, monkeypatch):
     """Outside of workers; the file may be renamed at any time."""
+    # Another test may have loaded what only workers have.
+    monkeypatch.delitem(sys.modules, "cwsgi._core", raising=False)
     path = tmp_path / "error.log"
     log = Log("info", str(path))
     log.info("one")
@@ -367,7 +369,8 @@ def test_log_in_a_file(tmp_path, capfd):
     assert logged(capfd).endswith("[INFO] three\n")
 
 
-def test_log_survives_a_closed_standard_error():
+def test_log_survives_a_closed_standard_error(monkeypatch):
+    monkeypatch.delitem(sys.modules, "cwsgi._core", raising=False)
     saved = os.dup(2)
     try:
         os.close(2)
