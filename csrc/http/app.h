@@ -117,9 +117,9 @@ bool cw_req_half_closed(const cw_req_t *req);
 size_t cw_body_available(cw_req_t *req, bool *ended);
 
 /* Lets its response wait for the loop's next turn if it is small and whole, and small
- * messages of its WebSocket: the thread
- * that runs the request turns the loop soon, and has others to run first. Sent at once,
- * each would wake its client, which on the same CPUs delays the others. That thread. */
+ * messages of its WebSocket: the thread that runs the request turns the loop soon, and
+ * has others to run first. Sent at once, each would wake its client, which on the same
+ * CPUs delays the others. That thread. */
 void cw_req_may_hold(cw_req_t *req, bool may);
 
 /* Ends the request: the last call on `req`. `complete` false means that the app

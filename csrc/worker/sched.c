@@ -273,9 +273,7 @@ void cw_sched_turn(cw_sched_t *s) {
 }
 
 void cw_sched_turn_for(cw_sched_t *s, bool wait) {
-  unsigned turns = atomic_load_explicit(&s->turns, memory_order_relaxed);
-  atomic_store_explicit(&s->turns, turns + 1, memory_order_relaxed);
-  atomic_store_explicit(&s->turn_due, false, memory_order_relaxed);
+  atomic_store_explicit(&s->looks, 0, memory_order_relaxed);
   cw_server_turn(s->srv, wait);
   long grace = atomic_load(&s->stop_grace);
   if (CW_LIKELY(grace < 0)) return;
@@ -316,7 +314,8 @@ static void work(thread_t *t) {
     if (CW_UNLIKELY(s->main_due) && main_work_unlocking(t)) continue;
     if (s->n_ready) {
       run_locked(t, pop_ready_locked(s));
-      if (CW_UNLIKELY(s->n_ready) && s->turn_due) cw_sched_turn_between_unlocking(s);
+      if (CW_UNLIKELY(s->n_ready) && cw_sched_turn_is_due(s))
+        cw_sched_turn_between_unlocking(s);
       continue;
     }
     got_locked(t);

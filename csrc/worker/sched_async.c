@@ -246,7 +246,7 @@ static void step(cw_sched_t *s) {
   /* Its only writer. */
   atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + 1,
                         memory_order_relaxed);
-  if (CW_LIKELY(!atomic_load_explicit(&s->turn_due, memory_order_relaxed))) return;
+  if (CW_LIKELY(!cw_sched_turn_is_due(s))) return;
   pthread_mutex_lock(&s->lock);
   cw_sched_turn_between_unlocking(s);
   if (s->n_ready && s->getting == 0) cw_sched_wake_one_unlocking(s);

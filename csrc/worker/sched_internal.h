@@ -58,11 +58,8 @@ struct cw_sched {
   pthread_t keeper;
   bool has_keeper, want_keeper, kick, ticking;
   int tick_fd;
-  unsigned seen_turns; /* `turns` at the keeper's last look */
-  atomic_bool
-      turn_due;      /* set by the keeper, cleared by a turn: the last was long ago */
-  atomic_uint turns; /* changed by the baton's holder */
-  unsigned seen;     /* the progress at the keeper's last look */
+  atomic_int looks; /* the keeper's since the last turn, 2 at most */
+  unsigned seen;    /* the progress at the keeper's last look */
 
   cw_sched_watch_t watch;
   int64_t n_served;
@@ -88,6 +85,12 @@ struct cw_sched {
  * that is known of: many short ones in a row are no slow one. */
 static inline unsigned cw_sched_progress_locked(const cw_sched_t *s) {
   return s->progress + atomic_load_explicit(&s->async.n_steps, memory_order_relaxed);
+}
+
+/* Whether the last turn was a tick ago, or longer: a thread that has many short calls
+ * to run makes one itself between two. */
+static inline bool cw_sched_turn_is_due(const cw_sched_t *s) {
+  return atomic_load_explicit(&s->looks, memory_order_relaxed) == 2;
 }
 
 /* ---- sched.c ----------------------------------------------------------------- */

@@ -190,11 +190,10 @@ static void *keeper_main(void *arg) {
       pthread_mutex_unlock(&s->lock);
       return NULL;
     }
-    /* A thread that has many short calls to run turns the loop itself between two. */
-    unsigned turns = atomic_load_explicit(&s->turns, memory_order_relaxed);
-    if (!s->baton && turns == s->seen_turns)
-      atomic_store_explicit(&s->turn_due, true, memory_order_relaxed);
-    s->seen_turns = turns;
+    int looks = atomic_load_explicit(&s->looks, memory_order_relaxed);
+    /* Who has the baton is in a turn, or about to be. */
+    if (looks == 0 || !s->baton)
+      atomic_store_explicit(&s->looks, CW_MIN(looks + 1, 2), memory_order_relaxed);
     bool take = !s->baton && (kick || (!moved && (s->n_app > 0 || s->async.busy)));
     if (take) s->baton = true;
     /* While calls come and go the tick goes on; an idle or looked-after loop needs

@@ -362,7 +362,7 @@ static void run_steps(void *data, cw_req_t *req) {
   if (n_run++ == 0) {
     answer(req);
     bool kept = false; /* it was slow all the same: the keeper turns the loop */
-    while (!atomic_load(&s->turn_due) && !kept) {
+    while (!cw_sched_turn_is_due(s) && !kept) {
       pthread_mutex_lock(&s->lock);
       s->progress++; /* the keeper sees that nothing blocks */
       kept = s->baton;
