@@ -142,13 +142,13 @@ class Runner:
         asyncio.set_event_loop(self.loop)
         self.state: dict[str, Any] = {}
         # Each once: an app may be mounted at several places.
-        unique = list({id(app): app for app in apps}.values()) if lifespan != "off" else []
-        self.apps, self.mode = unique, lifespan
+        unique = list({id(app): app for app in apps}.values())
+        self.apps, self.mode = unique if lifespan != "off" else [], lifespan
         self.lifespans: list[Lifespan] = []
         if hooks is not None:
             from ._asgi_hooks import Hooked
 
-            for app in {id(app): app for app in apps}.values():
+            for app in unique:
                 _core._replace_app(app, Hooked(app, hooks))
 
     def descriptor(self) -> int:

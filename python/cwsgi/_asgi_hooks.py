@@ -2,6 +2,8 @@
 
 from http import HTTPStatus
 
+from ._hooks import _key
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -88,7 +90,7 @@ def environ_of(scope: "dict[str, Any]") -> "dict[str, Any]":
         "asgi.scope": scope,
     }
     for name, value in scope["headers"]:
-        key, text = _key(name), value.decode("latin-1")
+        key, text = _key_of(name), value.decode("latin-1")
         environ[key] = f"{environ[key]},{text}" if key in environ else text
     return environ
 
@@ -140,7 +142,7 @@ def carry_over(
     if not gone and old.keys() == new.keys():
         return
     scope["headers"] = [
-        (name, value) for name, value in scope["headers"] if _key(name) not in gone
+        (name, value) for name, value in scope["headers"] if _key_of(name) not in gone
     ] + [
         (key.removeprefix("HTTP_").replace("_", "-").lower().encode(), value.encode("latin-1"))
         for key, value in new.items()
@@ -148,6 +150,5 @@ def carry_over(
     ]
 
 
-def _key(name: bytes) -> str:
-    key = name.decode("latin-1").upper().replace("-", "_")
-    return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+def _key_of(name: bytes) -> str:
+    return _key(name.decode("latin-1"))
