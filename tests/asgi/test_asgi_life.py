@@ -47,31 +47,31 @@ def test_lifespan_off(serve):
 
 
 def test_an_app_without_lifespan(serve, loop):
-    server = serve("asgiapp:without_lifespan", "--loop", loop)
+    server = serve("asgikinds:without_lifespan", "--loop", loop)
     assert server.get("/").body == b"Hello, ASGI!\n"
 
 
 def test_lifespan_that_is_missed(start):
-    done = start("--lifespan", "on", "asgiapp:without_lifespan")
+    done = start("--lifespan", "on", "asgikinds:without_lifespan")
     assert done.returncode == 3
     assert "The start-up of the app failed: AssertionError: lifespan" in done.stderr
 
 
 @pytest.mark.parametrize("more", [[], ["--preload"], ["-w", "2"]])
 def test_a_failed_start_is_told(start, more):
-    done = start(*more, "asgiapp:failing")
+    done = start(*more, "asgikinds:failing")
     assert done.returncode == 3
     assert "The start-up of the app failed: no database" in done.stderr
 
 
 def test_a_start_that_raises_is_no_lifespan(serve):
     """As the specification has it; --lifespan on is for who wants to know."""
-    server = serve("asgiapp:raising_at_start", "--log-level", "debug")
+    server = serve("asgikinds:raising_at_start", "--log-level", "debug")
     server.wait_log("RuntimeError: broken start")
 
 
 def test_a_slow_end_is_cut_off(serve, loop):
-    server = serve("asgiapp:slow_end", "--loop", loop, "--graceful-timeout", "1")
+    server = serve("asgikinds:slow_end", "--loop", loop, "--graceful-timeout", "1")
     assert server.get("/").status == 200
     assert server.stop() == 0
     assert server.marks("ending")
@@ -81,12 +81,12 @@ def test_a_slow_end_is_cut_off(serve, loop):
 @pytest.mark.parametrize("app", ["instance", "make()", "undecorated"])
 def test_kinds_of_apps(serve, app):
     options = ["--interface", "asgi"] if app == "undecorated" else []
-    server = serve(f"asgiapp:{app}", *options)
+    server = serve(f"asgikinds:{app}", *options)
     assert server.get("/").body == b"Hello, ASGI!\n"
 
 
 def test_asgi_2_is_told(start):
-    done = start("asgiapp:old")
+    done = start("asgikinds:old")
     assert done.returncode == 4
     assert "it is an app of ASGI 2" in done.stderr
 
@@ -258,7 +258,7 @@ def test_warm_up_that_fails(start):
 def test_wsgi_and_asgi_side_by_side(serve, loop):
     server = serve(
         None, "--loop", loop, "--mount", "/a=asgiapp:app", "--mount", "/w=envdump:app",
-        "--mount", "/b=asgiapp:instance",
+        "--mount", "/b=asgikinds:instance",
     )  # fmt: skip
     scope = json.loads(server.get("/a/scope").body)["scope"]
     assert (scope["path"], scope["root_path"]) == ("/a/scope", "/a")
@@ -379,7 +379,7 @@ def test_root_path(serve, app):
 
 
 def test_factory(serve):
-    server = serve("asgiapp:make", "--factory")
+    server = serve("asgikinds:make", "--factory")
     assert server.get("/").body == b"Hello, ASGI!\n"
 
 
