@@ -33,16 +33,13 @@
 #define TEXT_OF(n) #n
 #define TEXT(n) TEXT_OF(n)
 
-#define WORKER \
-  NO_CWD       \
-  "try:\n" \
-  "  from cwsgi._core import _worker\n" \
-  "except ImportError:\n" \
-  "  sys.excepthook(*sys.exc_info())\n" \
-  "  sys.exit(" TEXT(CW_EXIT_NO_PACKAGE) ")\n" \
-  "sys.exit(_worker(int(sys.argv[1]), int(sys.argv[2])))\n"
-
-static const char worker_code[] = WORKER;
+static const char worker_code[] = NO_CWD
+    "try:\n"
+    "  from cwsgi._core import _worker\n"
+    "except ImportError:\n"
+    "  sys.excepthook(*sys.exc_info())\n"
+    "  sys.exit(" TEXT(CW_EXIT_NO_PACKAGE) ")\n"
+    "sys.exit(_worker(int(sys.argv[1]), int(sys.argv[2])))\n";
 
 /* $CWSGI_INTERPRETER=exec or =embed chooses; else the library where there is one. */
 static bool embeds(const cw_python_t *python) {
@@ -60,9 +57,11 @@ static bool leaves_site_out(const char *flag) {
 /* `code` behind what records the start. Lives as long as the process. */
 static const char *recorded(const char *code, bool without_site) {
   char *whole = NULL;
-  if (asprintf(&whole, "%s%s", without_site ? cw_recorder_plain : cw_recorder, code) <
-      0)
+  const char *recorder = without_site ? cw_recorder_plain : cw_recorder;
+  if (asprintf(&whole, "%s%s", recorder, code) < 0) {
+    cw_complain("out of memory");
     _exit(CW_EXIT_CONFIG);
+  }
   return whole;
 }
 
