@@ -27,7 +27,7 @@ import time
 from pathlib import Path
 
 import run
-from run import BENCH, BUILD, ROOT, Server, add_ratios, interleaved, medians, table
+from run import BENCH, BUILD, ROOT, Server, add_ratios, in_turn, interleaved, medians, table
 
 VENV = ROOT / "build" / "bench-asgi-venv"
 TABLES = ("raw", "fastapi", "starlette", "echo", "idle")
@@ -221,8 +221,15 @@ def echo(options):
             for server in servers:
                 server.wait()
             for _ in range(options.rounds):
-                for server in servers:
-                    rounds[server.name].append(echo_round(server, number, size, options.seconds))
+                for server in in_turn(servers):
+                    try:
+                        result = echo_round(server, number, size, options.seconds)
+                    except (RuntimeError, OSError) as error:
+                        print(f"{server.name} fails at {size} bytes and is left out: {error}")
+                        rounds.pop(server.name, None)
+                    else:
+                        if server.name in rounds:
+                            rounds[server.name].append(result)
         results = {name: medians(each) for name, each in rounds.items()}
         add_ratios(results, "cpu_us", "ratio")
         columns = [
