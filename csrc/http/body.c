@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Request bodies: the loop fills a buffer, the running thread empties it. */
-#include <stdio.h>
 #include <string.h>
 
+#include "base/decimal.h"
 #include "http/body.h"
 #include "http/checks.h"
 #include "http/request.h"
@@ -129,12 +129,12 @@ void cw_body_break(cw_req_t *req, int status, const char *why) {
 
 void cw_body_set_length(cw_req_t *req) {
   cw_head_t *h = &req->head;
-  char *text = cw_arena_alloc(&req->arena, 24);
+  char *text = cw_arena_alloc(&req->arena, CW_DECIMAL_MAX);
   if (!text) return;
-  int n = snprintf(text, 24, "%lld", (long long)req->body.received);
+  size_t n = cw_decimal(text, (uint64_t)req->body.received);
   for (unsigned i = 0; i < h->n_fields; i++)
     if (cw_span_is(h->fields[i].name, "transfer-encoding"))
-      h->fields[i] = (cw_field_t){{"Content-Length", 14}, {text, (size_t)n}};
+      h->fields[i] = (cw_field_t){{"Content-Length", 14}, {text, n}};
   h->chunked = false;
   h->content_length = req->body.received;
 }

@@ -2,10 +2,11 @@
 /* Responses in HTTP/1.1: framing (RFC 9112 section 6) and interim responses. All in the
  * thread that runs the request. */
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/decimal.h"
+#include "base/hex.h"
 #include "http/checks.h"
 #include "http/h1.h"
 #include "http/out.h"
@@ -45,12 +46,16 @@ static int end_head(cw_req_t *req, int64_t body_len) {
     /* Nothing to frame. */
   } else if (r->length >= 0) {
     /* RFC 9110 section 8.6: never with 204; with 304 only what the app says. */
-    if (r->status != 204 && !(r->status == 304 && r->length == 0))
-      n += (size_t)snprintf(text, sizeof(text), "Content-Length: %lld\r\n",
-                            (long long)r->length);
+    if (r->status != 204 && !(r->status == 304 && r->length == 0)) {
+      memcpy(text, "Content-Length: ", 16);
+      n = 16 + cw_decimal(text + 16, (uint64_t)r->length);
+      memcpy(text + n, "\r\n", 2);
+      n += 2;
+    }
   } else if (req->head.minor == 1) {
     r->chunked = true;
-    n += (size_t)snprintf(text, sizeof(text), "Transfer-Encoding: chunked\r\n");
+    memcpy(text, "Transfer-Encoding: chunked\r\n", 28);
+    n = 28;
   } else {
     r->close = true; /* HTTP/1.0: the body ends with the connection */
   }
@@ -105,9 +110,10 @@ static int send_response(cw_req_t *req, const char *data, size_t n, bool last,
   cw_parts_t parts = {.body = {data, n}, .last = last};
   if (r->chunked) {
     if (n && !r->chunk_left) {
-      char size[20];
-      int len = snprintf(size, sizeof(size), "%zx\r\n", n);
-      if (put(req, size, (size_t)len) != 0) {
+      char size[CW_HEX_MAX + 2];
+      size_t len = cw_hex(size, n);
+      memcpy(size + len, "\r\n", 2);
+      if (put(req, size, len + 2) != 0) {
         /* The app may try again: the head must not end twice. */
         if (!r->sent) r->head.len = head_len;
         return CW_NOMEM;

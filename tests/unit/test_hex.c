@@ -3,6 +3,7 @@
 #include "unit/unit.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -25,10 +26,24 @@ static void bytes_are_escaped(void **state) {
   }
 }
 
+static void numbers_are_what_printf_writes(void **state) {
+  for (unsigned shift = 0; shift < 64; shift++)
+    for (uint64_t n = ((uint64_t)1 << shift) - 1; n <= (uint64_t)1 << shift; n++) {
+      char got[CW_HEX_MAX], wanted[CW_HEX_MAX + 1];
+      int len = snprintf(wanted, sizeof(wanted), "%" PRIx64, n);
+      assert_int_equal(cw_hex(got, n), len);
+      assert_memory_equal(got, wanted, (size_t)len);
+    }
+  char got[CW_HEX_MAX];
+  assert_int_equal(cw_hex(got, UINT64_MAX), CW_HEX_MAX);
+  assert_memory_equal(got, "ffffffffffffffff", CW_HEX_MAX);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(digits_have_their_value),
       cmocka_unit_test(bytes_are_escaped),
+      cmocka_unit_test(numbers_are_what_printf_writes),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
