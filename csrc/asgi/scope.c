@@ -2,7 +2,6 @@
 /* scope: a copy of a template dict, then what this request says (ASGI 3.0, "HTTP
  * Connection Scope"). Names of header fields are remembered as they come, as many as
  * there is room for; nothing else that a client chose outlives its request. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "asgi/asgi_internal.h"
@@ -53,10 +52,11 @@ static struct name {
   char raw[62];
 } names[NAMES];
 
-/* The last value of what hardly varies: (host, port). */
+/* The last value of what hardly varies: (host, port). A client's port does, and is made
+ * anew. */
 static struct pair {
   char host[108], port[8];
-  PyObject *value;
+  PyObject *name, *value;
 } server, client;
 
 /* ASGI 3.0: header names are lower case. */
@@ -124,28 +124,58 @@ int cw_scope_init(void) {
   return template && no_bytes ? fill_template() : -1;
 }
 
+static void forget(struct pair *pair) {
+  Py_CLEAR(pair->name);
+  Py_CLEAR(pair->value);
+}
+
 void cw_scope_clear(void) {
 #define CLEAR(id, text) Py_CLEAR(k_##id);
   KEYS(CLEAR)
 #undef CLEAR
   Py_CLEAR(template);
   Py_CLEAR(no_bytes);
-  Py_CLEAR(server.value);
-  Py_CLEAR(client.value);
+  forget(&server);
+  forget(&client);
   for (unsigned i = 0; i < NAMES; i++) Py_CLEAR(names[i].lower);
   n_names = 0;
+}
+
+/* The host's str, the last one where it is the same; NULL with an exception. */
+static CW_RAISES PyObject *host_name(struct pair *last, const char *host) {
+  if (last->name && strcmp(last->host, host) == 0) return Py_NewRef(last->name);
+  PyObject *name = PyUnicode_FromString(host);
+  if (!name || strlen(host) >= sizeof(last->host)) return name;
+  forget(last);
+  memcpy(last->host, host, strlen(host) + 1);
+  last->name = Py_NewRef(name);
+  return name;
+}
+
+static long number_of(const char *digits) {
+  long n = 0;
+  for (; *digits; digits++) n = n * 10 + (*digits - '0');
+  return n;
 }
 
 /* (host, port) as ASGI has it; None for who has no address. */
 static CW_NEW PyObject *address(struct pair *last, const char *host, const char *port) {
   if (!*host) return Py_NewRef(Py_None);
-  if (last->value && strcmp(last->host, host) == 0 && strcmp(last->port, port) == 0)
+  PyObject *name = host_name(last, host);
+  if (name && name == last->name && last->value && strcmp(last->port, port) == 0) {
+    Py_DECREF(name);
     return Py_NewRef(last->value);
-  PyObject *value = Py_BuildValue("(si)", host, atoi(port));
-  if (!value || strlen(host) >= sizeof(last->host) ||
-      strlen(port) >= sizeof(last->port))
-    return value;
-  memcpy(last->host, host, strlen(host) + 1);
+  }
+  PyObject *value = name ? PyTuple_New(2) : NULL,
+           *number = value ? PyLong_FromLong(number_of(port)) : NULL;
+  if (!number) {
+    Py_XDECREF(name);
+    Py_XDECREF(value);
+    return NULL;
+  }
+  PyTuple_SET_ITEM(value, 0, name);
+  PyTuple_SET_ITEM(value, 1, number);
+  if (name != last->name || strlen(port) >= sizeof(last->port)) return value;
   memcpy(last->port, port, strlen(port) + 1);
   Py_XSETREF(last->value, Py_NewRef(value));
   return value;
