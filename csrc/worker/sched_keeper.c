@@ -13,8 +13,11 @@
 
 enum {
   TICK_US = 1000, /* a call longer than one to two of these loses the loop */
-  RETRY_MS = 5,   /* how long waiting requests see no progress before a thread more */
-  SHARE_MS = 20,  /* how often a full worker looks for one that is not */
+  /* Where coroutines are all that runs, responses that wait for a turn are sent after
+   * one to two of these: fewer, larger batches disturb the app less. */
+  ASYNC_TICK_US = 2000,
+  RETRY_MS = 5,  /* how long waiting requests see no progress before a thread more */
+  SHARE_MS = 20, /* how often a full worker looks for one that is not */
   PATIENCE_MS = 100, /* how long clients may wait for it */
 };
 
@@ -26,6 +29,10 @@ static void set_tick(cw_sched_t *s, long first_ns, long interval_ns) {
   struct itimerspec spec = {.it_value.tv_nsec = first_ns,
                             .it_interval.tv_nsec = interval_ns};
   timerfd_settime(s->tick_fd, 0, &spec, NULL);
+}
+
+static long tick_ns(const cw_sched_t *s) {
+  return (s->async.on && s->n_threads == 0 ? ASYNC_TICK_US : TICK_US) * 1000L;
 }
 
 /* Made at the first wish, by who gives the lock up next. */
@@ -55,7 +62,7 @@ void cw_keeper_start_tick_locked(cw_sched_t *s) {
   want_keeper_locked(s);
   s->ticking = true;
   s->seen = cw_sched_progress_locked(s);
-  set_tick(s, TICK_US * 1000L, TICK_US * 1000L);
+  set_tick(s, tick_ns(s), tick_ns(s));
 }
 
 static void stop_tick_locked(cw_sched_t *s) {
@@ -69,11 +76,11 @@ void cw_keeper_kick_locked(cw_sched_t *s) {
   want_keeper_locked(s);
   s->kick = true;
   s->ticking = true;
-  set_tick(s, 1, TICK_US * 1000L);
+  set_tick(s, 1, tick_ns(s));
 }
 
 void cw_keeper_wake_locked(cw_sched_t *s) {
-  set_tick(s, 1, TICK_US * 1000L);
+  set_tick(s, 1, tick_ns(s));
 }
 
 /* ---- the keeper ----------------------------------------------------------- */
