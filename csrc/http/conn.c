@@ -58,7 +58,7 @@ static void check(cw_conn_t *c) {
          cw_timer_runs(&c->timer, CW_TIMER_CLOSE));
   assert(!(c->events & UV_WRITABLE) == !c->want_write);
   /* A running thread may be about to post that it has room again. */
-  assert(c->running || !(c->events & UV_READABLE) == !wants_read(c));
+  assert(c->running || (!(c->events & UV_READABLE) || c->pausing) == !wants_read(c));
   if (c->phase == CW_PHASE_OPEN) c->protocol->check(c);
 #endif
 }
@@ -81,16 +81,23 @@ bool cw_conn_kept_pace(const cw_conn_t *c) {
   return c->moved > 0 && c->moved >= least;
 }
 
-void cw_conn_update_poll(cw_conn_t *c) {
-  CW_ASSERT_BATON(c->srv);
-  if (c->phase == CW_PHASE_CLOSED) return;
-  int events = (wants_read(c) ? UV_READABLE : 0) | (c->want_write ? UV_WRITABLE : 0);
-  if (events == c->events) return;
+static void poll_for(cw_conn_t *c, int events) {
   c->events = (uint8_t)events;
   /* Both only fail for a closing handle. */
   int rc = events ? uv_poll_start(&c->poll, events, on_event) : uv_poll_stop(&c->poll);
   assert(rc == 0);
   (void)rc;
+}
+
+void cw_conn_update_poll(cw_conn_t *c) {
+  CW_ASSERT_BATON(c->srv);
+  if (c->phase == CW_PHASE_CLOSED) return;
+  bool reads = wants_read(c);
+  int events = (reads ? UV_READABLE : 0) | (c->want_write ? UV_WRITABLE : 0);
+  /* Most pauses are over before the client's next bytes: those end the polling. */
+  c->pausing = !reads && !c->eof && (c->events & UV_READABLE);
+  if (c->pausing) events |= UV_READABLE;
+  if (events != c->events) poll_for(c, events);
 }
 
 /* ---- the end ------------------------------------------------------------ */
@@ -280,6 +287,11 @@ static void on_readable(cw_conn_t *c) {
   }
 }
 
+static void stop_reading(cw_conn_t *c) {
+  c->pausing = false;
+  poll_for(c, c->events & ~UV_READABLE);
+}
+
 /* Refuses those that take longest until the budget is kept. */
 static void keep_budget(cw_server_t *srv) {
   int status;
@@ -298,6 +310,7 @@ static void on_event(uv_poll_t *poll, int status, int events) {
   if (status < 0) {
     /* libuv has stopped polling. */
     c->events = 0;
+    c->pausing = false;
     cw_conn_lose(c, CW_END_SOCKET);
   }
   /* Its thread may have ended the request since: then these bytes are the next one, or
@@ -305,8 +318,12 @@ static void on_event(uv_poll_t *poll, int status, int events) {
   if (c->running) cw_conn_take_posts(c->srv);
   if ((events & UV_WRITABLE) && c->want_write) c->protocol->on_writable(c);
   if ((events & UV_READABLE) && c->phase != CW_PHASE_CLOSED &&
-      (c->events & UV_READABLE))
-    on_readable(c);
+      (c->events & UV_READABLE)) {
+    if (c->pausing)
+      stop_reading(c);
+    else
+      on_readable(c);
+  }
   if (CW_UNLIKELY(c->srv->held > c->srv->service.limits.buffer_memory))
     keep_budget(c->srv);
   check(c);

@@ -62,16 +62,16 @@ typedef struct cw_conn {
   cw_timer_t timer;
   const cw_listener_t *listener;
   int fd;
-  uint8_t phase;    /* cw_phase_t */
-  uint8_t why;      /* cw_end_t: why it lingers */
-  uint8_t events;   /* polled for */
-  bool eof;         /* the client sent FIN */
-  bool no_fin;      /* it ends by RST, or others go on with it */
-  bool trusted;     /* its proxy headers count */
-  bool spare;       /* accepted into a place that is kept for probes */
-  bool want_write;  /* the running thread or the loop waits to send */
-  bool collecting;  /* protocol: it holds more of a request that comes than `in` */
-  uint32_t running; /* protocol: requests that threads have; it may not be closed */
+  uint8_t phase, why; /* cw_phase_t; cw_end_t, of one that lingers */
+  uint8_t events;     /* polled for */
+  bool pausing;       /* for reading, too, and the next bytes end that */
+  bool eof;           /* the client sent FIN */
+  bool no_fin;        /* it ends by RST, or others go on with it */
+  bool trusted;       /* its proxy headers count */
+  bool spare;         /* accepted into a place that is kept for probes */
+  bool want_write;    /* the running thread or the loop waits to send */
+  bool collecting;    /* protocol: it holds more of a request that comes than `in` */
+  uint32_t running;   /* protocol: requests that threads have; it may not be closed */
   char peer_addr[CW_ADDR_TEXT];
   char peer_port[CW_PORT_TEXT];
   size_t held;            /* bytes: its part of srv->held */
