@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from server import clean_env, program, run
+from server import clean_env, in_read_only_root, program, run
 
 MAIN = """
 import package.inner
@@ -192,6 +192,19 @@ def test_a_read_only_root(folder):
     done = run("compile", "main:app", command=command)
     assert done.returncode == 1, done.stderr
     assert "the file system is read-only" in done.stderr and not written(folder)
+
+
+def test_nowhere_to_write(folder):
+    """Without a folder for its own files, memory does."""
+    inside = in_read_only_root(folder)
+    if not inside:
+        pytest.skip("no right to mount")
+    done = run("compile", "main:app", command=[*inside, *program()])
+    assert done.returncode == 1 and "the file system is read-only" in done.stderr
+    hidden = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o ro none /dev/shm && exec "$@"', "sh"]
+    done = run("compile", "main:app", command=[*hidden, *inside, *program()])
+    assert done.returncode == 1 and "name one with $TMPDIR" in done.stderr
+    assert "Traceback" not in done.stderr and not written(folder)
 
 
 def test_several_at_once(folder):

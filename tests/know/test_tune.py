@@ -138,6 +138,14 @@ def test_memory_bounds_workers():
     assert chosen(best) == (2, 1) and any("more than there is" in one for one in plan.stops)
 
 
+def test_one_thread_is_best():
+    from cwsgi._tools import _trials
+
+    plan, best = play(app_of(0, 0.01), workers=1)
+    assert chosen(best) == (1, 1)
+    assert "times as much" not in " ".join(_trials.reasons(list(plan.done.values()), best))
+
+
 def test_preload_that_saves_little():
     _, best = play(app_of(0, 0.01), each=1)
     assert chosen(best) == (4, 1) and not best.setting.preload

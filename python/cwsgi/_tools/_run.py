@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from . import ToolError
+from ._folder import temporary_folder
 from ._sample import memory_of
 from ._servers import Server, Worker, children
 
@@ -99,10 +100,8 @@ def in_place_of_files(settings: Settings) -> list[str]:
     """Return words against what a configuration file says of files that are the server's."""
     words = ["--access-logfile", "-"] if settings["accesslog"] not in ("", "None") else []
     if settings["pidfile"] not in ("", "None"):
-        import tempfile
-
         name = f"cwsgi-doctor-{os.getpid()}.pid"
-        words += ["--pid", os.path.join(tempfile.gettempdir(), name)]
+        words += ["--pid", os.path.join(temporary_folder(), name)]
     return words
 
 

@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 from . import ToolError
+from ._folder import temporary_folder
 
 LIMIT = 300.0  # seconds for a start
 
@@ -30,7 +31,7 @@ def traced(program: str, words: "list[str]", serve: bool = False) -> "dict[str, 
     Raises:
         ToolError: the app could not be started; why has been said.
     """
-    with tempfile.TemporaryDirectory(prefix="cwsgi-") as folder:
+    with tempfile.TemporaryDirectory(prefix="cwsgi-", dir=temporary_folder()) as folder:
         # Workers of another user write it.
         os.chmod(folder, 0o711)
         path = os.path.join(folder, "trace.json")

@@ -182,8 +182,9 @@ def reasons(trials: "list[Trial]", chosen: Trial) -> "list[str]":
         "mixed": "requests compute and wait in turn: a few threads for each worker",
     }[kind(one)]
     lines = [f"one thread wants a processor {100 * min(one.busy, 1):.0f} % of the time: {said}"]
-    ratio = chosen.per_s / max(one.per_s, 1e-9)
-    lines.append(f"{chosen.setting} answers {ratio:.1f} times as much as {one.setting}")
+    if chosen is not one:
+        ratio = chosen.per_s / max(one.per_s, 1e-9)
+        lines.append(f"{chosen.setting} answers {ratio:.1f} times as much as {one.setting}")
     plain = by.get(chosen.setting._replace(preload=False))
     if chosen.setting.preload and plain:
         lines.append(
