@@ -38,6 +38,7 @@ typedef struct cw_call {
   bool trailing;      /* and all of the body is on its way */
   bool broken;        /* a part of a message was sent: nothing may follow */
   bool lost;          /* send() has said that the client left */
+  bool left;          /* receive() has */
   bool overdue;       /* it was cancelled for --request-timeout */
 } cw_call_t;
 

@@ -166,7 +166,7 @@ static void end(cw_call_t *call) {
   call->task = NULL;
   if (!well)
     report(call, head);
-  else if (head && !call->lost && !cw_ws_is_accepted(call->req))
+  else if (head && !call->lost && !call->left && !cw_ws_is_accepted(call->req))
     report_missing(call, head);
   if (call->req) {
     if (call->started && !cw_resp_sent(call->req)) cw_resp_cancel(call->req);
@@ -347,7 +347,8 @@ static CW_NEW cw_call_t *new_call(cw_req_t *req) {
   cw_list_init(&call->waiters);
   call->websocket = call->connected = false;
   call->trailers = call->trailing = false;
-  call->body_over = call->started = call->broken = call->lost = call->overdue = false;
+  call->body_over = call->started = call->broken = call->overdue = false;
+  call->lost = call->left = false;
   call->receive = channel(receive_type, call, receive);
   if (call->receive) call->send = channel(send_type, call, send);
   if (call->send) return call;

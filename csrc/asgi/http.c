@@ -81,6 +81,7 @@ static int take_body(cw_call_t *call, PyObject **message) {
   if (got == CW_WAIT) return 0;
   /* Nobody else takes any of it: what was there is what was got. */
   call->body_over = got <= 0 || (ended && (size_t)got == n);
+  call->left = got < 0;
   *message = got < 0 ? cw_http_disconnect() : body_message(body, !call->body_over);
   return *message ? 1 : -1;
 }
@@ -98,7 +99,10 @@ static CW_RAISES int wait_with_patience(cw_call_t *call) {
 int cw_call_has_left(cw_call_t *call) {
   /* First to be told, then to look: nothing is missed in between. */
   cw_req_watch_client(call->req);
-  if (cw_req_abandoned(call->req)) return 1;
+  if (cw_req_abandoned(call->req)) {
+    call->left = true;
+    return 1;
+  }
   return cw_req_half_closed(call->req) ? wait_with_patience(call) : 0;
 }
 

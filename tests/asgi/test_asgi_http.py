@@ -171,6 +171,8 @@ def test_receive_tells_of_a_client_that_left(server):
     server.wait_marks("waits", waits + 1)
     client.close()
     assert server.wait_marks("left", left + 1)[left] == "http.disconnect"
+    assert server.get("/").status == 200
+    assert "/leaving: the app returned" not in server.log()  # there is nobody to answer
 
 
 def test_a_half_closed_client_gets_its_answer(server):
