@@ -20,7 +20,7 @@ CLANG_RT = libclang-rt-$$(clang -dumpversion 2>/dev/null | cut -d. -f1)-dev
 # The folders too: a file that was added or removed changes theirs.
 SOURCES := setup.py pyproject.toml tools/native.py $(wildcard csrc/* csrc/*/*.[ch] python/cwsgi/*.py* python/cwsgi/_tools/* python/cwsgi/_tools/_observer/* python/cwsgi/_tools)
 
-.PHONY: help autobahn mutants roots images wheels release-check docs site operate crowd soak differential faults run build test test-one test-all lint unit pytest others bench-asgi format asan tsan fuzz bench leak portable clean
+.PHONY: help autobahn browser mutants roots images wheels release-check docs site operate crowd soak differential faults run build test test-one test-all lint unit pytest others bench-asgi format asan tsan fuzz bench leak portable clean
 .NOTPARALLEL:
 
 help:
@@ -34,7 +34,7 @@ run: $(VENV)/.installed ## serves the Flask example: BIND=127.0.0.1 PORT=8080 PY
 	@exec $(BIN)/cwsgi --bind $(BIND):$(PORT) --chdir examples/flask main:app
 
 # Whatever is compiled for developers is compiled with warnings as errors.
-docs build test lint unit pytest others autobahn asan tsan faults fuzz bench leak soak crowd operate differential: export CWSGI_WERROR := 1
+docs build test lint unit pytest others autobahn browser asan tsan faults fuzz bench leak soak crowd operate differential: export CWSGI_WERROR := 1
 build: $(VENV)/.installed ## installs the project in .venv
 
 test: $(if $(T),test-one,test-all) ## all tests; one: T=tests/wsgi/test_environ.py::test_path or T=tests/unit/test_buf.c
@@ -121,6 +121,10 @@ crowd: $(VENV)/.installed ## what thousands of bad peers cost the others
 
 operate: $(VENV)/.tests ## what clients lose while the server is reloaded and its workers are killed
 	$(BIN)/python bench/operate.py
+
+browser: $(VENV)/.tests ## the tests that need a browser, which this installs
+	@tools/need.sh chromium
+	$(BIN)/python -m pytest -q tests/asgi/test_asgi_browser.py
 
 autobahn: $(VENV)/.tests ## every WebSocket case of Autobahn's: AUTOBAHN='--loop uvloop --only 12.*'
 	$(BIN)/python tests/websocket_cases.py $(AUTOBAHN)
