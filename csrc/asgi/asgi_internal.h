@@ -125,6 +125,10 @@ CW_RAISES int cw_websocket_scope(PyObject *scope, const cw_req_t *req);
 /* ---- call.c ---------------------------------------------------------------------- */
 
 CW_RAISES int cw_call_init(PyObject *module);
+
+/* Has Python take receive and send for the coroutine functions that ASGI says they are.
+ */
+CW_RAISES int cw_call_mark(void);
 /* Runs a new request. Never fails: what goes wrong is answered and logged. */
 void cw_call_start(cw_req_t *req);
 /* What a request that waits has waited for may be here. */

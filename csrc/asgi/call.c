@@ -487,3 +487,10 @@ int cw_call_init(PyObject *module) {
   k_name = PyUnicode_InternFromString("name");
   return call_type && receive_type && send_type && k_name ? 0 : -1;
 }
+
+int cw_call_mark(void) {
+  PyObject *r = PyObject_CallMethod(cw_asgi.helper, "mark_coroutine_functions", "OO",
+                                    receive_type, send_type);
+  Py_XDECREF(r);
+  return r ? 0 : -1;
+}

@@ -189,7 +189,7 @@ int cw_asgi_begin(const cw_async_host_t *host, PyObject *loop, PyObject *state,
     return -1;
 #endif
   if (!cw_asgi.task_keywords || !cw_asgi.task_type || !cw_asgi.cancelled ||
-      !cw_asgi.helper)
+      !cw_asgi.helper || cw_call_mark() < 0)
     return -1;
   return cw_scope_init();
 }

@@ -8,7 +8,9 @@ descriptor that tells of requests.
 
 import asyncio
 import functools
+import inspect
 import selectors
+import sys
 
 from . import _core, _shutdown_functions, _startup_functions
 from ._error_log import Log, name_of
@@ -265,6 +267,19 @@ async def _cancel_all(loop: "Any", timeout: float, log: Log) -> None:
             log.error("Exception in a task that was cancelled", exc_info=error)
     if pending:
         log.warning("%d tasks did not end in %g s", len(pending), timeout)
+
+
+def mark_coroutine_functions(*types: type) -> None:
+    """Have inspect and asyncio take all instances of these types for coroutine functions.
+
+    They return what can be awaited as a coroutine's. asgiref warns of what is not marked so.
+    """
+    for one in types:
+        if sys.version_info >= (3, 12):
+            inspect.markcoroutinefunction(one)
+        else:
+            # As asgiref itself marks what is called there.
+            one._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]
 
 
 def stack_of(task: "asyncio.Task[Any]") -> str:
