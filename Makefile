@@ -107,7 +107,7 @@ release-check: $(VENV)/.tests $(VENV)/.wheels ## all that a release has to pass,
 	$(BIN)/python tools/release.py $(RELEASE)
 
 leak: $(VENV)/.tests ## the tests that watch memory and references over many requests
-	$(BIN)/python -m pytest -q -k leak tests
+	CWSGI_LEAK_COUNT=100000 $(BIN)/python -m pytest -q -rP -k leak tests
 
 fuzz: $(VENV)/.tests ## looks for more inputs: SECONDS=60
 	$(BIN)/python tools/ctests.py fuzz --seconds $(or $(T),$(SECONDS))

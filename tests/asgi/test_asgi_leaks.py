@@ -1,8 +1,10 @@
 """Many requests and messages: memory, objects and references stay flat, by both loops."""
 
+import os
+
 import pytest
 from client import request, wait_for
-from server import assert_flat_rss, descriptors
+from server import FLAT, assert_flat_rss, descriptors, rss
 
 BATCH = 50
 ROUTES = {
@@ -148,3 +150,54 @@ def test_sockets_that_open_and_close_leak_nothing(server):
     sockets = len(descriptors(server.worker().pid))
     assert_flat(server, lambda: turn(400), 300)
     wait_for(lambda: len(descriptors(server.worker().pid)) <= sockets, "descriptors to be closed")
+
+
+# One long run of each, measured from end to end: make leak has 100,000 of them.
+MANY = int(os.environ.get("CWSGI_LEAK_COUNT", "10000"))
+
+
+def requests_of_all_kinds(server, count):
+    """Those that are answered on one connection, in equal parts."""
+    kinds = [raw for raw in ROUTES.values() if b"large" not in raw]
+    for raw in kinds:
+        ask_many(server, raw, -(-count // len(kinds) // BATCH) * BATCH)
+
+
+def messages_of_all_kinds(server, count):
+    """Echoes of text and bytes, with compression and without, on a socket for each."""
+    deflate = b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
+    plain = HANDSHAKE % b"/"
+    for opcode in (1, 2):
+        for handshake in (plain, plain[:-2] + deflate):
+            sent, back = frame(b"message", opcode) * BATCH, bytes([0x80 | opcode, 7]) + b"message"
+            with server.connect() as client:
+                client.send(handshake)
+                assert b" 101 " in client.head()
+                for _ in range(-(-count // 4 // BATCH)):
+                    client.send(sent)
+                    assert client.read(len(back) * BATCH) == back * BATCH
+                client.send(frame(b"\x03\xe8", 8))
+                assert client.read() == b"\x88\x02\x03\xe8"
+            server.clients.clear()
+
+
+def open_ones(server):
+    wait_for(lambda: not server.lingering(), "the connections to end")
+    return len(descriptors(server.worker().pid))
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("work", [requests_of_all_kinds, messages_of_all_kinds])
+def test_a_long_run_leaks_nothing(server, work):
+    worker = server.worker()
+    work(server, MANY // 5)  # what is kept for the next ones is there
+    before, held, open_before = measure(server), rss(worker), open_ones(server)
+    work(server, MANY)
+    after, grown = measure(server), rss(worker) - held
+    changes = {name: after[name] - before[name] for name in ("objects", "blocks")}
+    changes["references"] = max(abs(n - before["refs"][name]) for name, n in after["refs"].items())
+    changes["descriptors"] = open_ones(server) - open_before
+    print(f"{work.__name__}: {MANY}: {grown} bytes, {changes}")
+    assert grown < FLAT
+    assert max(changes.values()) < MANY // 100
+    assert changes["descriptors"] <= 0
