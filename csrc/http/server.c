@@ -216,10 +216,10 @@ static uint64_t body_window(const cw_limits_t *l) {
   return CW_MAX(CW_MIN(often, (uint64_t)BODY_WINDOW), (uint64_t)1);
 }
 
-cw_server_t *cw_server_new(const cw_protocol_t *protocol,
-                           const cw_listener_t *listeners, int n,
-                           const cw_limits_t *limits, const cw_host_t *host,
-                           const char **reason) {
+CW_COLD cw_server_t *cw_server_new(const cw_protocol_t *protocol,
+                                   const cw_listener_t *listeners, int n,
+                                   const cw_limits_t *limits, const cw_host_t *host,
+                                   const char **reason) {
   static char why[256]; /* one server is made at a time */
   int rc = UV_ENOMEM;
   cw_server_t *srv = cw_calloc(1, sizeof(*srv));
@@ -272,7 +272,7 @@ cw_server_t *cw_server_new(const cw_protocol_t *protocol,
   return srv;
 close_handles:
   cw_server_free(srv);
-  *reason = rc ? uv_strerror(rc) : why;
+  *reason = rc ? strerror(-rc) : why;
   return NULL;
 close_loop:
   close_loop(srv);
@@ -280,7 +280,7 @@ free_srv:
   free(srv->block);
   free(srv);
 fail:
-  *reason = uv_strerror(rc);
+  *reason = strerror(-rc);
   return NULL;
 }
 
@@ -299,7 +299,7 @@ unsigned cw_server_connections(const cw_server_t *srv) {
   return srv->n_conns;
 }
 
-void cw_server_free(cw_server_t *srv) {
+CW_COLD void cw_server_free(cw_server_t *srv) {
   CW_ASSERT_BATON(srv);
   cw_conn_take_posts(srv); /* what threads said before they ended */
   while (!cw_list_empty(&srv->conns))
