@@ -11,7 +11,8 @@
 #define table cw_options_table
 
 const cw_option_row_t cw_options_table[CW_OPT_COUNT] = {
-#define CW_OPTION(id, ...) [CW_OPT_##id] = {__VA_ARGS__},
+#define CW_OPTION(id, name, flags, env, type, def, ...) \
+  [CW_OPT_##id] = {name, env, type, def},
 #include "base/options_table.h"
 #undef CW_OPTION
 };

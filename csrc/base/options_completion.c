@@ -9,7 +9,7 @@ static void each_flag(FILE *out, void (*put)(FILE *out, const cw_option_row_t *o
                                              const char *flag, int len)) {
   for (int i = 0; i < CW_OPT_COUNT; i++) {
     const cw_option_row_t *o = &cw_options_table[i];
-    for (const char *p = o->flags; *p;) {
+    for (const char *p = cw_option_text[i]; *p;) {
       int n = (int)strcspn(p, " ");
       put(out, o, p, n);
       p += n + (p[n] == ' ');
@@ -19,8 +19,8 @@ static void each_flag(FILE *out, void (*put)(FILE *out, const cw_option_row_t *o
 
 static bool takes_file(const cw_option_row_t *o) {
   static const char *const files[] = {"FILE", "PATH", "DIR", "DIRS"};
-  for (size_t i = 0; o->metavar && i < CW_ARRAY_LEN(files); i++)
-    if (strcmp(o->metavar, files[i]) == 0) return true;
+  for (size_t i = 0; i < CW_ARRAY_LEN(files); i++)
+    if (strcmp(cw_words_of(o).metavar, files[i]) == 0) return true;
   return false;
 }
 
@@ -97,11 +97,11 @@ static void put_zsh(FILE *out, const cw_option_row_t *o, const char *flag, int l
           o->type == BOOL  ? ""
           : flag[1] == '-' ? "="
                            : "+");
-  put_quoted(out, o->help, "[]:\\");
+  put_quoted(out, cw_words_of(o).help, "[]:\\");
   fputs("]", out);
   if (o->type != BOOL) {
     fputs(":", out);
-    put_quoted(out, o->metavar, "[]:\\");
+    put_quoted(out, cw_words_of(o).metavar, "[]:\\");
     fputs(takes_file(o)                        ? ":_files"
           : strcmp(o->name, "completion") == 0 ? ":(bash zsh fish)"
                                                : ":",
@@ -126,7 +126,7 @@ static void put_fish(FILE *out, const cw_option_row_t *o, const char *flag, int 
   if (o->type != BOOL) fputs(takes_file(o) ? " -r -F" : " -x", out);
   if (strcmp(o->name, "completion") == 0) fputs(" -a 'bash zsh fish'", out);
   fputs(" -d '", out);
-  put_quoted(out, o->help, "\\");
+  put_quoted(out, cw_words_of(o).help, "\\");
   fputs("'\n", out);
 }
 

@@ -7,13 +7,26 @@
 
 typedef enum cw_opt_type { INT, SECONDS, BYTES, BOOL, TEXT, LIST } cw_opt_type_t;
 
+/* What everybody has to know of an option. */
 typedef struct cw_option_row {
-  const char *name, *flags, *env;
+  const char *name, *env;
   cw_opt_type_t type;
-  const char *def, *metavar, *group, *help;
+  const char *def;
 } cw_option_row_t;
 
 extern const cw_option_row_t cw_options_table[CW_OPT_COUNT];
+
+/* What people read and write of it. The program alone has this: a worker gets its
+ * settings by name. */
+typedef struct cw_option_words {
+  const char *flags, *metavar, *group, *help;
+} cw_option_words_t;
+
+/* The same, one after the other: each pointer in a table takes more room than most of
+ * these words, and is relocated at every start. Flags come first. */
+extern const char *const cw_option_text[CW_OPT_COUNT];
+
+cw_option_words_t cw_words_of(const cw_option_row_t *o);
 
 /* A setting of gunicorn's that has no counterpart here. */
 typedef struct cw_foreign {
@@ -32,8 +45,8 @@ typedef struct cw_peer {
   const char *flag, *servers, *ours;
 } cw_peer_t;
 
-extern const cw_peer_t cw_peers[];
-extern const size_t cw_n_peers;
+/* Goes to the next one, from {0} to the first. False at the end. */
+bool cw_next_peer(cw_peer_t *peer);
 
 /* Sets option `id` from `text`, unless a stronger source has spoken. A list grows
  * within one source and starts over when a stronger one speaks. Returns 0 or -1 with

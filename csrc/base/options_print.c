@@ -33,7 +33,7 @@ static void wrap(FILE *out, const char *text, int at, int width) {
 
 /* What an option does, with its default and its variable. */
 static void explain(const cw_option_row_t *o, char *text, size_t len) {
-  int n = snprintf(text, len, "%s", o->help);
+  int n = snprintf(text, len, "%s", cw_words_of(o).help);
   if (o->type != BOOL && o->def)
     n += snprintf(text + n, len - (size_t)n, " [%s]", o->def);
   if (o->env) snprintf(text + n, len - (size_t)n, " (env %s)", o->env);
@@ -110,18 +110,19 @@ void cw_options_help(const cw_command_t *commands, FILE *out) {
     put_row(out, c->word, c->help, width);
   for (int i = 0; i < CW_OPT_COUNT; i++) {
     const cw_option_row_t *o = &cw_options_table[i];
-    if (!o->flags[0] || i == CW_OPT_HELP_MARKDOWN || i == CW_OPT_HELP_MAN) continue;
-    if (strcmp(group, o->group) != 0) {
-      group = o->group;
+    cw_option_words_t w = cw_words_of(o);
+    if (!w.flags[0] || i == CW_OPT_HELP_MARKDOWN || i == CW_OPT_HELP_MAN) continue;
+    if (strcmp(group, w.group) != 0) {
+      group = w.group;
       fprintf(out, "\n%s:\n", group);
     }
     int col = fprintf(out, "  ");
-    for (const char *p = o->flags; *p;) {
+    for (const char *p = w.flags; *p;) {
       int n = (int)strcspn(p, " ");
-      col += fprintf(out, "%s%.*s", p == o->flags ? "" : ", ", n, p);
+      col += fprintf(out, "%s%.*s", p == w.flags ? "" : ", ", n, p);
       p += n + (p[n] == ' ');
     }
-    if (o->metavar) col += fprintf(out, " %s", o->metavar);
+    if (w.metavar[0]) col += fprintf(out, " %s", w.metavar);
     fprintf(out, col < COLUMN - 1 ? "%*s" : "\n%*s",
             col < COLUMN - 1 ? COLUMN - col : COLUMN, "");
     char text[512];
@@ -179,19 +180,20 @@ void cw_options_man(const cw_command_t *commands, FILE *out) {
   fputs("\n.SH OPTIONS\n", out);
   for (int i = 0; i < CW_OPT_COUNT; i++) {
     const cw_option_row_t *o = &cw_options_table[i];
-    if (!o->flags[0] || i == CW_OPT_HELP_MARKDOWN || i == CW_OPT_HELP_MAN) continue;
-    if (strcmp(group, o->group) != 0) fprintf(out, ".SS %s\n", group = o->group);
+    cw_option_words_t w = cw_words_of(o);
+    if (!w.flags[0] || i == CW_OPT_HELP_MARKDOWN || i == CW_OPT_HELP_MAN) continue;
+    if (strcmp(group, w.group) != 0) fprintf(out, ".SS %s\n", group = w.group);
     fputs(".TP\n", out);
-    for (const char *p = o->flags; *p;) {
+    for (const char *p = w.flags; *p;) {
       int n = (int)strcspn(p, " ");
       char flag[64];
       snprintf(flag, sizeof(flag), "%.*s", n, p);
-      fputs(p == o->flags ? "\\fB" : ", \\fB", out);
+      fputs(p == w.flags ? "\\fB" : ", \\fB", out);
       put_roff(out, flag);
       fputs("\\fR", out);
       p += n + (p[n] == ' ');
     }
-    if (o->metavar) fprintf(out, " \\fI%s\\fR", o->metavar);
+    if (w.metavar[0]) fprintf(out, " \\fI%s\\fR", w.metavar);
     fputc('\n', out);
     char text[512];
     explain(o, text, sizeof(text));
@@ -213,10 +215,11 @@ static void put_type(FILE *out, const cw_option_row_t *o) {
 
 /* Flags in code font, each with the value's name. */
 static void put_flags(FILE *out, const cw_option_row_t *o) {
-  for (const char *p = o->flags; *p;) {
+  cw_option_words_t w = cw_words_of(o);
+  for (const char *p = w.flags; *p;) {
     int n = (int)strcspn(p, " ");
-    fprintf(out, "%s`%.*s%s%s`", p == o->flags ? "" : ", ", n, p, o->metavar ? " " : "",
-            o->metavar ? o->metavar : "");
+    fprintf(out, "%s`%.*s%s%s`", p == w.flags ? "" : ", ", n, p,
+            w.metavar[0] ? " " : "", w.metavar);
     p += n + (p[n] == ' ');
   }
 }
@@ -233,9 +236,9 @@ static void put_peers(FILE *out) {
       out);
   for (size_t k = 0; k < CW_ARRAY_LEN(servers); k++) {
     fprintf(out, "\n| %s | cwsgi |\n|---|---|\n", servers[k]);
-    for (size_t i = 0; i < cw_n_peers; i++)
-      if (strstr(cw_peers[i].servers, servers[k]))
-        fprintf(out, "| `%s` | %s |\n", cw_peers[i].flag, cw_peers[i].ours);
+    for (cw_peer_t peer = {0}; cw_next_peer(&peer);)
+      if (strstr(peer.servers, servers[k]))
+        fprintf(out, "| `%s` | %s |\n", peer.flag, peer.ours);
   }
 }
 
@@ -251,21 +254,22 @@ void cw_options_markdown(FILE *out) {
       out);
   for (int i = 0; i < CW_OPT_COUNT; i++) {
     const cw_option_row_t *o = &cw_options_table[i];
-    if (!o->group[0] || i == CW_OPT_HELP_MARKDOWN || i == CW_OPT_HELP_MAN) continue;
-    if (strcmp(group, o->group) != 0) {
-      group = o->group;
+    cw_option_words_t w = cw_words_of(o);
+    if (!w.group[0] || i == CW_OPT_HELP_MARKDOWN || i == CW_OPT_HELP_MAN) continue;
+    if (strcmp(group, w.group) != 0) {
+      group = w.group;
       fprintf(out, "\n## %s\n", group);
     }
     fprintf(out, "\n### %s\n", o->name);
-    if (o->flags[0]) put_flags(out, o);
-    fprintf(out, "%s", o->flags[0] ? " - " : "");
+    if (w.flags[0]) put_flags(out, o);
+    fprintf(out, "%s", w.flags[0] ? " - " : "");
     put_type(out, o);
     if (o->type == BOOL)
       fprintf(out, ", %s by default", strcmp(o->def, "1") == 0 ? "yes" : "no");
     else if (o->def && o->def[0])
       fprintf(out, ", default `%s`", o->def);
     if (o->env) fprintf(out, ", environment `%s`", o->env);
-    fprintf(out, "\n\n%c%s.\n", toupper((unsigned char)o->help[0]), o->help + 1);
+    fprintf(out, "\n\n%c%s.\n", toupper((unsigned char)w.help[0]), w.help + 1);
   }
   fputs("\n## gunicorn's settings that have no meaning here\n", out);
   for (int refused = 0; refused < 2; refused++) {
@@ -323,10 +327,10 @@ static const char *source_of(int id, cw_source_t source) {
 void cw_settings_print(const cw_settings_t *s, bool given, FILE *out) {
   for (int i = 0; i < CW_OPT_COUNT; i++) {
     const cw_option_row_t *o = &cw_options_table[i];
+    cw_option_words_t w = cw_words_of(o);
     cw_source_t source = s->v[i].source;
     bool variable = source == CW_FROM_ENV || source == CW_FROM_CMD_ARGS;
-    if (strcmp(o->group, "Other") == 0 || (given && source == CW_FROM_DEFAULT))
-      continue;
+    if (strcmp(w.group, "Other") == 0 || (given && source == CW_FROM_DEFAULT)) continue;
     fprintf(out, "%-33s = ", o->name);
     put_value(out, o, &s->v[i]);
     fprintf(out, "  # %s%s\n", variable ? "environment: " : "", source_of(i, source));

@@ -12,6 +12,13 @@
 
 enum { MAX_WORDS = 512 };
 
+const char *const cw_option_text[CW_OPT_COUNT] = {
+#define CW_OPTION(id, name, flags, env, type, def, metavar, group, help) \
+  [CW_OPT_##id] = flags "\0" metavar "\0" group "\0" help,
+#include "base/options_table.h"
+#undef CW_OPTION
+};
+
 const cw_foreign_t cw_foreign[] = {
 #define CW_FOREIGN(...) {__VA_ARGS__},
 #include "base/options_foreign.h"
@@ -19,12 +26,33 @@ const cw_foreign_t cw_foreign[] = {
 };
 const size_t cw_n_foreign = CW_ARRAY_LEN(cw_foreign);
 
-const cw_peer_t cw_peers[] = {
-#define CW_PEER(...) {__VA_ARGS__},
+/* Packed, as cw_option_text is. An empty flag ends it. */
+static const char peers[] =
+#define CW_PEER(flag, servers, ours) flag "\0" servers "\0" ours "\0"
 #include "base/options_foreign.h"
 #undef CW_PEER
-};
-const size_t cw_n_peers = CW_ARRAY_LEN(cw_peers);
+    ;
+
+static const char *after(const char *text) {
+  return text + strlen(text) + 1;
+}
+
+cw_option_words_t cw_words_of(const cw_option_row_t *o) {
+  cw_option_words_t w = {.flags = cw_option_text[o - cw_options_table]};
+  w.metavar = after(w.flags);
+  w.group = after(w.metavar);
+  w.help = after(w.group);
+  return w;
+}
+
+bool cw_next_peer(cw_peer_t *peer) {
+  const char *flag = peer->ours ? after(peer->ours) : peers;
+  if (!*flag) return false;
+  peer->flag = flag;
+  peer->servers = after(flag);
+  peer->ours = after(peer->servers);
+  return true;
+}
 
 /* ---- finding a flag ------------------------------------------------------- */
 
@@ -49,17 +77,17 @@ static bool next_flag(flag_t *f, size_t *row, const char **at) {
     f->foreign = NULL;
     if (i >= CW_OPT_COUNT + cw_n_foreign) return false;
     if (f->id < 0) f->foreign = &cw_foreign[i - CW_OPT_COUNT];
-    *at = f->id >= 0 ? cw_options_table[i].flags : f->foreign->flags;
+    *at = f->id >= 0 ? cw_option_text[i] : f->foreign->flags;
   }
 }
 
-/* What an option of other servers is here, or NULL. */
-static const cw_peer_t *find_peer(cw_span_t word) {
-  for (size_t i = 0; i < cw_n_peers; i++)
-    if (strlen(cw_peers[i].flag) == word.len &&
-        memcmp(cw_peers[i].flag, word.p, word.len) == 0)
-      return &cw_peers[i];
-  return NULL;
+/* What an option of other servers is here. False: none of them has it. */
+static bool find_peer(cw_span_t word, cw_peer_t *peer) {
+  *peer = (cw_peer_t){0};
+  while (cw_next_peer(peer))
+    if (strlen(peer->flag) == word.len && memcmp(peer->flag, word.p, word.len) == 0)
+      return true;
+  return false;
 }
 
 /* "uvicorn, waitress and Granian". */
@@ -95,7 +123,8 @@ static bool find_flag(const char *word, size_t len, flag_t *out) {
     if (other) matches++;
     *out = f;
   }
-  return matches == 1 && !find_peer((cw_span_t){word, len});
+  cw_peer_t peer;
+  return matches == 1 && !find_peer((cw_span_t){word, len}, &peer);
 }
 
 /* Edit distance of two short words, for "did you mean". */
@@ -119,12 +148,12 @@ static unsigned distance(cw_span_t a, cw_span_t b) {
 }
 
 static void complain_unknown(cw_span_t word, char *err, size_t err_len) {
-  const cw_peer_t *peer = find_peer(word);
-  if (peer) {
+  cw_peer_t peer;
+  if (find_peer(word, &peer)) {
     char servers[64];
-    list_servers(peer->servers, servers, sizeof(servers));
-    snprintf(err, err_len, "%s is an option of %s: here that is %s", peer->flag,
-             servers, peer->ours);
+    list_servers(peer.servers, servers, sizeof(servers));
+    snprintf(err, err_len, "%s is an option of %s: here that is %s", peer.flag, servers,
+             peer.ours);
     return;
   }
   cw_span_t best = {NULL, 0};
@@ -185,7 +214,7 @@ static const cw_foreign_t *foreign_named(cw_span_t name) {
 
 /* "--workers", or "-w (--workers)". */
 static void spell(const flag_t *f, cw_span_t word, char *out, size_t len) {
-  const char *flags = f->id >= 0 ? cw_options_table[f->id].flags : f->foreign->flags;
+  const char *flags = f->id >= 0 ? cw_option_text[f->id] : f->foreign->flags;
   const char *longest = strstr(flags, "--");
   if (word.p[1] != '-' && longest)
     snprintf(out, len, "%.*s (%.*s)", (int)word.len, word.p, (int)strcspn(longest, " "),
@@ -223,13 +252,13 @@ static int read_option(cw_settings_t *s, int argc, char **argv, int *i,
       return -1;
     }
     value = f.text.len > 5 && memcmp(f.text.p, "--no-", 5) == 0 ? "0" : "1";
-  } else if (!value && o && o->metavar[0] == '[') {
+  } else if (!value && o && cw_words_of(o).metavar[0] == '[') {
     bool given = *i + 1 < argc && cw_proxy_mode_parse(argv[*i + 1]) >= 0;
     value = given ? argv[++*i] : "auto";
   } else if (!value) {
     if (++*i == argc) {
       snprintf(err, err_len, "%s needs a value%s%s", spelled, o ? ": " : "",
-               o ? o->metavar : "");
+               o ? cw_words_of(o).metavar : "");
       return -1;
     }
     value = argv[*i];
@@ -369,7 +398,8 @@ static int read_entry(cw_settings_t *s, const char *entry, char *err, size_t err
     snprintf(err, err_len, "%s: a function or class cannot be used here", spelled);
     return -1;
   }
-  if (id < 0 || (!cw_options_table[id].group[0] && id != CW_OPT_ENVIRON)) return 0;
+  if (id < 0 || (!cw_words_of(&cw_options_table[id]).group[0] && id != CW_OPT_ENVIRON))
+    return 0;
   if (element && cw_options_table[id].type == TEXT)
     return join(s, id, value, err, err_len);
   return cw_option_set(s, (cw_opt_t)id, value, CW_FROM_FILE, spelled, err, err_len);

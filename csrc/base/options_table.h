@@ -14,9 +14,9 @@ CW_OPTION(
     CONFIG, "config", "-c --config", NULL, TEXT, NULL, "FILE", "Configuration",
     "configuration in Python: a path, file:PATH or python:MODULE; where not given, "
     "./cwsgi.conf.py or ./gunicorn.conf.py if there is one")
-CW_OPTION(CHECK_CONFIG, "check_config", "--check-config", NULL, BOOL, "0", NULL,
+CW_OPTION(CHECK_CONFIG, "check_config", "--check-config", NULL, BOOL, "0", "",
           "Configuration", "import the app and exit: 0 if it can be served")
-CW_OPTION(PRINT_CONFIG, "print_config", "--print-config", NULL, BOOL, "0", NULL,
+CW_OPTION(PRINT_CONFIG, "print_config", "--print-config", NULL, BOOL, "0", "",
           "Configuration", "print every setting and where its value came from")
 
 CW_OPTION(
@@ -26,7 +26,7 @@ CW_OPTION(
     "0.0.0.0:$PORT, port 8080 where PORT is not set")
 CW_OPTION(BACKLOG, "backlog", "--backlog", NULL, INT, "2048", "N", "Socket",
           "connections that wait to be accepted")
-CW_OPTION(REUSE_PORT, "reuse_port", "--reuse-port", NULL, BOOL, "0", NULL, "Socket",
+CW_OPTION(REUSE_PORT, "reuse_port", "--reuse-port", NULL, BOOL, "0", "", "Socket",
           "set SO_REUSEPORT, so that several cwsgi may share a port")
 CW_OPTION(
     LISTEN, "listen", "--listen", NULL, TEXT, "ready", "WHEN", "Socket",
@@ -45,7 +45,7 @@ CW_OPTION(INTERFACE, "interface", "--interface", NULL, TEXT, "auto", "KIND",
           "Processes",
           "what the app is: wsgi, asgi, or auto: a coroutine function, and an object "
           "whose __call__ is one, is an ASGI app")
-CW_OPTION(FACTORY, "factory", "--factory", NULL, BOOL, "0", NULL, "Processes",
+CW_OPTION(FACTORY, "factory", "--factory", NULL, BOOL, "0", "", "Processes",
           "the app that is named is called without arguments, and makes the app; "
           "MODULE:NAME() says the same")
 CW_OPTION(
@@ -70,7 +70,7 @@ CW_OPTION(
     "Processes",
     "log the stack of what keeps the event loop of ASGI apps for longer than this; 0 "
     "never does")
-CW_OPTION(PRELOAD_APP, "preload_app", "--preload", NULL, BOOL, "0", NULL, "Processes",
+CW_OPTION(PRELOAD_APP, "preload_app", "--preload", NULL, BOOL, "0", "", "Processes",
           "import the app once, in a process that the workers are forked from")
 CW_OPTION(
     TIMEOUT, "timeout", "-t --timeout", NULL, SECONDS, "0", "SECONDS", "Processes",
@@ -141,7 +141,7 @@ CW_OPTION(BUFFER_MEMORY, "buffer_memory", "--buffer-memory", NULL, BYTES, "0", "
           "256m where it sets no limit")
 CW_OPTION(HEADER_MAP, "header_map", "--header-map", NULL, TEXT, "drop", "HOW", "HTTP",
           "header names with an underscore: drop, refuse (400) or dangerous (keep)")
-CW_OPTION(SENDFILE, "sendfile", "--sendfile --no-sendfile", "SENDFILE", BOOL, "1", NULL,
+CW_OPTION(SENDFILE, "sendfile", "--sendfile --no-sendfile", "SENDFILE", BOOL, "1", "",
           "HTTP", "send wsgi.file_wrapper's files with sendfile(2)")
 
 CW_OPTION(
@@ -179,7 +179,7 @@ CW_OPTION(TRUSTED_PROXY_HEADERS, "trusted_proxy_headers", "--trusted-proxy-heade
           "forwarded. Name no other: many proxies pass on what a client sent. Default "
           "none; x-forwarded-for on Cloud Run")
 CW_OPTION(CLEAR_UNTRUSTED_PROXY_HEADERS, "clear_untrusted_proxy_headers",
-          "--clear-untrusted-proxy-headers", NULL, BOOL, "0", NULL, "Proxies",
+          "--clear-untrusted-proxy-headers", NULL, BOOL, "0", "", "Proxies",
           "keep fields of this kind that do not count from the app")
 CW_OPTION(SECURE_SCHEME_HEADERS, "secure_scheme_headers", "", NULL, TEXT, NULL,
           "NAME=VALUE,...", "Proxies",
@@ -223,7 +223,7 @@ CW_OPTION(
     "list of `cwsgi record` by which the files of a start are read ahead; default "
     "cwsgi.prefetch in the app's folder, where there is one; none does not")
 CW_OPTION(
-    RELOAD, "reload", "--reload", NULL, BOOL, "0", NULL, "Application",
+    RELOAD, "reload", "--reload", NULL, BOOL, "0", "", "Application",
     "reload when a file of the app changes, and wait for one where the app cannot be "
     "imported at the start; for development")
 CW_OPTION(RELOAD_ENGINE, "reload_engine", "--reload-engine", NULL, TEXT, "auto",
@@ -247,13 +247,13 @@ CW_OPTION(ACCESS_LOG_FORMAT, "access_log_format",
           "a line's form, in gunicorn's atoms, or one of combined, json, gcp (Google "
           "Cloud Logging)")
 CW_OPTION(
-    LOG_QUERY, "log_query", "--log-query", NULL, BOOL, "0", NULL, "Logging",
+    LOG_QUERY, "log_query", "--log-query", NULL, BOOL, "0", "", "Logging",
     "show the query strings of requests in the error log, where tokens may be; the "
     "access log has its format")
-CW_OPTION(CAPTURE_OUTPUT, "capture_output", "--capture-output", NULL, BOOL, "0", NULL,
+CW_OPTION(CAPTURE_OUTPUT, "capture_output", "--capture-output", NULL, BOOL, "0", "",
           "Logging", "send the app's standard output and error to the error log file")
 CW_OPTION(ENABLE_STDIO_INHERITANCE, "enable_stdio_inheritance",
-          "-R --enable-stdio-inheritance", NULL, BOOL, "0", NULL, "Logging",
+          "-R --enable-stdio-inheritance", NULL, BOOL, "0", "", "Logging",
           "keep standard output and error unbuffered (they always are here)")
 CW_OPTION(LOGCONFIG, "logconfig", "--log-config", NULL, TEXT, NULL, "FILE", "Logging",
           "logging.config file for the app's logging")
@@ -266,7 +266,7 @@ CW_OPTION(LOGGER_CLASS, "logger_class", "--logger-class", NULL, TEXT,
           "a logger of gunicorn's kind, derived from gunicorn.glogging.Logger or "
           "cwsgi.glogging.Logger: access lines go through its access(), what hooks and "
           "failing requests log through its other methods")
-CW_OPTION(SYSLOG, "syslog", "--log-syslog", NULL, BOOL, "0", NULL, "Logging",
+CW_OPTION(SYSLOG, "syslog", "--log-syslog", NULL, BOOL, "0", "", "Logging",
           "send both logs to syslog, too")
 CW_OPTION(SYSLOG_ADDR, "syslog_addr", "--log-syslog-to", NULL, TEXT,
           "udp://localhost:514", "ADDRESS", "Logging",
@@ -278,7 +278,7 @@ CW_OPTION(SYSLOG_PREFIX, "syslog_prefix", "--log-syslog-prefix", NULL, TEXT, NUL
 CW_OPTION(SYSLOG_FACILITY, "syslog_facility", "--log-syslog-facility", NULL, TEXT,
           "user", "NAME", "Logging", "syslog's facility")
 CW_OPTION(DISABLE_REDIRECT_ACCESS_TO_SYSLOG, "disable_redirect_access_to_syslog",
-          "--disable-redirect-access-to-syslog", NULL, BOOL, "0", NULL, "Logging",
+          "--disable-redirect-access-to-syslog", NULL, BOOL, "0", "", "Logging",
           "keep the access log out of syslog")
 
 CW_OPTION(
@@ -303,29 +303,29 @@ CW_OPTION(USER, "user", "-u --user", NULL, TEXT, NULL, "USER", "Identity",
           "user of the workers, by name or number; without --group they get its groups")
 CW_OPTION(GROUP, "group", "-g --group", NULL, TEXT, NULL, "GROUP", "Identity",
           "group of the workers, by name or number")
-CW_OPTION(INITGROUPS, "initgroups", "--initgroups", NULL, BOOL, "0", NULL, "Identity",
+CW_OPTION(INITGROUPS, "initgroups", "--initgroups", NULL, BOOL, "0", "", "Identity",
           "with --user and --group: also all groups that the user is in")
 CW_OPTION(ALLOW_NEW_PRIVILEGES, "allow_new_privileges", "--allow-new-privileges", NULL,
-          BOOL, "0", NULL, "Identity",
+          BOOL, "0", "", "Identity",
           "with --user: let programs that the app starts, as sudo, become another user")
 CW_OPTION(UMASK, "umask", "-m --umask", NULL, TEXT, NULL, "MASK", "Identity",
           "mode bits that files made by the app, and Unix sockets, don't get; 022 and "
           "0o22 are octal. Default: as inherited, Unix sockets open to all")
 CW_OPTION(PIDFILE, "pidfile", "-p --pid", NULL, TEXT, NULL, "FILE", "Identity",
           "write the supervisor's process id here")
-CW_OPTION(DAEMON, "daemon", "-D --daemon", NULL, BOOL, "0", NULL, "Identity",
+CW_OPTION(DAEMON, "daemon", "-D --daemon", NULL, BOOL, "0", "", "Identity",
           "go to the background")
 
-CW_OPTION(HOOKS, "hooks", "", NULL, LIST, NULL, NULL, "",
+CW_OPTION(HOOKS, "hooks", "", NULL, LIST, NULL, "", "",
           "functions of the configuration file that are called")
-CW_OPTION(ENVIRON, "environ", "", NULL, LIST, NULL, NULL, "",
+CW_OPTION(ENVIRON, "environ", "", NULL, LIST, NULL, "", "",
           "what the configuration file did to os.environ: NAME=VALUE, or NAME: removed")
-CW_OPTION(VERSION, "version", "-v --version", NULL, BOOL, "0", NULL, "Other",
+CW_OPTION(VERSION, "version", "-v --version", NULL, BOOL, "0", "", "Other",
           "print the versions of cwsgi, CPython, libuv, llhttp and zlib")
-CW_OPTION(HELP, "help", "-h --help", NULL, BOOL, "0", NULL, "Other", "print this help")
+CW_OPTION(HELP, "help", "-h --help", NULL, BOOL, "0", "", "Other", "print this help")
 CW_OPTION(COMPLETION, "completion", "--completion", NULL, TEXT, NULL, "SHELL", "Other",
           "print what bash, zsh or fish need to complete options")
-CW_OPTION(HELP_MAN, "help_man", "--help-man", NULL, BOOL, "0", NULL, "Other",
+CW_OPTION(HELP_MAN, "help_man", "--help-man", NULL, BOOL, "0", "", "Other",
           "print the manual page, in troff's form")
-CW_OPTION(HELP_MARKDOWN, "help_markdown", "--help-markdown", NULL, BOOL, "0", NULL,
+CW_OPTION(HELP_MARKDOWN, "help_markdown", "--help-markdown", NULL, BOOL, "0", "",
           "Other", "print the reference page docs/settings.md")
