@@ -445,6 +445,30 @@ def sources_of(*folders):
     return sorted(str(source.relative_to(ROOT)) for source in names)
 
 
+# What a request does not pass through is compiled to be small: a wheel is downloaded for every
+# image that is built. All else is fast.
+SMALL = {
+    *sources_of("launcher", "supervisor"),  # another process
+    # Start and end, settings, what is logged of the server itself, reports that are asked for.
+    *(
+        f"csrc/base/{name}.c"
+        for name in """access_format addr child choices dial fault forked heritage hook_names
+        host_port import_string log marks metrics_text options options_completion options_print
+        options_read resources schemes signals statsd syslog title""".split()
+    ),
+    *(
+        f"csrc/worker/{name}.c"
+        for name in """appref compiled dump faults limits module package sched_keeper sched_watch
+        show signals threads trace view worker zygote""".split()
+    ),
+    *(
+        f"csrc/http/{name}.c"
+        for name in "evict h1_answer probe proxy_header refusals warmup".split()
+    ),
+    *(f"csrc/http/{name}.c" for name in "ws_accept ws_handshake".split()),  # once a WebSocket
+    *(f"csrc/wsgi/{name}.c" for name in "after deadline errors forks".split()),
+    "csrc/asgi/state.c",
+}
 EXTENSION_SOURCES = sources_of("base", "http", "wsgi", "asgi", "worker")
 PROGRAM_SOURCES = sources_of("base", "launcher", "supervisor")
 LINK = ["-Wl,--gc-sections", "-Wl,-z,relro,-z,now"]
@@ -458,13 +482,28 @@ def version():
 
 
 class Parts:
-    """Builds the extension and the program for one Python, with these flags."""
+    """Builds the extension and the program for one Python, with these flags.
 
-    def __init__(self, cc, libuv, llhttp, zlib, python, flags, link):
+    `small`: what takes the place of -O2 for SMALL; without -O2 nothing does.
+    """
+
+    def __init__(self, cc, libuv, llhttp, zlib, python, flags, link, small=("-Os",)):
         self.cc, self.libuv, self.llhttp, self.zlib = cc, libuv, llhttp, zlib
-        self.python, self.flags, self.link = python, flags, link
+        self.python, self.flags, self.link = python, list(flags), link
+        self.small = self.flags
+        if "-O2" in self.flags:
+            # The first: one of $CFLAGS comes later, and goes for all.
+            at = self.flags.index("-O2")
+            self.small = [*self.flags[:at], *small, *self.flags[at + 1 :]]
 
-    def builder(self, *flags):
+    def compile(self, sources, *flags):
+        """Objects of our own sources."""
+        fast = [source for source in sources if source not in SMALL]
+        small = [source for source in sources if source in SMALL]
+        objects = self.builder(self.flags, *flags).compile(fast)
+        return objects + self.builder(self.small, *flags).compile(small)
+
+    def builder(self, optimized, *flags):
         defines = {
             "CW_VERSION": version(),
             "CW_PY_VERSION": self.python.version,
@@ -475,13 +514,14 @@ class Parts:
             "CW_ZLIB_VERSION": self.zlib.version,
         }
         named = [f'-D{name}="{value}"' for name, value in defines.items()]
-        return Builder(self.cc, [*BASE_FLAGS, *WARNINGS, *flags, *self.flags, *named])
+        return Builder(self.cc, [*BASE_FLAGS, *WARNINGS, *flags, *optimized, *named])
 
     def extension(self, target):
         libraries = (self.libuv, self.llhttp, self.zlib)
         flags = [flag for library in libraries for flag in library.cflags]
-        builder = self.builder("-fPIC", *self.python.flags, *flags)
-        objects = builder.compile(EXTENSION_SOURCES)
+        flags = ["-fPIC", *self.python.flags, *flags]
+        builder = self.builder(self.flags, *flags)
+        objects = self.compile(EXTENSION_SOURCES, *flags)
         for library in libraries:
             # The same for all Pythons: in a folder of their own.
             flags = [*BASE_FLAGS, "-fPIC", *library.cflags, *library.source_flags, *self.flags]
@@ -493,9 +533,9 @@ class Parts:
         builder.link(target, objects, [*link, *LINK, *self.link])
 
     def program(self, target):
-        builder = self.builder("-fPIE")
         link = ["-pie", "-Wl,--as-needed", "-ldl", "-lpthread", *LINK, *self.link]
-        builder.link(target, builder.compile(PROGRAM_SOURCES), link)
+        objects = self.compile(PROGRAM_SOURCES, "-fPIE")
+        self.builder(self.flags, "-fPIE").link(target, objects, link)
 
 
 class Builder:

@@ -480,7 +480,7 @@ void cw_calls_cancel(void) {
   if (n) cw_log(CW_LOG_WARNING, "graceful timeout: %u requests cancelled", n);
 }
 
-int cw_call_init(PyObject *module) {
+CW_COLD int cw_call_init(PyObject *module) {
   call_type = (PyTypeObject *)PyType_FromSpec(&call_spec);
   receive_type = (PyTypeObject *)PyType_FromSpec(&receive_spec);
   send_type = (PyTypeObject *)PyType_FromSpec(&send_spec);

@@ -148,7 +148,7 @@ void cw_asgi_run(void *data, cw_req_t *req) {
   Py_XDECREF(r);
 }
 
-int cw_loop_init(PyObject *module) {
+CW_COLD int cw_loop_init(PyObject *module) {
   k_stop = PyUnicode_InternFromString("stop");
   k_scheduled = PyUnicode_InternFromString("_scheduled");
   no_events = PyTuple_New(0);
@@ -156,7 +156,7 @@ int cw_loop_init(PyObject *module) {
   return PyModule_AddFunctions(module, methods);
 }
 
-int cw_asgi_init(PyObject *module) {
+CW_COLD int cw_asgi_init(PyObject *module) {
   return cw_state_init() < 0 || cw_call_init(module) < 0 ||
                  cw_waiter_init(module) < 0 || cw_loop_init(module) < 0
              ? -1

@@ -98,7 +98,7 @@ static CW_NEW PyObject *extensions(bool trailers) {
 }
 
 /* The order is that of the specification. */
-static CW_RAISES int fill_template(void) {
+CW_COLD static CW_RAISES int fill_template(void) {
   PyObject *later[] = {k_http_version, k_method,     cw_s_path, k_raw_path,
                        k_query_string, cw_s_headers, k_client,  k_server};
   if (PyDict_SetItem(template, cw_s_type, k_http) < 0 ||
@@ -114,7 +114,7 @@ static CW_RAISES int fill_template(void) {
   return PyDict_SetItem(template, k_state, Py_None);
 }
 
-int cw_scope_init(void) {
+CW_COLD int cw_scope_init(void) {
 #define INTERN(id, text) \
   if (!(k_##id = PyUnicode_InternFromString(text))) return -1;
   KEYS(INTERN)

@@ -300,7 +300,7 @@ void cw_waiters_wake(cw_call_t *call) {
   cw_exc_put(pending);
 }
 
-int cw_waiter_init(PyObject *module) {
+CW_COLD int cw_waiter_init(PyObject *module) {
   ready_type = (PyTypeObject *)PyType_FromSpec(&ready_spec);
   waiter_type = (PyTypeObject *)PyType_FromSpec(&waiter_spec);
   if (!ready_type || !waiter_type) return -1;

@@ -11,6 +11,9 @@
 #define CW_NORETURN __attribute__((noreturn))
 #define CW_LIKELY(x) __builtin_expect(!!(x), 1)
 #define CW_UNLIKELY(x) __builtin_expect(!!(x), 0)
+/* Runs once, in a file that is compiled to be fast: this one may be small. */
+#define CW_COLD __attribute__((cold))
+
 #define CW_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define CW_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define CW_MAX(a, b) ((a) > (b) ? (a) : (b))

@@ -204,7 +204,7 @@ int cw_accept_listen(cw_server_t *srv, int backlog) {
   return 0;
 }
 
-int cw_accept_init(cw_server_t *srv, const cw_listener_t *listeners, int n) {
+CW_COLD int cw_accept_init(cw_server_t *srv, const cw_listener_t *listeners, int n) {
   cw_acceptors_t *all = &srv->acceptors;
   uv_timer_init(&srv->loop, &all->retry);
   all->retry.data = srv;

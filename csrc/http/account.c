@@ -53,8 +53,9 @@ static void set_timed(cw_account_t *acc) {
   acc->timed = acc->access || acc->statsd || acc->counted || acc->watched;
 }
 
-int cw_account_init(cw_account_t *acc, uv_loop_t *loop, const cw_limits_t *limits,
-                    bool counted, char *err, size_t err_len) {
+CW_COLD int cw_account_init(cw_account_t *acc, uv_loop_t *loop,
+                            const cw_limits_t *limits, bool counted, char *err,
+                            size_t err_len) {
   acc->metrics = &acc->no_board;
   uv_timer_init(loop, &acc->statsd_timer);
   if (open_access(acc, limits, err, err_len) != 0 ||
@@ -81,7 +82,7 @@ static void send_tallies(cw_account_t *acc) {
   if (requests) cw_statsd_count(acc->statsd, "gunicorn.requests", requests);
 }
 
-void cw_account_fini(cw_account_t *acc) {
+CW_COLD void cw_account_fini(cw_account_t *acc) {
   cw_access_log_close(acc->access);
   acc->access = NULL;
   if (acc->statsd) {

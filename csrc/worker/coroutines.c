@@ -63,7 +63,7 @@ static bool is_startup_failed(PyObject *exc) {
   return strcmp(Py_TYPE(exc)->tp_name, "StartupFailed") == 0;
 }
 
-int cw_coroutines_begin(const cw_settings_t *s, cw_sched_t *sched) {
+CW_COLD int cw_coroutines_begin(const cw_settings_t *s, cw_sched_t *sched) {
   CW_ASSERT_GIL();
   if (begin(s, sched) == 0) return 0;
   PyObject *exc = cw_exc_take();

@@ -392,8 +392,8 @@ static void on_blocking(void *data) {
 
 /* ---- life ----------------------------------------------------------------- */
 
-cw_sched_t *cw_sched_new(int threads, const cw_runtime_t *runtime,
-                         const cw_app_t *app) {
+CW_COLD cw_sched_t *cw_sched_new(int threads, const cw_runtime_t *runtime,
+                                 const cw_app_t *app) {
   cw_sched_t *s = cw_calloc(1, sizeof(*s));
   if (!s) return NULL;
   s->threads = cw_calloc((size_t)threads, sizeof(*s->threads));
@@ -427,7 +427,7 @@ free_s:
   return NULL;
 }
 
-void cw_sched_free(cw_sched_t *s) {
+CW_COLD void cw_sched_free(cw_sched_t *s) {
   cw_private_close(s->tick_fd);
   if (s->async.event_fd >= 0) cw_private_close(s->async.event_fd);
   pthread_mutex_destroy(&s->lock);

@@ -82,8 +82,8 @@ static PyObject *latin1(const char *p, size_t len) {
 /* Puts every key that all requests have into the template, so that filling in a copy
  * never grows it. They are more than 21, for which CPython makes a table with room for
  * 42; a copy keeps its size. */
-static int fill_template(PyObject *errors, PyObject *file_wrapper, bool multithread,
-                         bool multiprocess) {
+CW_COLD static int fill_template(PyObject *errors, PyObject *file_wrapper,
+                                 bool multithread, bool multiprocess) {
   static const char *const own[] = {"wsgi.input",   "REQUEST_METHOD", "PATH_INFO",
                                     "QUERY_STRING", "RAW_URI",        "SERVER_PROTOCOL",
                                     "SERVER_NAME",  "SERVER_PORT",    "REMOTE_ADDR",
@@ -232,7 +232,7 @@ static void learn_names(void) {
     find_name((cw_span_t){common[i], strlen(common[i])});
 }
 
-int cw_environ_init(bool multithread, bool multiprocess) {
+CW_COLD int cw_environ_init(bool multithread, bool multiprocess) {
   CW_ASSERT_GIL();
 #define INTERN(id, text) \
   if (!(k_##id = PyUnicode_InternFromString(text))) return -1;

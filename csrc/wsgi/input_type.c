@@ -170,7 +170,7 @@ static PyType_Spec spec = {
     .slots = slots,
 };
 
-int cw_input_type_init(PyObject *module) {
+CW_COLD int cw_input_type_init(PyObject *module) {
   input_type = (PyTypeObject *)PyType_FromSpec(&spec);
   return input_type ? PyModule_AddObjectRef(module, "Input", (PyObject *)input_type)
                     : -1;

@@ -261,7 +261,7 @@ void cw_wsgi_report(const char *what) {
   cw_report_exception(what, NULL);
 }
 
-int cw_wsgi_init(PyObject *module) {
+CW_COLD int cw_wsgi_init(PyObject *module) {
   if (cw_send_init(module) < 0 || cw_close_init() < 0 ||
       cw_input_type_init(module) < 0 || cw_file_wrapper_init(module) < 0 ||
       cw_upgrade_init(module) < 0 || cw_start_response_init(module) < 0 ||

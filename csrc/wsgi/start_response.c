@@ -182,7 +182,7 @@ static PyType_Spec spec = {
     .slots = slots,
 };
 
-int cw_start_response_init(PyObject *module) {
+CW_COLD int cw_start_response_init(PyObject *module) {
   start_response_type = (PyTypeObject *)PyType_FromSpec(&spec);
   if (!start_response_type) return -1;
   return PyModule_AddObjectRef(module, "StartResponse",

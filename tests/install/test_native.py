@@ -113,3 +113,39 @@ except native.BuildError as error:
     )
     assert answer.stdout.endswith(" zlib1g-dev\n")
     assert answer.stdout.count("\n") == 1
+
+
+def test_what_is_small_is_there():
+    assert native.SMALL <= {*native.EXTENSION_SOURCES, *native.PROGRAM_SOURCES}
+
+
+@pytest.mark.parametrize(
+    "flags, small",
+    [
+        (["-O2", "-g"], ["-Oz", "-x", "-g"]),
+        (["-O2", "-g", "-O2"], ["-Oz", "-x", "-g", "-O2"]),  # the last is the user's, and wins
+        (["-O1", "-g"], ["-O1", "-g"]),
+    ],
+)
+def test_small_sources_have_their_own_flags(monkeypatch, flags, small):
+    compiled = {}
+
+    class Recorder:
+        folder = Path("nowhere")
+
+        def __init__(self, cc, flags):
+            self.flags = flags
+
+        def compile(self, sources):
+            compiled.update((source, self.flags) for source in sources)
+            return list(sources)
+
+    monkeypatch.setattr(native, "Builder", Recorder)
+    empty = native.Library("1")
+    python = native.Python("3.11", "libpython3.11.so.1.0", "x86_64-linux-gnu", [])
+    parts = native.Parts(["cc"], empty, empty, empty, python, flags, [], ("-Oz", "-x"))
+    sources = ["csrc/http/conn.c", "csrc/launcher/main.c"]
+    assert sorted(parts.compile(sources, "-fPIC")) == sources
+    for source, wanted in zip(sources, (flags, small), strict=True):
+        at = compiled[source].index("-fPIC") + 1
+        assert compiled[source][at : at + len(wanted)] == wanted
