@@ -322,6 +322,25 @@ def composed(serve, front):
     return start
 
 
+def test_compose_finds_out_that_it_is_healthy(serve):
+    """The command of healthcheck, in the app's container."""
+    (document,) = documents("compose/compose.yaml")
+    app = document["services"]["app"]
+    kind, *words = app["healthcheck"]["test"]
+    assert kind == "CMD" and words[0] == "python3"
+    port = Port()
+    start(serve, line_of("compose"), port)
+
+    def check(number):
+        code = words[2].replace(f":{app['environment']['PORT']}/", f":{number}/")
+        command = [sys.executable, words[1], code]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    healthy = check(port.number)
+    assert (healthy.returncode, healthy.stderr) == (0, "")
+    assert "refused" in check(Port().number).stderr
+
+
 @pytest.mark.parametrize("kind", fronts.each([Compose]))
 def test_what_a_client_claims_is_not_passed_on(composed, kind):
     _, one = composed("envdump:app")
