@@ -11,7 +11,7 @@ FOLDER of --dist has wheels of cwsgi. The bases are Debian roots by debootstrap 
 
 Each image is run as a process 1, by a user without rights, on a root that is mounted to be read
 only. It must answer at $PORT, end with 0 within a second of TERM, and have added no more than
-a megabyte for cwsgi to its base. Needs root, debootstrap and buildah.
+1.35 MB for cwsgi to its base. Needs root, debootstrap and buildah.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from roots import Failed, Images, Root, served
 
 SUITE = "bookworm"
 APP = "flask"
-MOST = 1_100_000  # bytes that cwsgi may add
+MOST = 1_350_000  # bytes that cwsgi may add: half a byte code and its source
 END = 1.0  # seconds from TERM to the end
 LIBRARIES = "libssl3 libffi8 zlib1g libbz2-1.0 liblzma5 libsqlite3-0 libreadline8 libexpat1"
 # What makes a shell of it, or installs.
