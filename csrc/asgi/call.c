@@ -156,6 +156,18 @@ static void report_missing(const cw_call_t *call, const cw_head_t *h) {
          call->started ? "before its response was complete" : "without a response");
 }
 
+/* Ends its request before its response has ended. */
+static void finish(cw_call_t *call, bool well) {
+  if (call->started && !cw_resp_sent(call->req)) cw_resp_cancel(call->req);
+  cw_call_finish(call, well);
+}
+
+/* What waits tries again. Where that cannot be had, the client at least does not wait
+ * for a coroutine that never goes on. */
+static void wake(cw_call_t *call) {
+  if (cw_waiters_wake(call) < 0 && call->req) finish(call, false);
+}
+
 /* The coroutine has ended, with an exception or without. */
 static void end(cw_call_t *call) {
   const cw_async_host_t *host = cw_asgi.host;
@@ -168,10 +180,7 @@ static void end(cw_call_t *call) {
     report(call, head);
   else if (head && !call->lost && !call->left && !cw_ws_is_accepted(call->req))
     report_missing(call, head);
-  if (call->req) {
-    if (call->started && !cw_resp_sent(call->req)) cw_resp_cancel(call->req);
-    cw_call_finish(call, well && cw_ws_is_accepted(call->req));
-  }
+  if (call->req) finish(call, well && cw_ws_is_accepted(call->req));
   if (call->patience) {
     PyObject *r = PyObject_CallMethodNoArgs(call->patience, cw_s_cancel);
     if (!r) cw_report_exception("Cannot cancel a timer", NULL);
@@ -267,7 +276,7 @@ static PyObject *call_close(PyObject *obj, PyObject *unused) {
 static PyObject *call_wake(PyObject *obj, PyObject *unused) {
   cw_call_t *call = (cw_call_t *)obj;
   Py_CLEAR(call->patience);
-  cw_waiters_wake(call);
+  wake(call);
   Py_RETURN_NONE;
 }
 
@@ -465,7 +474,7 @@ void cw_call_rouse(cw_req_t *req) {
   if (!call) return;
   Py_INCREF(call);
   if (cw_req_overdue(req) && !call->overdue && call->task) cancel_overdue(call);
-  cw_waiters_wake(call);
+  wake(call);
   Py_DECREF(call);
 }
 

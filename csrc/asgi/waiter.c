@@ -282,8 +282,9 @@ bool cw_waiter_has_to_queue(const cw_call_t *call, const cw_waiter_t *w) {
   return false;
 }
 
-void cw_waiters_wake(cw_call_t *call) {
+int cw_waiters_wake(cw_call_t *call) {
   PyObject *pending = cw_exc_take();
+  int rc = 0;
   for (cw_list_t *n = call->waiters.next; n != &call->waiters; n = n->next) {
     cw_waiter_t *w = CW_CONTAINER(n, cw_waiter_t, node);
     if (!w->future) continue;
@@ -292,12 +293,15 @@ void cw_waiters_wake(cw_call_t *call) {
     PyObject *done = PyObject_CallMethodNoArgs(w->future, cw_s_done), *r = NULL;
     if (done == Py_False)
       r = PyObject_CallMethodOneArg(w->future, cw_s_set_result, Py_None);
-    if (!done || (done == Py_False && !r))
+    if (!done || (done == Py_False && !r)) {
       cw_report_exception("Cannot wake a request up", NULL);
+      rc = -1;
+    }
     Py_XDECREF(done);
     Py_XDECREF(r);
   }
   cw_exc_put(pending);
+  return rc;
 }
 
 CW_COLD int cw_waiter_init(PyObject *module) {

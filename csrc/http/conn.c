@@ -419,7 +419,10 @@ void cw_conn_accept(cw_server_t *srv, const cw_listener_t *l, int fd,
                     const struct sockaddr_storage *peer) {
   CW_ASSERT_BATON(srv);
   cw_conn_t *c = cw_calloc(1, sizeof(*c) + srv->protocol->size);
-  if (!c || uv_poll_init_socket(&srv->loop, &c->poll, fd) != 0) {
+  int rc = c ? uv_poll_init_socket(&srv->loop, &c->poll, fd) : UV_ENOMEM;
+  if (rc != 0) {
+    cw_log(CW_LOG_ERROR, "a new connection is closed: %s",
+           rc == UV_ENOMEM ? "out of memory" : strerror(-rc));
     free(c);
     cw_private_close(fd);
     return;
