@@ -86,7 +86,7 @@ tsan: $(VENV)/.tests ## the same with TSan
 	$(BIN)/python tools/pythons.py sanitized thread $(PYTEST) $(or $(T),tests)
 
 faults: $(VENV)/.tests ## every allocation of a request fails once, in C and in Python
-	$(BIN)/python tools/pythons.py faults -q -n 2 tests/hostile/test_faults.py
+	$(BIN)/python tools/pythons.py faults -q -n 2 tests/hostile/test_faults.py tests/hostile/test_asgi_faults.py
 
 mutants: $(VENV)/.tests ## statements of the C source that no test misses: N=20 T=csrc/http/conn.c
 	$(BIN)/python tools/mutate.py --number $(or $(N),20) $(T)

@@ -3,12 +3,11 @@
 Needs the fault-injection build: make faults.
 """
 
-import http.client
-import socket
 import sys
 
 import pytest
-from client import Client, request, wait_for
+from client import request, wait_for
+from faultwalk import Walk, converse, whole
 from server import descriptors, rss
 
 MIB = 1 << 20
@@ -75,86 +74,17 @@ def server(serve_all):
     return server
 
 
-def whole(answer, raw):
-    """Whether the bytes are complete responses. Asserts that no head is inside another body."""
-    heads = answer.count(b"HTTP/1.1 ")
-    left = Client(Replay(answer), 1)
-    for _ in range(heads):
-        try:
-            left.response("HEAD" if raw.startswith(b"HEAD") else "GET")
-        except (AssertionError, http.client.HTTPException):
-            assert b"HTTP/1.1 " not in left.buf, answer[:2000]
-            return False
-    return not left.buf
-
-
-class Replay:
-    """Bytes in the place of a socket."""
-
-    family = socket.AF_UNIX
-
-    def __init__(self, data):
-        self.data = data
-
-    def settimeout(self, seconds):
-        pass
-
-    def recv(self, size):
-        data, self.data = self.data[:size], self.data[size:]
-        return data
-
-
-def converse(server, raw):
-    """Sends a request of the kind, takes what comes. The server may end it at any point."""
-    sock = socket.socket()
-    # Little room: a response waits for its reader in the server.
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    sock.connect(("127.0.0.1", server.binds[0].number))
-    with Client(sock) as client:
-        try:
-            client.send(raw)
-            client.finish_sending()
-        except OSError:
-            pass
-        return client.read()
-
-
-class Walk:
-    """One failure after the other, with a connection beside it to control them."""
-
-    def __init__(self, server):
-        self.server = server
-        self.control = server.connect()
-
-    def again(self):
-        """The controlling connection may be a victim, too."""
-        self.control.close()
-        self.control = self.server.connect()
-
-    def state(self):
-        """Ends the walk's step. The failure may hit this request: only this one, then."""
-        for _ in range(3):
-            try:
-                self.control.send(request("/state"))
-                answer = self.control.response()
-                if answer.status == 200:
-                    return tuple(map(int, answer.body.split()))
-            except (OSError, AssertionError, http.client.HTTPException):
-                pass
-            self.again()
-        raise AssertionError("no ordinary answer after one failure")
-
-    def step(self, raw, n):
-        """Whether the n-th allocation came to fail."""
-        assert self.control.ask(f"/arm?n={n}").status == 200
-        answer = converse(self.server, raw)
-        if answer:
-            assert answer.startswith(b"HTTP/1.1 "), answer[:200]
-        whole(answer, raw)
-        left, given, closed, files = self.state()
-        assert given == closed, f"{given} bodies given, {closed} closed; allocation {n}"
-        assert files == 0, f"a file was left open; allocation {n}"
-        return left == 0
+def step(walk, raw, n):
+    """Whether the n-th allocation came to fail."""
+    walk.arm(n)
+    answer = converse(walk.server, raw)
+    if answer:
+        assert answer.startswith(b"HTTP/1.1 "), answer[:200]
+    whole(answer, raw)
+    left, given, closed, files = walk.state()
+    assert given == closed, f"{given} bodies given, {closed} closed; allocation {n}"
+    assert files == 0, f"a file was left open; allocation {n}"
+    return left == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -169,7 +99,7 @@ def test_every_allocation_fails(server, kind):
     walk.state()
     open_before, rss_before = len(descriptors(pid)), rss(pid)
     n = 1
-    while walk.step(raw, n):
+    while step(walk, raw, n):
         n += 1
     print(f"{kind}: {n - 1} allocations")
     assert server.worker().pid == pid
