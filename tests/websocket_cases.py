@@ -31,8 +31,8 @@ def run_cases(server, only=("*",), without=(), timeout=3000):
     """
     command = [sys.executable, __file__, "--against", f"ws://{server.binds[0]}"]
     command += ["--only", ",".join(only), "--without", ",".join(without)]
-    done = subprocess.run(command, env=clean_env(), stdout=subprocess.PIPE, timeout=timeout)
-    assert done.returncode == 0
+    done = subprocess.run(command, env=clean_env(), capture_output=True, text=True, timeout=timeout)
+    assert done.returncode == 0, f"the runner ended with {done.returncode}: {done.stderr}"
     return json.loads(done.stdout)
 
 

@@ -87,8 +87,10 @@ def server(serve_all):
     return server
 
 
-def without_date(answer):
-    return re.sub(rb"Date: [^\r]*\r\n", b"", answer)
+def plain(answer):
+    """Without what depends on time: the date, and where chunks end."""
+    answer = re.sub(rb"Date: [^\r]*\r\n", b"", answer)
+    return re.sub(rb"\r\n[0-9a-f]+\r\n", b"", answer)
 
 
 class AsgiWalk(Walk):
@@ -97,7 +99,7 @@ class AsgiWalk(Walk):
         self.raw, self.lost, self.bad = raw, 0, []
         _, begun, ended = self.state()
         self.before = begun - ended  # what other walks have lost
-        self.ordinary = {without_date(converse(server, raw)) for _ in range(3)}
+        self.ordinary = {plain(converse(server, raw)) for _ in range(3)}
 
     def step(self, n):
         """Whether the n-th allocation came to fail. What was not well is kept in `bad`."""
@@ -114,7 +116,7 @@ class AsgiWalk(Walk):
             if not LOST_STEP.search(said):
                 self.bad.append((n, "no end", said))
             self.lost += 1
-        elif without_date(answer) not in self.ordinary:
+        elif plain(answer) not in self.ordinary:
             if not said and not self.is_told_of_later(answer):
                 self.bad.append((n, "no line", answer[:300]))
             assert not answer or answer.startswith(b"HTTP/1.1 "), answer[:200]
@@ -145,6 +147,9 @@ def test_every_allocation_fails(server, kind):
         pytest.skip("CPython itself crashes when memory fails in its traceback module")
     pid = server.worker().pid
     walk = AsgiWalk(server, KINDS[kind])
+    if kind == "socket, left":
+        # Its end may be seen before its message is echoed.
+        walk.ordinary.add(plain(converse(server, socket("/socket-echo"))))
     walk.state()
     open_before, rss_before = len(descriptors(pid)), rss(pid)
     n = 1
