@@ -14,6 +14,7 @@
 #include "http/evict.h"
 #include "http/parse.h"
 #include "http/server_internal.h"
+#include "http/ws.h"
 
 enum {
   PIPELINE_HIGH = 16 * 1024, /* bytes of later requests held while one runs */
@@ -285,13 +286,14 @@ static bool wants_read(cw_conn_t *c) {
   if (h->state == CW_H1_FLUSH) return false;
   if (h->state != CW_H1_RUN) return true;
   cw_req_t *req = h->req;
-  /* Bytes of another protocol are for whoever takes the connection over. */
-  if (req->head.upgrade) return false;
   pthread_mutex_lock(&req->lock);
   bool complete = req->body.complete, paused = req->body.paused,
-       broken = req->body.broken;
+       broken = req->body.broken, async = req->async;
   pthread_mutex_unlock(&req->lock);
-  if (broken) return false;
+  /* Bytes of another protocol are for whoever takes the connection over: a WSGI app, or
+   * a WebSocket. */
+  if (broken || (req->head.upgrade && !(async && !cw_req_is_websocket(req))))
+    return false;
   return complete ? cw_buf_pending(&c->in) < PIPELINE_HIGH : !paused;
 }
 

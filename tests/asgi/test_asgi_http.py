@@ -164,10 +164,13 @@ def test_slow_reader_is_waited_for(server):
     assert server.wait_marks("left", left + 1)[left] == "ClientDisconnected"
 
 
-def test_receive_tells_of_a_client_that_left(server):
+@pytest.mark.parametrize("protocol", [None, "h2c"])
+def test_receive_tells_of_a_client_that_left(server, protocol):
+    """Also where it would rather speak another protocol, which nobody takes up."""
+    offer = [("Connection", "Upgrade"), ("Upgrade", protocol)] if protocol else []
     left, waits = len(server.marks("left")), len(server.marks("waits"))
     client = server.connect()
-    client.send(request("/leaving"))
+    client.send(request("/leaving", headers=offer))
     server.wait_marks("waits", waits + 1)
     client.close()
     assert server.wait_marks("left", left + 1)[left] == "http.disconnect"
