@@ -2,7 +2,7 @@
 
 Each failure ends in an answer or a closed connection, with a line in the log where the answer
 is not the ordinary one, and the next request is served. Needs the fault-injection build: make
-faults.
+faults-asgi.
 """
 
 import re
@@ -83,7 +83,7 @@ def server(serve_all):
     server = serve_all(None, *MOUNTS, "--graceful-timeout", "2", threads=2)
     server.check_connections = False
     if server.get("/control/has").body != b"yes":
-        pytest.skip("this build injects no faults: see make faults")
+        pytest.skip("this build injects no faults: see make faults-asgi")
     return server
 
 
@@ -132,7 +132,7 @@ class AsgiWalk(Walk):
 
     def is_told_of_later(self, answer):
         """Refusals leave a line a second, with the number of the others."""
-        refused = b" 503 " in answer[:20] or answer.endswith(b"\x88\x02\x03\xf3")  # 1011
+        refused = b"HTTP/1.1 503 " in answer or answer.endswith(b"\x88\x02\x03\xf3")  # 1011
         return refused and "refused with" in self.server.log()
 
     def all_ended(self):
