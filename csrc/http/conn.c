@@ -310,7 +310,6 @@ static void on_event(uv_poll_t *poll, int status, int events) {
   if (status < 0) {
     /* libuv has stopped polling. */
     c->events = 0;
-    c->pausing = false;
     cw_conn_lose(c, CW_END_SOCKET);
   }
   /* Its thread may have ended the request since: then these bytes are the next one, or

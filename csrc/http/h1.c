@@ -292,7 +292,7 @@ static bool wants_read(cw_conn_t *c) {
   pthread_mutex_unlock(&req->lock);
   /* Bytes of another protocol are for whoever takes the connection over: a WSGI app, or
    * a WebSocket. */
-  if (broken || (req->head.upgrade && !(async && !cw_req_is_websocket(req))))
+  if (broken || (req->head.upgrade && (!async || cw_req_is_websocket(req))))
     return false;
   return complete ? cw_buf_pending(&c->in) < PIPELINE_HIGH : !paused;
 }
