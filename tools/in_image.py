@@ -69,9 +69,10 @@ def main():
             sys.exit("there is a network")
     need(os.getuid() != 0, "no rights, nothing to write to, no network", "")
 
-    text = call("doctor", "--json", app, codes=(0, 4))
-    found = [one["id"] for one in json.loads(text)["findings"]]
-    need("errors" not in found, f"doctor finds {', '.join(found) or 'nothing'}", text)
+    text = call("doctor", "--json", app, codes=(0, 4))  # 8 for an error
+    report = json.loads(text)
+    found = ", ".join(one["id"] for one in report["findings"])
+    need(report["app"] == app, f"doctor finds {found or 'nothing'}", text)
     text = call("compile", "--invalidation", "timestamp", app, codes=(1,))
     need("read-only" in text, "compile says what it cannot write", text)
     text = call("record", app, codes=(1,))
