@@ -315,7 +315,7 @@ def medians(rounds):
 
 
 def in_turn(servers):
-    """Each server while the others stand still: some work without a request (fastpysgi 0.7.0
+    """Each server while the others stand still: some work without a request (fastpysgi 0.6
     takes 61 % of a core), on the core that all of them share.
     """
     for server in servers:
