@@ -26,8 +26,18 @@ import sys
 import time
 from pathlib import Path
 
-import run
-from run import BENCH, BUILD, ROOT, Server, add_ratios, in_turn, interleaved, medians, table
+from measure import (
+    BENCH,
+    BUILD,
+    CORES,
+    ROOT,
+    Server,
+    add_ratios,
+    in_turn,
+    interleaved,
+    medians,
+    table,
+)
 
 VENV = ROOT / "build" / "bench-asgi-venv"
 TABLES = ("raw", "fastapi", "starlette", "echo", "idle")
@@ -302,7 +312,7 @@ def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     BUILD.mkdir(parents=True, exist_ok=True)
     install(options.python)
-    os.sched_setaffinity(0, {run.CORES["load"]})
+    os.sched_setaffinity(0, {CORES["load"]})
     every = commands([str(VENV / "bin" / "cwsgi")])
     chosen = options.servers.split(",") if options.servers else list(every)
     tables = options.tables.split(",")
