@@ -16,7 +16,8 @@ async def echo(scope, receive, send):
     while True:
         message = await receive()
         if message["type"] == "websocket.disconnect":
-            mark("disconnect", json.dumps(message))
+            # Sockets of other tests may end at any later time: each test looks for its own.
+            mark("disconnect-" + scope["query_string"].decode(), json.dumps(message))
             return
         await send({**message, "type": "websocket.send"})
 

@@ -177,10 +177,9 @@ def test_how_sockets_end(page, path, end):
 
 
 def test_socket_of_a_page_that_is_left(server, page):
-    before = len(server.marks("disconnect"))
-    page.run(SOCKETS + "window.kept = await open('/');")
+    page.run(SOCKETS + "window.kept = await open('/?kept');")
     page.go("about:blank")
-    left = json.loads(server.wait_marks("disconnect", before + 1)[before])
+    left = json.loads(server.wait_marks("disconnect-kept")[0])
     assert left["code"] in (1001, 1005, 1006)
 
 

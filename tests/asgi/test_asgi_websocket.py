@@ -103,18 +103,16 @@ def test_the_app_closes(server):
 
 
 def test_the_client_closes(server):
-    before = len(server.marks("disconnect"))
-    with open_socket(server) as socket:
+    with open_socket(server, "/?closes") as socket:
         socket.close(4321, "enough")
-    got = json.loads(server.wait_marks("disconnect", before + 1)[before])
+    got = json.loads(server.wait_marks("disconnect-closes")[0])
     assert got == {"type": "websocket.disconnect", "code": 4321, "reason": "enough"}
 
 
 def test_the_client_leaves(server):
-    before = len(server.marks("disconnect"))
-    with open_socket(server) as socket:
+    with open_socket(server, "/?leaves") as socket:
         socket.socket.shutdown(SHUT_RDWR)
-    got = json.loads(server.wait_marks("disconnect", before + 1)[before])
+    got = json.loads(server.wait_marks("disconnect-leaves")[0])
     assert got["code"] == 1006
 
 
@@ -213,13 +211,13 @@ def test_many_sockets(server):
 
 def test_stop_says_goodbye(serve, loop):
     server = serve("asgisocket:app", "--loop", loop)
-    with open_socket(server) as socket:
+    with open_socket(server, "/?stops") as socket:
         server.send_signal(signal.SIGTERM)
         with pytest.raises(ConnectionClosed) as closed:
             socket.recv()
     assert closed.value.rcvd.code == 1012
     assert server.wait_exit() == 0
-    assert json.loads(server.marks("disconnect")[0])["code"] == 1012
+    assert json.loads(server.marks("disconnect-stops")[0])["code"] == 1012
 
 
 def test_reload_says_goodbye(serve):
