@@ -206,6 +206,30 @@ def test_metric_names(serve):
     }
 
 
+def test_app_engine_schema():
+    """As Google's own reader of app.yaml has it."""
+    appinfo = pytest.importorskip("google.appengine.api.appinfo")
+    text = (DEPLOY / "app-engine/app.yaml").read_text()
+    read = appinfo.LoadSingleAppInfo(text)
+    assert read.entrypoint.endswith(COMMANDS["app-engine"]), read.entrypoint
+    assert int(read.automatic_scaling.max_concurrent_requests) == 8
+    with pytest.raises(Exception, match="Unexpected attribute 'instance_clas'"):
+        appinfo.LoadSingleAppInfo(text.replace("instance_class", "instance_clas"))
+
+
+def test_compose_schema(tmp_path):
+    """The Compose specification's."""
+    pytest.importorskip("check_jsonschema")
+    text = (DEPLOY / "compose/compose.yaml").read_text()
+    wrong = tmp_path / "compose.yaml"
+    wrong.write_text(text.replace("read_only:", "read_onli:"))
+    for file, code in ((DEPLOY / "compose/compose.yaml", 0), (wrong, 1)):
+        command = [BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", file]
+        answer = subprocess.run(command, capture_output=True, text=True)
+        assert answer.returncode == code, answer.stdout + answer.stderr
+    assert "read_onli" in answer.stdout
+
+
 def test_promtool():
     promtool = shutil.which("promtool")
     if not promtool:
