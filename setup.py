@@ -31,6 +31,7 @@ def parts():
 
 def building(step, target):
     """Builds one of the parts; what stops it is one plain message, no traceback."""
+    native.hold_tree()
     try:
         getattr(parts(), step)(target)
     except native.BuildError as error:
@@ -39,6 +40,7 @@ def building(step, target):
 
 class BuildPackage(build_py):
     def run(self):
+        native.hold_tree()
         # A module that was removed since an earlier build must not be installed.
         if not self.editable_mode:
             shutil.rmtree(os.path.join(self.build_lib, "cwsgi"), ignore_errors=True)

@@ -4,6 +4,8 @@ Used by setup.py, tools/ctests.py and bench/run.py. Standard library only, becau
 setup.py runs it inside pip's isolated build environment.
 """
 
+import fcntl
+import functools
 import hashlib
 import os
 import re
@@ -536,6 +538,18 @@ class Parts:
         link = ["-pie", "-Wl,--as-needed", "-ldl", "-lpthread", *LINK, *self.link]
         objects = self.compile(PROGRAM_SOURCES, "-fPIE")
         self.builder(self.flags, "-fPIE").link(target, objects, link)
+
+
+@functools.cache
+def hold_tree():
+    """Waits until no other process builds in this tree, and keeps others waiting until this one
+    ends: they share the folder build.
+    """
+    folder = ROOT / "build"
+    folder.mkdir(exist_ok=True)
+    lock = open(folder / ".lock", "w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
 
 
 class Builder:

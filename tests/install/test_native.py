@@ -1,11 +1,14 @@
 """tools/native.py finds libraries without pkg-config, and puts their archives into ours."""
 
+import fcntl
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from client import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -113,6 +116,19 @@ except native.BuildError as error:
     )
     assert answer.stdout.endswith(" zlib1g-dev\n")
     assert answer.stdout.count("\n") == 1
+
+
+def test_one_build_in_a_tree_at_a_time(tmp_path):
+    command = [sys.executable, "setup.py", "-q", "build_py", "--build-lib", tmp_path]
+    (ROOT / "build").mkdir(exist_ok=True)
+    with open(ROOT / "build" / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        build = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        waits = re.compile(rf"-> FLOCK .* {build.pid} ")
+        wait_for(lambda: waits.search(Path("/proc/locks").read_text()), "the build to wait", 30)
+        assert not list(tmp_path.iterdir())
+    assert build.wait(60) == 0, build.stderr.read()
+    assert (tmp_path / "cwsgi" / "_version.py").exists()
 
 
 def test_what_is_small_is_there():
