@@ -136,11 +136,11 @@ differential: $(VENV)/.tests ## what cwsgi accepts, h11 must accept alike: SECON
 	$(BIN)/python tests/differential.py --seconds $(SECONDS)
 
 bench: $(VENV)/.installed ## measures cwsgi beside its peers: BENCH='--tables hello'
-	@tools/need.sh wrk libev-dev
+	@tools/need.sh wrk libev-dev valgrind
 	$(BIN)/python bench/run.py $(BENCH)
 
 bench-asgi: $(VENV)/.tools ## the same for ASGI apps: BENCH='--tables raw,echo'
-	@tools/need.sh wrk
+	@tools/need.sh wrk valgrind
 	$(BIN)/python bench/asgi.py $(BENCH)
 
 clean: ## removes what all of this made

@@ -9,7 +9,8 @@ fastapi    FastAPI: plain text, JSON, a body that pydantic checks; 64 connection
 starlette  Starlette, plain text
 echo       WebSocket echo: 1,000 sockets with 32 bytes, 16 with 64 KiB, one message each
            under way; server CPU per message
-idle       memory of 10,000 WebSockets that say nothing
+idle       memory of 10,000 WebSockets that say nothing; for cwsgi also what of it is in C,
+           by valgrind's massif
 """
 
 import argparse
@@ -17,6 +18,7 @@ import base64
 import contextlib
 import json
 import os
+import re
 import resource
 import select
 import shutil
@@ -270,7 +272,32 @@ def idle(options):
     add_ratios(results, "kib", "ratio")
     columns = [("KiB/socket", "kib", ".2f"), ("x cwsgi", "ratio", ".2f")]
     table(f"{number} idle WebSockets", results, columns)
+    if "cwsgi" in results:
+        few, many = (allocated("cwsgi", options.servers["cwsgi"], n) for n in (100, 1100))
+        own, whole = ((after - before) / 1000 for before, after in zip(few, many, strict=True))
+        print(f"cwsgi allocates {whole:,.0f} bytes for each, {own:,.0f} of them in C")
+        results["cwsgi"] |= {"allocated": whole, "allocated_in_c": own}
     return results
+
+
+def allocated(name, command, number):
+    """Bytes on the heap while so many sockets are open: by the server's own C code, and all."""
+    snapshot = BUILD / "massif"
+    massif = ["valgrind", "-q", "--tool=massif", "--trace-children=yes", "--depth=3"]
+    massif += ["--threshold=0", f"--massif-out-file={snapshot}.%p"]
+    # CPython's small objects would else come out of pages of its own.
+    with Server(name, command, prefix=massif, env={"PYTHONMALLOC": "malloc"}) as server:
+        server.wait(120)
+        sockets = [open_socket(server.port) for _ in range(number)]
+        worker = max(server.processes())
+        ask = ["vgdb", f"--pid={worker}", "detailed_snapshot", str(snapshot)]
+        subprocess.run(ask, check=True, capture_output=True)
+        for sock in sockets:
+            sock.close()
+    text = snapshot.read_text()
+    # Who called malloc: lines of the first level.
+    own = re.findall(r"^ n\d+: (\d+) 0x\w+: .*\bcwsgi/_core\b", text, re.M)
+    return sum(map(int, own)), int(re.search(r"^mem_heap_B=(\d+)", text, re.M)[1])
 
 
 # ---- all -----------------------------------------------------------------------------------
