@@ -153,11 +153,11 @@ def test_scopes_and_messages_are_of_their_types(serve, loop):
     assert server.post("/", b"x" * 1_000_000).body == b"x" * 1_000_000
     with server.connect() as client:
         client.send(request("/left"))
-    with connect(f"ws://{server.binds[0]}/", subprotocols=["one"], proxy=None) as socket:
+    with connect(f"ws://{server.binds[0]}/?its", subprotocols=["one"], proxy=None) as socket:
         for message in ("text", b"bytes"):
             socket.send(message)
             assert socket.recv() == message
-    server.wait_marks("disconnect")
+    server.wait_marks("disconnect-its")
     wait_for(lambda: "http.disconnect" in server.marks("checked"), "the client's leaving")
     assert server.stop() == 0
     assert server.marks("faults") == []
