@@ -74,18 +74,35 @@ def clean_env(extra=None):
     return {key: str(value) for key, value in env.items() if value is not None}
 
 
+def unused():
+    """A socket bound to a port that nothing has on any address, of both families."""
+    for host in ("::", "0.0.0.0"):
+        sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            if ":" in host:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            sock.bind((host, 0))
+            return sock
+        except OSError:  # no IPv6 here
+            sock.close()
+    raise OSError("no port is free")
+
+
 class Port:
     """A free TCP port, kept free: the socket stays bound but never listens.
 
     Linux lets a second socket bind the same address when both have SO_REUSEADDR and none
-    listens, and hands the port to nobody else meanwhile. Connecting to it is refused.
+    listens, and hands the port to nobody else meanwhile. Connecting to it is refused. No
+    socket has it on another address either, which a server on all addresses could not take.
     """
 
     def __init__(self, host="127.0.0.1"):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.sock = socket.socket(family, socket.SOCK_STREAM)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.sock.bind((host, 0))
+        with unused() as everywhere:
+            self.sock.bind((host, everywhere.getsockname()[1]))
         self.host, self.number = host, self.sock.getsockname()[1]
 
     def __str__(self):
