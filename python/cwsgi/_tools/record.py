@@ -6,15 +6,17 @@ needed. Nothing is watched from outside: fanotify and ptrace are not for everybo
 """
 
 import argparse
+import json
 import os
+import re
 from typing import Any
 
 from .._boot_trace import put_file
 from . import ToolError, _start
 
-USAGE = "cwsgi record [--output FILE] [--serve] [OPTIONS OF CWSGI] APP"
-NAME = "cwsgi.prefetch"  # csrc/supervisor/prefetch.h
-HEAD = "cwsgi-prefetch 1"
+USAGE = "cwsgi record [--output FILE] [--format FORMAT] [--serve] [OPTIONS OF CWSGI] APP"
+HEAD = "cwsgi-prefetch 1"  # and the name cwsgi.prefetch: csrc/supervisor/prefetch.h
+FORMATS = ("prefetch", "estargz", "nydus", "soci")
 
 
 def main(program: str, args: "list[str]") -> int:
@@ -27,7 +29,13 @@ def main(program: str, args: "list[str]") -> int:
         "that has read. A server that finds the list reads them ahead (--prefetch).",
     )
     parser.add_argument(
-        "--output", metavar="FILE", help=f"where to write; default {NAME} in the app's folder"
+        "--output", metavar="FILE", help="where to write; default cwsgi.FORMAT in the app's folder"
+    )
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        default=FORMATS[0],
+        help="prefetch, for cwsgi, or the hints of a lazy image format",
     )
     parser.add_argument(
         "--serve",
@@ -38,9 +46,12 @@ def main(program: str, args: "list[str]") -> int:
     if not words:
         parser.error("no app was named; try: cwsgi record main:app")
     data = _start.traced(program, words, options.serve)
-    entries = entries_of(data)
-    path = options.output or os.path.join(data["folder"], NAME)
-    text = "\n".join([HEAD, f"# {data['app']}, Python {data['python']}", *entries]) + "\n"
+    path = options.output or os.path.join(data["folder"], f"cwsgi.{options.format}")
+    if options.format == "prefetch":
+        head = [HEAD, f"# {data['app']}, Python {data['python']}"]
+        text = "\n".join([*head, *entries_of(data)]) + "\n"
+    else:
+        text = hints_of(data, options.format)
     try:
         put_file(path, text.encode("utf-8", "surrogateescape"))
     except OSError as error:
@@ -71,6 +82,19 @@ def entries_of(data: "dict[str, Any]") -> "list[str]":
         what = ",".join(f"{offset}+{length}" for offset, length in ranges) if ranges else "*"
         lines.append(f"{what} {path}")
     return lines
+
+
+def hints_of(data: "dict[str, Any]", form: str) -> str:
+    """Return the files that a start reads as the tool of a lazy image format takes them.
+
+    A layer has a file by the name without links. Names have to be UTF-8 for all of these tools.
+    """
+    found = dict.fromkeys(os.path.realpath(file["path"]) for file in in_order(data["files"]))
+    paths = [path for path in found if not re.search("[\n\ud800-\udfff]", path)]
+    if form == "soci":
+        return json.dumps(paths, indent=0) + "\n"
+    lines = paths if form == "nydus" else [json.dumps({"path": path[1:]}) for path in paths]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def in_order(files: "list[dict[str, Any]]") -> "list[dict[str, Any]]":
