@@ -22,11 +22,16 @@ CACHES = (
     "var/lib/apt/lists", "var/cache/apt/archives", "var/cache/apk", "var/cache/dnf",
     "var/cache/yum", "root/.cache", "root/.npm",
 )  # fmt: skip
+# openSUSE and Fedora; all of them some years ago.
+RPM_FOLDERS = ("usr/lib/sysimage/rpm", "var/lib/rpm")
+RPM_FILES = ("rpmdb.sqlite", "Packages.db", "Packages")
 COMPILERS = re.compile(
     r"(gcc|g\+\+|cpp|clang|llvm|rust\w*|cargo|golang|make|cmake|build-essential|binutils)"
-    r"(-[\d.]+.*|-common|-dev)?$"
+    r"(-[\d.]+.*|-common|-dev|-c\+\+)?$"
 )
-HEADERS = re.compile(r"(lib.+|python3.*|linux-libc|musl)-dev(:\w+)?$")
+HEADERS = re.compile(
+    r"(lib.+|python3.*|linux-libc|musl)-dev(:\w+)?$|.+-devel$|(glibc|kernel)-headers$"
+)
 MEDIA = (
     ".mp4", ".mov", ".avi", ".mkv", ".webm", ".mp3", ".wav", ".flac", ".jpg", ".jpeg", ".png",
     ".gif", ".tif", ".tiff", ".psd", ".pdf", ".zip", ".tar", ".gz", ".tgz", ".iso", ".csv",
@@ -42,10 +47,13 @@ MEDIA_LEAST = 50 << 20
 # ---- packages ----
 
 
-def packages(root: str) -> dict[str, int]:
-    """Return the packages of the system and their bytes, by dpkg's, apk's or rpm's data."""
-    found = _dpkg(root) or _apk(root)
-    return found if found or root != "/" else _rpm()
+def packages(root: str, skipped: list[str]) -> dict[str, int]:
+    """Return the packages of the system and their bytes, by dpkg's, apk's or rpm's data.
+
+    Args:
+        skipped: where it is said that there are some which cannot be read.
+    """
+    return _dpkg(root) or _apk(root) or _rpm(root, skipped)
 
 
 def _blocks(path: str) -> Iterator[list[str]]:
@@ -80,21 +88,33 @@ def _apk(root: str) -> dict[str, int]:
     return found
 
 
-def _rpm() -> dict[str, int]:
-    """Of rpm only its own program can read the data."""
+def _rpm(root: str, skipped: list[str]) -> dict[str, int]:
+    """Of rpm only its own program can read the data. With --root it would need rights."""
     import shutil
     import subprocess
 
-    program = shutil.which("rpm")
-    if not program:
+    folders = [os.path.join(root, name) for name in RPM_FOLDERS]
+    files = [os.path.join(folder, name) for folder in folders for name in RPM_FILES]
+    data = next(filter(os.path.isfile, files), None)
+    if not data:
         return {}
-    command = [program, "-qa", "--qf", "%{NAME} %{SIZE}\\n"]
+    program, folder = shutil.which("rpm"), os.path.dirname(data)
+    if not program:
+        skipped.append(f"packages: {data} is for rpm, which is not here")
+        return {}
+    command = [program, "--dbpath", folder, "-qa", "--qf", "%{NAME} %{LONGSIZE}\\n"]
+    found: Counter[str] = Counter()
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
-    except (OSError, subprocess.TimeoutExpired):
+    except (OSError, subprocess.TimeoutExpired) as error:
+        skipped.append(f"packages: {error}")
         return {}
-    rows = (line.split() for line in done.stdout.splitlines())
-    return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
+    for row in map(str.split, done.stdout.splitlines()):
+        if len(row) == 2 and row[1].isdigit():
+            found[row[0]] += int(row[1])  # some are there for two architectures
+    if not found:
+        skipped.append(f"packages: rpm finds none in {data}: {done.stderr.strip()[-200:]}")
+    return found
 
 
 # ---- files ----

@@ -131,7 +131,7 @@ def examine(
         root = os.path.abspath(options.image or "/")
         if not os.path.isdir(root):
             raise ToolError(f"--image: there is no folder {root}")
-        installed, tree = _check_image.packages(root), _check_image.Tree(root)
+        installed, tree = _check_image.packages(root, skipped), _check_image.Tree(root)
         facts["image"] = _check_image.facts(installed, tree)
         findings += _check_image.check(installed, tree)
     progress.end()
