@@ -74,4 +74,8 @@ void cw_signals_hold(void);
 /* As the app's own KeyboardInterrupt (`quick`) and SystemExit do. */
 void cw_signals_ask_stop(bool quick);
 
+/* Python waits at its end for the app's threads and functions, maybe for ever. A check
+ * knows its answer before: three seconds from now the process ends with `code`. */
+void cw_signals_limit_check(int code);
+
 #endif

@@ -536,6 +536,7 @@ static int run(int slot) {
     cw_trace_forked(atomic_load(&own->age));
   }
   if (code == 0 && slot >= 0) code = serve_loaded(&s, first);
+  if (slot == CW_SLOT_CHECK) cw_signals_limit_check(code);
   cw_trace_end();
   cw_settings_fini(&s);
   return code;

@@ -377,6 +377,28 @@ def test_check_config_that_is_interrupted_is_no_success(serve, number):
     assert server.wait_exit(5) == -number
 
 
+@pytest.mark.parametrize("works", [True, False])
+def test_check_config_of_an_app_that_does_not_end(tmp_path, door, works):
+    """Its answer is known before Python waits for a thread that nobody ends."""
+    (tmp_path / "stays.py").write_text(
+        "import threading\n"
+        "threading.Thread(target=threading.Event().wait).start()\n"
+        f"app = print if {works} else 1 / 0\n"
+    )
+    env = {"CWSGI_INTERPRETER": door}
+    result = run("--check-config", "stays:app", cwd=tmp_path, env=env)
+    assert result.returncode == (0 if works else 1)
+    assert ("ZeroDivisionError" in result.stderr) == (not works)
+
+
+def test_check_config_runs_functions_at_the_end(tmp_path):
+    (tmp_path / "main.py").write_text(
+        "import atexit\natexit.register(print, 'the end', flush=True)\napp = print\n"
+    )
+    result = run("--check-config", "main:app", cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (0, "the end\n")
+
+
 def test_a_failing_app_in_the_background_tells_the_error_log(tmp_path):
     log = tmp_path / "error.log"
     options = ["--daemon", "--error-logfile", log, "-b", "127.0.0.1:0"]
