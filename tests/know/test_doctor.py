@@ -115,6 +115,15 @@ def test_preload_loses_threads():
     assert "poller" in finding(report, "threads-before-fork")["details"][0]
 
 
+def test_threads_that_keep_it_from_ending():
+    """Neither doctor nor what it asks the server waits for them."""
+    report = doctor("stays:app", before=["--no-image"])
+    assert ids(report) == ["stop-waits"]
+    assert finding(report, "stop-waits")["details"] == ["stays"]
+    assert set(report["facts"]["memory"]) >= {"plain", "preload"}
+    assert ids(doctor("leaves:app")) == []
+
+
 def test_preload_shares(listener):
     assert ids(doctor("seeded:app", "--preload")) == ["preload-breaks"]
     report = doctor("network:app", "--preload", SICK_PORT=listener)

@@ -127,6 +127,22 @@ def logging(state: dict[str, Any]) -> list[Finding]:
     return found
 
 
+def staying(threads: list[str]) -> list[Finding]:
+    """Threads that Python waits for, of an app that did not end when it was asked to."""
+    if not threads:
+        return []
+    return [
+        Finding(
+            "stop-waits",
+            WARNING,
+            "the app's threads keep its processes from ending",
+            "each stop, deploy and reload takes all of --graceful-timeout, and then kills",
+            "make them daemon threads, or end them in a function of @cwsgi.on_shutdown",
+            threads[:10],
+        )
+    ]
+
+
 def written(files: dict[str, dict[str, str]]) -> list[Finding]:
     """Files that the app has written as it started, where that is memory."""
     memory = {

@@ -116,7 +116,10 @@ class Running:
 
     Attributes:
         ready_s: seconds from its start until its port took connections.
+        stays: one of them did not end when it was asked to.
     """
+
+    stays = False
 
     def __init__(self, program: str, words: list[str], *more: str, observed: str = "") -> None:
         self.port = _free_port()
@@ -201,11 +204,15 @@ class Running:
         raise ToolError("a worker did not say what it has seen: its app may keep signals from it")
 
     def stop(self) -> None:
+        """End it; nothing that it says is of use any more."""
+        for signum, seconds in ((signal.SIGTERM, 3), (signal.SIGQUIT, 12)):
+            if self.process.poll() is None and not (Running.stays and signum == signal.SIGTERM):
+                self.process.send_signal(signum)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.process.wait(seconds)
+                    continue
+                Running.stays = True
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(15)
-        except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 

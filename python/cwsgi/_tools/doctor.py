@@ -182,6 +182,8 @@ def _of_starts(
     }
     found = _check_start.check(seen, text, module)
     found += _check_app.check(seen, settings)
+    if server.stays:
+        found += _check_app.staying(seen["at_end"]["staying"])
     found += _check_memory.check_breaks(seen, settings)
     if options.no_memory:
         skipped.append("memory: --no-memory")

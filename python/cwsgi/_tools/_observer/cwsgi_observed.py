@@ -23,6 +23,7 @@ def look(observer):
         "written": observer.written,
         "at_end": {
             "threads": observer.at_end.get("threads", []),
+            "staying": observer.at_end.get("staying", []),
             "connections": connections(observer.at_end.get("sockets", [])),
         },
         "modules": modules(),

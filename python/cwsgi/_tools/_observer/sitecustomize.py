@@ -266,15 +266,19 @@ def _command(args):
 def _state():
     """Return what a fork would break: threads and connections that are there now."""
     threading = sys.modules.get("threading")
-    names = []
+    threads = []
     if threading is not None:
         main = threading.main_thread()
-        names = [
-            one.name
+        threads = [
+            one
             for one in threading.enumerate()
             if one is not main and not one.name.startswith("cwsgi")
         ]
-    return {"threads": names, "sockets": _sockets()}
+    return {
+        "threads": [one.name for one in threads],
+        "staying": [one.name for one in threads if not one.daemon],
+        "sockets": _sockets(),
+    }
 
 
 def _sockets():
