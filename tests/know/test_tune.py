@@ -386,6 +386,44 @@ def test_access_logs(tmp_path, line):
     assert found.left_out == 1 and len(of([file], every=True).requests) == 3
 
 
+@pytest.mark.parametrize("form", ["combined", "json", "gcp", '%(h)s "%(r)s" %(s)s'])
+def test_access_logs_of_ours(serve, tmp_path, form):
+    """What a server has logged is what is sent, byte by byte."""
+    log = tmp_path / "access.log"
+    server = serve("hello:app", "--access-logfile", log, "--access-logformat", form)
+    targets = ["/", "/a?b=c&d=%20e", "/?x", "/q%22'", "//x/../y"]
+    for target in targets:
+        # A browser of this name must not make a HAR of it.
+        assert server.request(target, headers=[("User-Agent", "log")]).status == 200
+    assert server.request("/form?a", method="POST", body=b"x").status == 200
+    wait_for(lambda: len(log.read_text().splitlines()) == 6, "all lines")
+    found = of([log])
+    assert [(one.method, one.path) for one in found.requests] == [("GET", x) for x in targets]
+    assert found.left_out == 1
+    assert ("POST", "/form?a") in [(one.method, one.path) for one in of([log], True).requests]
+
+
+def test_json_logs_of_others(tmp_path):
+    """Lines that tell of no request are passed over; what is no ASCII is encoded."""
+    lines = [
+        '{"method": "GET", "path": "/caf\u00e9", "query": "a b"}',
+        '{"method": "GET"}',
+        '{"method": 7, "path": "/"}',
+        '{"method": "GET", "path": 7}',
+        '{"method": "GET", "path": "*"}',
+        '{"method": "get\\r\\n", "path": "/"}',
+        '{"httpRequest": null}',
+        '{"httpRequest": {"requestMethod": "GET", "requestUrl": "https://h:1/b?c"}}',
+        '{"httpRequest": {"requestMethod": "OPTIONS", "requestUrl": "https://h*"}}',
+        '{"request_line": "\\u0016\\u0003", "status": 400}',
+        "{",
+        "[INFO] something else",
+    ]
+    (tmp_path / "log").write_text("\n".join(lines))
+    found = of([tmp_path / "log"], every=True).requests
+    assert [one.path for one in found] == ["/caf%C3%A9?a%20b", "/b?c"]
+
+
 def har(tmp_path, *requests):
     file = tmp_path / "a.har"
     file.write_text(json.dumps({"log": {"entries": [{"request": one} for one in requests]}}))

@@ -3,8 +3,9 @@
 import json
 import os
 import re
+import string
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from . import ToolError
 
@@ -12,6 +13,7 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 METHOD = re.compile(r"[A-Z]{3,12}$")
 # The request line within an access log's line, in quotes as the usual formats have it.
 LOGGED = re.compile(r'"([A-Z]{3,12}) (/\S*) HTTP/\d(?:\.\d)?"')
+ORIGIN = re.compile("https?://[^/?]*")
 # Fields of a browser's request that matter to an app; the others are of its connection.
 FIELDS = (
     "accept", "accept-language", "authorization", "content-type", "cookie", "origin", "referer",
@@ -77,13 +79,33 @@ def _of_file(name: str) -> "tuple[list[Request], bool]":
             text = file.read()
     except OSError as error:
         raise ToolError(f"--requests: {name}: {error.strerror}") from None
-    if text.lstrip().startswith("{") and '"log"' in text:
-        return _of_har(name, text), False
     lines = [line for line in text.splitlines() if line.strip()]
-    logged = [match for match in map(LOGGED.search, lines) if match]
+    if text.lstrip().startswith("{") and '"log"' in text and not _logged(lines[0]):
+        return _of_har(name, text), False
+    logged = [found for found in map(_logged, lines) if found]
     if logged:
-        return [_checked(match[1], match[2], name) for match in logged], False
+        return [_checked(method, path, name) for method, path in logged], False
     return [_of_line(name, line) for line in lines if not line.startswith("#")], True
+
+
+def _logged(line: str) -> "tuple[str, str] | None":
+    """Return method and path of an access log's line, in whatever format, or None."""
+    if not line.startswith("{"):
+        match = LOGGED.search(line)
+        return (match[1], match[2]) if match else None
+    try:
+        told = json.loads(line)
+        if "httpRequest" in told:  # --access-logformat gcp
+            told = told["httpRequest"]
+            method, path = told["requestMethod"], ORIGIN.sub("", told["requestUrl"])
+        else:
+            method, path = told["method"], told["path"]
+            path += "?" + told["query"] if told.get("query") else ""
+        # Clients may have sent bytes that are no ASCII as they are.
+        path = quote(path, safe=string.punctuation)
+        return (method, path) if METHOD.match(method) and path[:1] == "/" else None
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _of_line(name: str, line: str) -> Request:
