@@ -9,13 +9,6 @@
 
 #include "base/options.h"
 
-/* The list's name where it is found by itself, beside the app. */
-#define CW_PREFETCH_NAME "cwsgi.prefetch"
-
-/* The first line of a list, made by `cwsgi record`. Each further line is a path with
- * what is read of it in front: OFFSET+LENGTH, several with commas, or * for all. */
-#define CW_PREFETCH_HEAD "cwsgi-prefetch 1\n"
-
 /* Starts processes that read the list's files ahead, as the workers' user, and end. To
  * be called in the app's folder. A list that is not there, or no list, is told of where
  * somebody has named it; the start goes on in any case. */

@@ -216,12 +216,17 @@ def test_no_list(serve, folder, text, complaint):
 
 def test_a_stale_or_hostile_list(serve, folder, big):
     """Nothing of it is more than a hint, and no file but a regular one is opened."""
-    fifo = folder / "fifo"
+    fifo, link = folder / "fifo", folder / "link"
     os.mkfifo(fifo)
+    link.symlink_to(fifo)
     listed(
         folder,
         "* /nonexistent/file",
         f"* {fifo}",
+        f"0+4096 {link}",
+        f"* /{'x' * 100_000}",
+        f"{'0+1,' * 100_000}0+1 {fifo}",
+        f"-4096+4096,0+-1 {folder / 'main.py'}",
         "* /dev/tty",
         f"* {folder}",
         "* relative",
@@ -239,6 +244,24 @@ def test_a_stale_or_hostile_list(serve, folder, big):
     server = serve("main:app", chdir=folder)
     assert server.get("/").body == b"hello"
     wait_for(lambda: resident(big), "the file in memory")
+    wait_for(lambda: len(server.workers()) == 1, "the readers to have ended")
+
+
+def test_nothing_behind_a_nul_is_read(serve, folder, big):
+    other = folder / "other.bin"
+    other.write_bytes(big.read_bytes())
+    listed(folder, f"* {big}", f"* {other}\0", f"* {other}")
+    evict(other)
+    evict(big)
+    server = serve("main:app", chdir=folder)
+    wait_for(lambda: resident(big) and resident(other), "both files in memory")
+    evict(other)
+    listed(folder, f"* {big}", "\0", *[f"* {other}"] * 99)
+    evict(big)
+    server = serve("main:app", chdir=folder)
+    wait_for(lambda: resident(big), "the file in memory")
+    wait_for(lambda: len(server.workers()) == 1, "the readers to have ended")
+    assert not resident(other)
 
 
 def test_its_processes_end(serve, folder, big):

@@ -15,7 +15,7 @@ from .._boot_trace import put_file
 from . import ToolError, _start
 
 USAGE = "cwsgi record [--output FILE] [--format FORMAT] [--serve] [OPTIONS OF CWSGI] APP"
-HEAD = "cwsgi-prefetch 1"  # and the name cwsgi.prefetch: csrc/supervisor/prefetch.h
+HEAD = "cwsgi-prefetch 1"  # and the name cwsgi.prefetch: csrc/supervisor/prefetch_list.h
 FORMATS = ("prefetch", "estargz", "nydus", "soci")
 
 
