@@ -264,6 +264,31 @@ def test_nothing_behind_a_nul_is_read(serve, folder, big):
     assert not resident(other)
 
 
+def test_a_warm_start_reads_nothing(serve, folder, big):
+    """Nor do sources make a start cold that nobody has read, since they have .pyc files."""
+    source = folder / "later_module.py"
+    source.write_text("x = 1\n")
+    warm = folder / "data.txt"
+    warm.read_text()
+    lines = [f"0+0 {source}", f"* {warm}"] * 50
+    lines[3] = f"* {big}"  # between those that are looked at
+    listed(folder, *lines)
+    evict(source)
+    evict(big)
+    server = serve("main:app", chdir=folder)
+    wait_for(lambda: len(server.workers()) == 1, "the reader to have ended")
+    assert not resident(big)
+
+
+def test_a_cold_start_is_seen_between_sources(serve, folder, big):
+    """Where all that is looked at first are sources, what follows each is looked at."""
+    lines = [f"0+0 {folder / 'main.py'}", f"* {big}"] * 8
+    listed(folder, *lines[:15])
+    evict(big)
+    serve("main:app", chdir=folder)
+    wait_for(lambda: resident(big), "the file in memory")
+
+
 def test_its_processes_end(serve, folder, big):
     """With the list, and with the server where that ends before."""
     listed(folder, *[f"* {big}"] * 2000)
