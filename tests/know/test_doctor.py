@@ -434,14 +434,38 @@ def test_end_of_support():
 
     from cwsgi._tools import _check_app
 
-    seen = {"python": [3, 10, 4], "frameworks": {"django": "4.2.7", "flask": "3.1"}}
-    then = datetime.date(2026, 4, 30)
-    assert _check_app.old(seen, then) == []
-    found = _check_app.old(seen, datetime.date(2026, 11, 1))
-    assert [one.id for one in found] == ["eol-python", "eol-django"]
-    later = datetime.date(2030, 1, 1)
+    frameworks = {"django": "4.2.7", "flask": "3.1", "wagtail": "6.3.1"}
+    seen = {"python": [3, 10, 4], "frameworks": frameworks}
+    then = datetime.date(2026, 4, 7)
+    assert _check_app.old(seen, {"alpine": "3.21.5"}, then) == []
+    found = _check_app.old(seen, {"alpine": "3.21.5"}, datetime.date(2026, 11, 2))
+    assert [one.id for one in found] == ["eol-python", "eol-django", "eol-wagtail", "eol-system"]
+    assert found[3].title == "Alpine 3.21.5: support ended on 2026-11-01"
+    (debian,) = _check_app.old(
+        {**seen, "frameworks": {}}, {"debian": "11"}, datetime.date(2026, 9, 1)
+    )
+    assert debian.advice == "go on to a Debian that is supported"
+    later = datetime.date(2040, 1, 1)
     unknown = {"python": [3, 99, 0], "frameworks": {"django": "dev"}}
-    assert _check_app.old(unknown, later) == []
+    assert _check_app.old(unknown, {}, later) == []
+    assert _check_app.old(unknown, {"debian": ""}, later) == []
+    assert _check_app.old(unknown, {"arch": "20261101"}, later) == []
+
+
+def test_the_system(monkeypatch):
+    """What this one says of itself, and one that says nothing."""
+    import platform
+
+    from cwsgi._tools import _machine
+
+    (name,) = re.findall(r'^ID="?(\w+)', Path("/etc/os-release").read_text(), re.M)
+    assert list(_machine.system()) == [name]
+
+    def none():
+        raise OSError
+
+    monkeypatch.setattr(platform, "freedesktop_os_release", none)
+    assert _machine.system() == {}
 
 
 # ---- what it says and to whom ----
@@ -604,7 +628,8 @@ def test_what_is_shown_is_escaped():
 def test_every_finding_is_documented():
     source = "".join(path.read_text() for path in (ROOT / "python/cwsgi/_tools").glob("*.py"))
     made = set(re.findall(r'Finding\(\s*"([a-z-]+)"', source))
-    made |= {"memory-over-limit", "memory-tight", "eol-python", "eol-django"}
+    made |= {"memory-over-limit", "memory-tight"}
+    made |= {"eol-python", "eol-django", "eol-wagtail", "eol-system"}
     page = (ROOT / "docs/doctor.md").read_text().partition("## Findings")[2].partition("\n## ")[0]
     assert set(re.findall(r"^\| `([a-z-]+)` \|", page, re.M)) == made
     assert len(made) > 30 and sys.version_info

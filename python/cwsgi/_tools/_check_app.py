@@ -11,7 +11,10 @@ Seen = dict[str, Any]
 
 # The last day of support, of the versions that had one when this was written. Sources:
 # Python: https://devguide.python.org/versions/ (the end of the month that it names);
-# Django: https://www.djangoproject.com/download/#supported-versions.
+# Django: https://www.djangoproject.com/download/#supported-versions;
+# Wagtail: https://github.com/wagtail/wagtail/wiki/Release-schedule;
+# Alpine: https://alpinelinux.org/releases/; Debian, its LTS: https://wiki.debian.org/LTS;
+# Ubuntu, its standard support: https://ubuntu.com/about/release-cycle.
 SUPPORTED_UNTIL = {
     "python": {
         "3.10": "2026-10-31",
@@ -19,6 +22,7 @@ SUPPORTED_UNTIL = {
         "3.12": "2028-10-31",
         "3.13": "2029-10-31",
         "3.14": "2030-10-31",
+        "3.15": "2031-10-31",
     },
     "django": {
         "2.2": "2022-04-11",
@@ -27,11 +31,49 @@ SUPPORTED_UNTIL = {
         "3.2": "2024-04-01",
         "4.0": "2023-04-01",
         "4.1": "2023-12-01",
-        "4.2": "2026-04-30",
+        "4.2": "2026-04-07",
         "5.0": "2025-04-02",
-        "5.1": "2025-12-31",
+        "5.1": "2025-12-03",
         "5.2": "2028-04-30",
         "6.0": "2027-04-30",
+    },
+    "wagtail": {
+        "4.1": "2024-02-01",
+        "5.0": "2023-11-01",
+        "5.1": "2024-02-01",
+        "5.2": "2025-05-06",
+        "6.0": "2024-08-01",
+        "6.1": "2024-11-01",
+        "6.2": "2025-02-03",
+        "6.3": "2026-05-01",
+        "6.4": "2025-08-04",
+        "7.0": "2026-11-02",
+        "7.1": "2026-02-02",
+        "7.2": "2026-05-04",
+        "7.3": "2026-08-03",
+        "8.0": "2027-02-02",
+        "8.1": "2027-05-04",
+    },
+    "alpine": {
+        "3.17": "2024-11-22",
+        "3.18": "2025-05-09",
+        "3.19": "2025-11-01",
+        "3.20": "2026-04-01",
+        "3.21": "2026-11-01",
+        "3.22": "2027-05-01",
+        "3.23": "2027-11-01",
+    },
+    "debian": {
+        "10": "2024-06-30",
+        "11": "2026-08-31",
+        "12": "2028-06-30",
+        "13": "2030-06-30",
+    },
+    "ubuntu": {
+        "20.04": "2025-05-29",
+        "22.04": "2027-06-01",
+        "24.04": "2029-05-31",
+        "26.04": "2031-05-29",
     },
 }
 
@@ -39,7 +81,7 @@ SUPPORTED_UNTIL = {
 def check(seen: Seen, settings: Settings) -> list[Finding]:
     return [
         *debug(seen["debug"]),
-        *old(seen),
+        *old(seen, _machine.system()),
         *logging(seen.get("logging") or {}),
         *written(seen["written"]),
         *headers(seen.get("django") or {}, settings),
@@ -62,9 +104,9 @@ def debug(modes: list[str]) -> list[Finding]:
     ]
 
 
-def old(seen: Seen, today: "datetime.date | None" = None) -> list[Finding]:
+def old(seen: Seen, system: dict[str, str], today: "datetime.date | None" = None) -> list[Finding]:
     today = today or datetime.date.today()
-    versions = {"python": ".".join(map(str, seen["python"])), **seen["frameworks"]}
+    versions = {**system, "python": ".".join(map(str, seen["python"])), **seen["frameworks"]}
     found = []
     for name, table in SUPPORTED_UNTIL.items():
         version = versions.get(name, "")
@@ -74,7 +116,7 @@ def old(seen: Seen, today: "datetime.date | None" = None) -> list[Finding]:
             shown = name.capitalize()
             found.append(
                 Finding(
-                    f"eol-{name}",
+                    f"eol-{'system' if name in system else name}",
                     WARNING,
                     f"{shown} {version}: support ended on {until}",
                     "holes that are found now stay open",

@@ -2,6 +2,7 @@
 
 import math
 import os
+import platform
 from pathlib import Path
 
 # Variables that platforms set in their containers.
@@ -18,6 +19,15 @@ def _text(path: str) -> str:
 def in_container() -> bool:
     marks = ("/.dockerenv", "/run/.containerenv")
     return any(map(os.path.exists, marks)) or any(name in os.environ for name in PLATFORMS)
+
+
+def system() -> dict[str, str]:
+    """Return the name of the distribution, as of /etc/os-release, and its version."""
+    try:
+        told = platform.freedesktop_os_release()
+    except OSError:
+        return {}
+    return {told["ID"]: told.get("VERSION_ID", "")}
 
 
 def on_cloud_run() -> bool:
