@@ -410,7 +410,8 @@ def test_rpm_data_that_cannot_be_read(tmp_path):
     report = looked_at(tmp_path / "root")
     (told,) = (line for line in report["skipped"] if line.startswith("packages: "))
     if shutil.which("rpm"):
-        assert told.startswith(f"packages: rpm finds none in {data}: ")
+        assert told.startswith(f"packages: rpm finds none in {data}: error: ")
+        assert "\n" not in told
     (tmp_path / "bin").mkdir()
     before = ["--no-memory", "--image", tmp_path / "root"]
     report = doctor("fine:app", before=before, PATH=tmp_path / "bin")

@@ -113,7 +113,8 @@ def _rpm(root: str, skipped: list[str]) -> dict[str, int]:
         if len(row) == 2 and row[1].isdigit():
             found[row[0]] += int(row[1])  # some are there for two architectures
     if not found:
-        skipped.append(f"packages: rpm finds none in {data}: {done.stderr.strip()[-200:]}")
+        why = done.stderr.strip().rpartition("\n")[2]
+        skipped.append(f"packages: rpm finds none in {data}: {why}")
     return found
 
 
