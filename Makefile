@@ -88,7 +88,7 @@ tsan: $(VENV)/.tests ## the same with TSan
 faults: $(VENV)/.tests ## every allocation of a request fails once, in C and in Python
 	$(BIN)/python tools/pythons.py faults -q -n 2 tests/hostile/test_faults.py
 
-faults-asgi: $(VENV)/.tests ## the same for ASGI apps; asyncio loses steps then, and what is left of them varies
+faults-asgi: $(VENV)/.tests ## the same for ASGI apps
 	$(BIN)/python tools/pythons.py faults -q -n 2 tests/hostile/test_asgi_faults.py
 
 mutants: $(VENV)/.tests ## statements of the C source that no test misses: N=20 T=csrc/http/conn.c

@@ -21,6 +21,9 @@ class Replay:
         data, self.data = self.data[:size], self.data[size:]
         return data
 
+    def close(self):
+        pass
+
 
 def whole(answer, raw):
     """Whether the bytes are complete responses. Asserts that no head is inside another body."""
@@ -35,18 +38,24 @@ def whole(answer, raw):
     return not left.buf
 
 
-def converse(server, raw, timeout=20.0):
-    """Sends a request of the kind, takes what comes. The server may end it at any point."""
+def begin(server, raw, timeout=20.0):
+    """Sends a request of the kind. The server may end the connection at any point."""
     sock = socket.socket()
     # Little room: a response waits for its reader in the server.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     sock.connect(("127.0.0.1", server.binds[0].number))
-    with Client(sock, timeout) as client:
-        try:
-            client.send(raw)
-            client.finish_sending()
-        except OSError:
-            pass
+    client = Client(sock, timeout)
+    try:
+        client.send(raw)
+        client.finish_sending()
+    except OSError:
+        pass
+    return client
+
+
+def converse(server, raw, timeout=20.0):
+    """The same, and takes what comes."""
+    with begin(server, raw, timeout) as client:
         return client.read()
 
 

@@ -1,9 +1,12 @@
 """ASGI requests of every kind, whose allocations are made to fail one after the other.
 
-`control` is a WSGI app beside them, which arms the failure and says what has happened.
+`control` is a WSGI app beside them, which arms the failure and says whether it came. /tasks
+tells which tasks there are, and which of them asyncio has lost.
 """
 
 import asyncio
+import gc
+import json
 
 from asgiapp import answer, body_of, start
 from common import STATE, query
@@ -14,10 +17,7 @@ PLAIN = [("Content-Type", "text/plain")]
 FILE = STATE / "content"
 FILE.write_bytes(b"x" * 300_000)
 BIG = b"b" * 1_000_000
-# Calls of the app, and of those the ones that have ended, modulo 256: numbers for which
-# Python needs no memory.
-BEGUN, ENDED = 0, 1
-counts = bytearray(2)
+ROUNDS = 10  # of the event loop: more than any of these apps lets pass one after the other
 tasks = set()
 
 
@@ -30,7 +30,46 @@ def control(environ, start_response):
         return OK
     left = _core._fault_left()
     _core._fault_arm(0)
-    return [f"{left} {counts[BEGUN]} {counts[ENDED]}".encode()]
+    return [b"%d" % left]
+
+
+def awaited(coro):
+    """What the innermost of a chain of coroutines awaits, or is."""
+    while getattr(coro, "cr_await", None) is not None:
+        coro = coro.cr_await
+    return coro
+
+
+def seems_lost(task):
+    """Whether nothing that asyncio waits for is to run this task again.
+
+    It may be true of one whose next step is ready, for a round of the loop.
+    """
+    future = task._fut_waiter
+    if future is None or future.done():
+        return True
+    if isinstance(future, asyncio.Task):
+        return seems_lost(future)
+    if type(awaited(task.get_coro())).__name__ == "Waiter":
+        return False  # cwsgi has to set it
+    timers = asyncio.get_running_loop()._scheduled
+    return not any(future in (timer._args or ()) for timer in timers)
+
+
+async def list_tasks(scope, receive, send):
+    """The tasks beside this one. With ?end those that asyncio has lost end: it never ends them."""
+    me, lost = asyncio.current_task(), asyncio.all_tasks()
+    for _ in range(ROUNDS):
+        lost = {task for task in lost if task is not me and not task.done() and seems_lost(task)}
+        await asyncio.sleep(0)
+    run = asyncio.all_tasks() - lost - {me}
+    told = json.dumps({"run": [*map(repr, run)], "lost": [*map(repr, lost)]})
+    if scope["query_string"] == b"end":
+        for task in lost:
+            task.get_coro().close()
+        lost = task = run = None
+        gc.collect()
+    await answer(send, told.encode())
 
 
 async def hello(scope, receive, send):
@@ -159,7 +198,7 @@ async def socket_denied(scope, receive, send):
     await send({"type": "websocket.http.response.body", "body": b"who are you?"})
 
 
-ROUTES = {
+ROUTES = {"/tasks": list_tasks} | {
     "/" + function.__name__.replace("_", "-"): function
     for function in (
         hello,
@@ -187,10 +226,6 @@ ROUTES = {
 
 async def app(scope, receive, send):
     assert scope["type"] != "lifespan"
-    counts[BEGUN] = (counts[BEGUN] + 1) & 255
-    try:
-        if scope["type"] == "websocket":
-            await receive()
-        await ROUTES[scope["path"]](scope, receive, send)
-    finally:
-        counts[ENDED] = (counts[ENDED] + 1) & 255
+    if scope["type"] == "websocket":
+        await receive()
+    await ROUTES[scope["path"]](scope, receive, send)
