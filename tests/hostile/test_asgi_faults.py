@@ -66,6 +66,8 @@ KINDS = {
     "socket, compressed": socket(
         "/socket-echo", frame(b"text" * 100), frame(b"more" * 1000), CLOSE, compression=True
     ),
+    "socket, broken": socket("/socket-echo", frame(b"text"), frame(b"", 3)),
+    "socket, broken off": socket("/socket-echo", frame(b"text") + frame(b"text")[:-1]),
     "socket, left": socket("/socket-echo", frame(b"text")),
     "socket, closed by the app": socket("/socket-closes"),
     "socket, refused": socket("/socket-refused"),
