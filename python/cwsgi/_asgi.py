@@ -57,8 +57,11 @@ def _uvloop() -> "Any":
 class Lifespan:
     """The lifespan of one app (ASGI 3.0, lifespan 2.0)."""
 
-    def __init__(self, app: "App", mode: str, state: "dict[str, Any]") -> None:
-        self.app, self.mode, self.state = app, mode, state
+    def __init__(
+        self, app: "App", mode: str, state: "dict[str, Any]", lose: "Callable[[], None]"
+    ) -> None:
+        """`lose` is called where a task that waits for this app was forgotten."""
+        self.app, self.mode, self.state, self.lose = app, mode, state, lose
         self.log = Log()
         self.messages: asyncio.Queue[dict[str, str]] = asyncio.Queue()
         self.started: asyncio.Event = asyncio.Event()
@@ -67,6 +70,14 @@ class Lifespan:
         self.complete = False
         self.task: asyncio.Task[None] | None = None
 
+    def tell(self, event: asyncio.Event) -> None:
+        try:
+            event.set()
+        except MemoryError:
+            # It is set, and who waits for it is never woken.
+            self.lose()
+            raise
+
     async def receive(self) -> "dict[str, str]":
         return await self.messages.get()
 
@@ -74,42 +85,43 @@ class Lifespan:
         kind = message["type"]
         if kind == "lifespan.startup.complete":
             self.complete = True
-            self.started.set()
+            self.tell(self.started)
         elif kind == "lifespan.startup.failed":
             self.failure = message.get("message") or "it sent lifespan.startup.failed"
-            self.started.set()
+            self.tell(self.started)
         elif kind == "lifespan.shutdown.complete":
-            self.ended.set()
+            self.tell(self.ended)
         elif kind == "lifespan.shutdown.failed":
             self.log.error("the app's shutdown failed: %s", message.get("message") or "")
-            self.ended.set()
+            self.tell(self.ended)
         else:
             raise RuntimeError(f"unexpected ASGI message {kind!r}")
 
     async def run(self) -> None:
-        scope = {
-            "type": "lifespan",
-            "asgi": {"version": "3.0", "spec_version": "2.0"},
-            "state": self.state,
-        }
         try:
+            scope = {
+                "type": "lifespan",
+                "asgi": {"version": "3.0", "spec_version": "2.0"},
+                "state": self.state,
+            }
             await self.app(scope, self.receive, self.send)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):
             raise
         except BaseException as error:
             if self.complete:
                 self.log.exception("Exception in the app's lifespan")
-            elif self.failure is None and self.mode == "on":
+            elif self.failure is None and (self.mode == "on" or isinstance(error, MemoryError)):
+                # Whether it knows of it, one without memory has not said.
                 self.log.exception("Exception in the app's lifespan")
-                self.failure = f"{type(error).__name__}: {error}"
+                self.failure = f"{type(error).__name__}: {error}".rstrip(": ")
             elif self.failure is None:
                 # The specification: an app that does not know of it raises.
                 self.log.debug("the app has no lifespan: %s: %s", type(error).__name__, error)
             if isinstance(error, (SystemExit, KeyboardInterrupt)):
                 self.failure = self.failure or f"{type(error).__name__}: {error}"
         finally:
-            self.started.set()
-            self.ended.set()
+            self.tell(self.started)
+            self.tell(self.ended)
 
     async def startup(self) -> None:
         self.messages.put_nowait({"type": "lifespan.startup"})
@@ -147,6 +159,7 @@ class Runner:
         unique = list({id(app): app for app in apps}.values())
         self.apps, self.mode = unique if lifespan != "off" else [], lifespan
         self.lifespans: list[Lifespan] = []
+        self.lost = False
         if hooks is not None:
             from ._asgi_hooks import Hooked
 
@@ -159,12 +172,44 @@ class Runner:
 
     def startup(self) -> None:
         """Run the start-up of every app. Raises StartupFailed."""
-        self.loop.run_until_complete(self._startup())
+        self._run(self._startup())
+
+    def _run(self, awaitable: "Awaitable[object]") -> None:
+        """Run until it is done. Raises MemoryError where that may never be.
+
+        asyncio forgets what it has no memory for: a task's next step, or the end of a wait.
+        """
+        loop, before = self.loop, self.loop.get_exception_handler()
+
+        def on_exception(loop: "Any", context: "dict[str, Any]") -> None:
+            if before is None:
+                loop.default_exception_handler(context)
+            else:
+                before(loop, context)
+            if "handle" in context and isinstance(context.get("exception"), MemoryError):
+                self._lose()
+
+        self.lost = False
+        loop.set_exception_handler(on_exception)
+        try:
+            loop.run_until_complete(awaitable)
+        except RuntimeError:
+            if self.lost:
+                raise MemoryError("the event loop has lost a task") from None
+            raise
+        finally:
+            if loop.get_exception_handler() is on_exception:
+                loop.set_exception_handler(before)
+
+    def _lose(self) -> None:
+        # Needs no memory.
+        self.lost = True
+        self.loop.stop()
 
     async def _startup(self) -> None:
         await _start_functions()
         for app in self.apps:
-            lifespan = Lifespan(app, self.mode, self.state)
+            lifespan = Lifespan(app, self.mode, self.state, self._lose)
             self.lifespans.append(lifespan)
             await lifespan.startup()
 
@@ -204,13 +249,13 @@ class Runner:
         loop, log = self.loop, Log()
         try:
             for lifespan in reversed(self.lifespans):
-                loop.run_until_complete(lifespan.shutdown(timeout))
-            loop.run_until_complete(_end_functions(timeout, log))
-            loop.run_until_complete(_cancel_all(loop, timeout, log))
-            loop.run_until_complete(loop.shutdown_asyncgens())
+                self._run(lifespan.shutdown(timeout))
+            self._run(_end_functions(timeout, log))
+            self._run(_cancel_all(loop, timeout, log))
+            self._run(loop.shutdown_asyncgens())
             executor = loop.shutdown_default_executor()
             try:
-                loop.run_until_complete(asyncio.wait_for(executor, timeout))
+                self._run(asyncio.wait_for(executor, timeout))
             except asyncio.TimeoutError:
                 log.warning("functions in the loop's executor did not end in %g s", timeout)
         except BaseException:

@@ -21,6 +21,29 @@ async def raising_at_start(scope, receive, send):
     raise RuntimeError("broken start")
 
 
+async def without_memory(scope, receive, send):
+    raise MemoryError
+
+
+def raise_memory_error():
+    raise MemoryError
+
+
+async def losing_a_callback(scope, receive, send):
+    """Waits for what asyncio forgets, as it does with a step of a task."""
+    await receive()
+    asyncio.get_running_loop().call_soon(raise_memory_error)
+    await asyncio.Event().wait()
+
+
+async def losing_at_its_end(scope, receive, send):
+    if scope["type"] != "lifespan":
+        return await app(scope, receive, send)
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await losing_a_callback(scope, receive, send)
+
+
 async def slow_end(scope, receive, send):
     if scope["type"] != "lifespan":
         return await app(scope, receive, send)

@@ -70,6 +70,27 @@ def test_a_start_that_raises_is_no_lifespan(serve):
     server.wait_log("RuntimeError: broken start")
 
 
+def test_a_start_without_memory_is_no_missing_lifespan(start):
+    done = start("asgikinds:without_memory")
+    assert done.returncode == 3
+    assert "The start-up of the app failed: MemoryError\n" in done.stderr
+
+
+def test_a_start_does_not_wait_for_what_the_loop_forgot(start, loop):
+    done = start("--loop", loop, "asgikinds:losing_a_callback")
+    assert done.returncode == 3
+    assert "The start-up of the app failed" in done.stderr
+    assert "MemoryError: the event loop has lost a task" in done.stderr
+
+
+def test_an_end_does_not_wait_for_what_the_loop_forgot(serve, loop):
+    server = serve("asgikinds:losing_at_its_end", "--loop", loop)
+    assert server.get("/").status == 200
+    assert server.stop() == 0
+    assert "MemoryError: the event loop has lost a task" in server.log()
+    assert "the app's shutdown did not end in" not in server.log()
+
+
 def test_a_slow_end_is_cut_off(serve, loop):
     server = serve("asgikinds:slow_end", "--loop", loop, "--graceful-timeout", "1")
     assert server.get("/").status == 200
