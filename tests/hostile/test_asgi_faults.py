@@ -6,15 +6,19 @@ it has no memory for: such a task is found by what asyncio itself knows of it, h
 and is ended here; then nothing may be left. Needs the fault-injection build: make faults-asgi.
 """
 
+import json
 import re
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from client import Client, request, wait_for
 from faultwalk import Replay, Walk, begin, converse, whole
-from server import descriptors, rss
+from server import ALARMS, descriptors, rss
 
 MIB = 1 << 20
+TESTS = Path(__file__).resolve().parents[1]
 LINES = b"line one\nline two\n" * 20
 
 
@@ -241,3 +245,30 @@ def test_every_allocation_fails(server, kind):
         lambda: len(descriptors(pid)) <= open_before, lambda: f"{descriptors(pid)} to be closed"
     )
     assert rss(pid) - rss_before < 64 * MIB
+
+
+@pytest.mark.timeout(600)
+def test_every_allocation_of_a_lifespan_fails(server, tmp_path):
+    """A start serves or fails, an end is told of; neither waits for what asyncio has forgotten."""
+    with open(tmp_path / "stderr", "a+") as said:
+        walk = subprocess.run(
+            [sys.executable, TESTS / "lifespan_walk.py"],
+            stdout=subprocess.PIPE,
+            stderr=said,
+            text=True,
+            timeout=500,
+        )
+        said.seek(0)
+        assert walk.returncode == 0, said.read()[-4000:]
+    steps = [json.loads(line) for line in walk.stdout.splitlines()]
+    *starts, last_start = [step for step in steps if step["half"] == "startup"]
+    *ends, last_end = [step for step in steps if step["half"] == "shutdown"]
+    print(f"lifespan: {len(starts)} and {len(ends)} allocations")
+    assert len(starts) > 100
+    assert len(ends) > 100
+    assert [step for step in starts if not step["raised"] and step["done"] != ["startup"]] == []
+    assert [step for step in ends if not step["raised"] and not step["logged"]] == []
+    assert (last_start["raised"], last_start["done"]) == (None, ["startup"])
+    assert (last_end["raised"], last_end["done"]) == (None, ["startup", "shutdown"])
+    for alarm in ALARMS:
+        assert alarm not in (tmp_path / "stderr").read_text()
