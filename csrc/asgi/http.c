@@ -139,6 +139,8 @@ static int push(cw_call_t *call, PyObject *data, Py_ssize_t *off, bool last) {
 
 static int push_rest(cw_call_t *call, cw_waiter_t *w, PyObject **result) {
   if (cw_waiter_has_to_queue(call, w)) return 0;
+  /* The one before it was given up. */
+  if (call->broken) return cw_send_raise(CW_LOST);
   int rc = push(call, w->data, &w->off, w->last);
   if (rc > 0) *result = Py_NewRef(Py_None);
   return rc;

@@ -155,6 +155,21 @@ async def cancelled_receivers(scope, receive, send):
     await answer(send, await body_of(receive))
 
 
+async def overtaken(scope, receive, send):
+    """One sender is given up in the middle of its piece, another one waits behind it."""
+    await start(send)
+    body = {"type": "http.response.body", "more_body": True}
+    first = asyncio.create_task(send({**body, "body": b"x" * 20_000_000}))
+    second = asyncio.create_task(send({**body, "body": b"second"}))
+    await asyncio.sleep(0)
+    first.cancel()
+    try:
+        await second
+        mark("overtaken", "sent")
+    except OSError as error:
+        mark("overtaken", type(error).__name__)
+
+
 async def impatient(scope, receive, send):
     """Gives up a send() that waits: a part of it has left, so nothing may follow."""
     await start(send)
@@ -525,6 +540,7 @@ ROUTES = {
             cancelled_receivers,
             left_receivers,
             impatient,
+            overtaken,
             two_receivers,
             cancelled,
             grouped,

@@ -402,6 +402,14 @@ def test_a_send_that_is_given_up_ends_the_response(server):
     assert b"\r\n0\r\n\r\n" not in got and len(got) < 20_000_000
 
 
+def test_nothing_is_sent_behind_a_piece_that_was_given_up(server):
+    before = len(server.marks("overtaken"))
+    with server.connect() as client:
+        client.send(request("/overtaken"))
+        assert b"second" not in client.read()
+    assert server.wait_marks("overtaken", before + 1)[before:] == ["ClientDisconnected"]
+
+
 def test_two_receivers_share_a_body(server):
     before = len(server.marks("taken"))
     assert server.post("/two-receivers", b"x" * 3_000_000).body == b"taken"
