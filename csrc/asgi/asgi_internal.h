@@ -54,6 +54,9 @@ typedef struct cw_asgi {
   int64_t limit;
   int64_t n_requests; /* under way */
   cw_list_t calls;
+  /* Ends the request of a coroutine that never goes on. Set by call.c, for the
+   * process's life. */
+  void (*give_up)(cw_call_t *call);
 } cw_asgi_t;
 extern cw_asgi_t cw_asgi;
 

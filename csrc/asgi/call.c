@@ -162,10 +162,8 @@ static void finish(cw_call_t *call, bool well) {
   cw_call_finish(call, well);
 }
 
-/* What waits tries again. Where that cannot be had, the client at least does not wait
- * for a coroutine that never goes on. */
-static void wake(cw_call_t *call) {
-  if (cw_waiters_wake(call) < 0 && call->req) finish(call, false);
+static void give_up(cw_call_t *call) {
+  finish(call, false);
 }
 
 /* The coroutine has ended, with an exception or without. */
@@ -276,7 +274,7 @@ static PyObject *call_close(PyObject *obj, PyObject *unused) {
 static PyObject *call_wake(PyObject *obj, PyObject *unused) {
   cw_call_t *call = (cw_call_t *)obj;
   Py_CLEAR(call->patience);
-  wake(call);
+  cw_waiters_wake(call);
   Py_RETURN_NONE;
 }
 
@@ -474,7 +472,7 @@ void cw_call_rouse(cw_req_t *req) {
   if (!call) return;
   Py_INCREF(call);
   if (cw_req_overdue(req) && !call->overdue && call->task) cancel_overdue(call);
-  wake(call);
+  cw_waiters_wake(call);
   Py_DECREF(call);
 }
 
@@ -490,6 +488,7 @@ void cw_calls_cancel(void) {
 }
 
 CW_COLD int cw_call_init(PyObject *module) {
+  cw_asgi.give_up = give_up;
   call_type = (PyTypeObject *)PyType_FromSpec(&call_spec);
   receive_type = (PyTypeObject *)PyType_FromSpec(&receive_spec);
   send_type = (PyTypeObject *)PyType_FromSpec(&send_spec);

@@ -282,9 +282,9 @@ bool cw_waiter_has_to_queue(const cw_call_t *call, const cw_waiter_t *w) {
   return false;
 }
 
-int cw_waiters_wake(cw_call_t *call) {
+void cw_waiters_wake(cw_call_t *call) {
   PyObject *pending = cw_exc_take();
-  int rc = 0;
+  bool failed = false;
   for (cw_list_t *n = call->waiters.next; n != &call->waiters; n = n->next) {
     cw_waiter_t *w = CW_CONTAINER(n, cw_waiter_t, node);
     if (!w->future) continue;
@@ -295,13 +295,13 @@ int cw_waiters_wake(cw_call_t *call) {
       r = PyObject_CallMethodOneArg(w->future, cw_s_set_result, Py_None);
     if (!done || (done == Py_False && !r)) {
       cw_report_exception("Cannot wake a request up", NULL);
-      rc = -1;
+      failed = true;
     }
     Py_XDECREF(done);
     Py_XDECREF(r);
   }
+  if (failed && call->req) cw_asgi.give_up(call);
   cw_exc_put(pending);
-  return rc;
 }
 
 CW_COLD int cw_waiter_init(PyObject *module) {

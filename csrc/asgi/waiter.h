@@ -24,9 +24,9 @@ struct cw_waiter {
   Py_ssize_t off;        /* bytes of it that were sent */
   bool last;
 };
-/* Has all of a call's try again. Returns 0, or -1 (said): one of them may never go on,
- * since there was no memory for its wake-up. */
-int cw_waiters_wake(cw_call_t *call);
+/* Has all of a call's try again. Where there is no memory for that, said, one of them
+ * may never go on: its request ends, so that the client at least does not wait. */
+void cw_waiters_wake(cw_call_t *call);
 /* Whether another one, begun earlier, still sends. */
 bool cw_waiter_has_to_queue(const cw_call_t *call, const cw_waiter_t *w);
 

@@ -186,6 +186,40 @@ async def impatient(scope, receive, send):
         mark("impatient", type(error).__name__)
 
 
+class Forgetful(asyncio.Future):
+    """As one that has no memory for the wake-up of who waits for it."""
+
+    def set_result(self, result):
+        raise MemoryError
+
+
+def forget_next():
+    """The loop's next Future, cwsgi's, is such a one."""
+    loop = asyncio.get_running_loop()
+
+    def create_future():
+        del loop.create_future
+        return Forgetful(loop=loop)
+
+    loop.create_future = create_future
+
+
+async def forgotten(scope, receive, send):
+    """The second sender waits for the first one, and is not woken when that is given up."""
+    await start(send)
+    body = {"type": "http.response.body", "more_body": True}
+    first = asyncio.create_task(send({**body, "body": b"x" * 20_000_000}))
+    await asyncio.sleep(0)
+    forget_next()
+    second = asyncio.create_task(send({**body, "body": b"second"}))
+    await asyncio.sleep(0)
+    first.cancel()
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    mark("forgotten", second.done())
+    second.cancel()
+
+
 async def two_receivers(scope, receive, send):
     """Each piece of a body goes to one of them."""
 
@@ -541,6 +575,7 @@ ROUTES = {
             left_receivers,
             impatient,
             overtaken,
+            forgotten,
             two_receivers,
             cancelled,
             grouped,

@@ -3,7 +3,7 @@
 import asyncio
 import json
 
-from asgiapp import answer, jsonable
+from asgiapp import answer, forget_next, jsonable
 from common import mark
 
 
@@ -116,6 +116,17 @@ async def late(scope, receive, send):
         mark("late", type(error).__name__)
 
 
+async def forgotten(scope, receive, send):
+    """Receives before it accepts, and is not woken then."""
+    forget_next()
+    task = asyncio.ensure_future(receive())
+    await asyncio.sleep(0)
+    await accept(send)
+    message = await receive()
+    mark("forgotten", f"{message['type']} {task.done()}")
+    task.cancel()
+
+
 async def flood(scope, receive, send):
     await accept(send)
     while True:
@@ -138,6 +149,7 @@ ROUTES = {
     "/raise-first": raise_first,
     "/bad": bad,
     "/late": late,
+    "/forgotten": forgotten,
     "/flood": flood,
 }
 

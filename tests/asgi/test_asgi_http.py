@@ -410,6 +410,16 @@ def test_nothing_is_sent_behind_a_piece_that_was_given_up(server):
     assert server.wait_marks("overtaken", before + 1)[before:] == ["ClientDisconnected"]
 
 
+def test_a_sender_that_cannot_be_woken(server):
+    """The client does not wait for it, and the app hears of that."""
+    before = len(server.marks("forgotten"))
+    with server.connect() as client:
+        client.send(request("/forgotten"))
+        assert server.wait_marks("forgotten", before + 1)[before:] == ["False"]
+        assert b"second" not in client.read()
+    server.wait_log("Cannot wake a request up")
+
+
 def test_two_receivers_share_a_body(server):
     before = len(server.marks("taken"))
     assert server.post("/two-receivers", b"x" * 3_000_000).body == b"taken"

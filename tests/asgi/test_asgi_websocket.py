@@ -58,6 +58,14 @@ def test_compression(server, compression):
             assert socket.recv() == message
 
 
+def test_a_receiver_that_cannot_be_woken(server):
+    """It waits since before the socket was accepted: that ends."""
+    with open_socket(server, "/forgotten") as socket, pytest.raises(ConnectionClosed):
+        socket.recv(20)
+    assert socket.close_code == 1011
+    assert server.wait_marks("forgotten")[-1] == "websocket.disconnect False"
+
+
 def test_ping(server):
     with open_socket(server) as socket:
         assert socket.ping(b"data").wait(20)
