@@ -199,7 +199,7 @@ class AsgiWalk(Walk):
 
         def is_settled():
             run[:], lost[:] = self.tasks()
-            return not run and (lost or is_over(client))
+            return lost or (not run and is_over(client))  # others may wait for those
 
         try:
             wait_for(is_settled, "the end", 5)
