@@ -270,7 +270,8 @@ def test_a_read_only_root():
 
 def test_preload_saves():
     report = doctor("large:app", "-w", "3", before=["--no-image"])
-    assert ids(report) == ["preload-saves"]
+    # On a busy machine it takes half a second to fill that much memory.
+    assert [one for one in ids(report) if one != "import-work"] == ["preload-saves"]
     assert finding(report, "preload-saves")["severity"] == "advice"
     sizes = report["facts"]["memory"]["plain"]["sizes"]
     assert sizes["2"] - sizes["1"] > 80 << 20
