@@ -9,6 +9,7 @@ Prints a line for each, and ends with 1 where one fails.
 import contextlib
 import json
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -86,7 +87,9 @@ def main():
         text = call("top", "--once", "--json", "--interval", "0.5", str(pid))
         need(json.loads(text)["workers"], "top looks at a server", text)
         text = call("dump", str(pid))
-        need("cwsgi-keeper" in text, "dump shows its threads", text)
+        # Threads that Python does not know are seen by their C stacks, which need glibc.
+        shown = "cwsgi-keeper" if platform.libc_ver()[0] == "glibc" else "in <module>"
+        need(shown in text, "dump shows its threads", text)
     return 0
 
 
