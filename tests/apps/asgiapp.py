@@ -163,6 +163,7 @@ async def overtaken(scope, receive, send):
     second = asyncio.create_task(send({**body, "body": b"second"}))
     await asyncio.sleep(0)
     first.cancel()
+    mark("given-up")
     try:
         await second
         mark("overtaken", "sent")
