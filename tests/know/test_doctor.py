@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from client import wait_for
-from server import clean_env, in_read_only_root, no_tsan, program, run
+from server import SANITIZE, clean_env, in_read_only_root, no_tsan, program, run
 
 SICK = Path(__file__).with_name("sick")
 GOOD = Path(__file__).with_name("good")
@@ -354,6 +354,8 @@ def rpm_root(tmp_path):
     """A root into which rpm has installed two packages, one of them a compiler."""
     if not shutil.which("rpmbuild"):
         pytest.skip("no rpmbuild here: Debian has it in rpm")
+    if SANITIZE:
+        pytest.skip("rpm does not end where a sanitizer's library is loaded into it")
     root, top = tmp_path / "root", tmp_path / "top"
     for name, mib in (("gcc-c++", 40), ("tiny", 1)):
         spec = tmp_path / f"{name}.spec"
@@ -410,7 +412,7 @@ def test_rpm_data_that_cannot_be_read(tmp_path):
     data.write_bytes(b"x" * 4096)
     report = looked_at(tmp_path / "root")
     (told,) = (line for line in report["skipped"] if line.startswith("packages: "))
-    if shutil.which("rpm"):
+    if shutil.which("rpm") and not SANITIZE:
         assert told.startswith(f"packages: rpm finds none in {data}: error: ")
         assert "\n" not in told
     (tmp_path / "bin").mkdir()
