@@ -5,6 +5,7 @@ Environment variables that change the build are listed in tools/native.py.
 
 import functools
 import os
+import re
 import shutil
 import sys
 from glob import glob
@@ -86,7 +87,23 @@ class InstallProgram(install_scripts):
         self.outfiles = [target]
 
 
+def readme():
+    """README.md for an index's page, beside which none of the tree's files are.
+
+    A link to one becomes its words and the file's name; absolute links stay.
+    """
+
+    def spelled(link):
+        words, file = link.groups()
+        return words if words.rstrip("/") == file else f"{words} ({file})"
+
+    text = Path(__file__).with_name("README.md").read_text(encoding="utf-8")
+    return re.sub(r"\[([^]]+)\]\((?![a-z]+:|#)([^)]+)\)", spelled, text)
+
+
 setup(
+    long_description=readme(),
+    long_description_content_type="text/markdown",
     ext_modules=[Extension("cwsgi._core", native.EXTENSION_SOURCES, depends=HEADERS)],
     scripts=[PROGRAM],
     cmdclass={

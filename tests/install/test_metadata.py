@@ -1,5 +1,6 @@
 """What an installation says about itself."""
 
+import re
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -27,3 +28,17 @@ def test_changes_of_this_version_are_told():
         if line.startswith("## ")
     ]
     assert headings[0] == version
+
+
+def test_the_text_for_an_index_has_no_links_into_the_tree():
+    metadata = distribution("cwsgi").metadata
+    text = metadata.get_payload() or metadata["Description"]
+    readme = (ROOT / "README.md").read_text()
+    relative = re.compile(r"\]\((?!https://|#)")
+    assert not relative.search(text)
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    if relative.search(readme):
+        assert "[docs/limits.md](docs/limits.md)." in readme and "\ndocs/limits.md." in text
+        assert "[gunicorn](docs/from-gunicorn.md)," in readme
+        assert "gunicorn (docs/from-gunicorn.md)," in text
+    assert len(text.splitlines()) == len(readme.splitlines())
