@@ -279,6 +279,26 @@ def test_preload_saves():
     assert shared["4"] - shared["1"] < 40 << 20
 
 
+def test_time_on_a_cpu_that_others_have_is_no_work(tmp_path):
+    """An import that computes for 0.25 s takes a second beside three others on its CPU."""
+    work = "import time as t\nend = t.process_time() + 0.25\nwhile t.process_time() < end: pass\n"
+    fine = "def app(environ, start_response):\n    start_response('200 OK', [])\n    return []\n"
+    (tmp_path / "busy.py").write_text(work + fine)
+    allowed = os.sched_getaffinity(0)
+    spin = [sys.executable, "-c", "while True: pass"]
+    others = []
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        others += [subprocess.Popen(spin) for _ in range(3)]
+        report = doctor("busy:app", folder=tmp_path)
+    finally:
+        os.sched_setaffinity(0, allowed)
+        for one in others:
+            one.kill()
+            one.wait()
+    assert ids(report) == []
+
+
 # ---- the image ----
 
 

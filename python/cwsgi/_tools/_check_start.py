@@ -59,8 +59,9 @@ def check(seen: Seen, text: str, app: str) -> list[Finding]:
     """Return findings of one observed start; `text` is what it wrote to standard error."""
     imports = imports_of(text, app)
     events = [one for one in seen["events"] if one["phase"] == "import"]
+    waited = sum(one["seconds"] for one in events)
     return [
-        *slow_imports(imports, app, sum(one["seconds"] for one in events)),
+        *slow_imports(imports, app, waited, seen["marks"].get("delay", 0.0)),
         *waits(events),
         *big_reads(seen["opened"]),
         *serial(seen),
@@ -68,10 +69,16 @@ def check(seen: Seen, text: str, app: str) -> list[Finding]:
     ]
 
 
-def slow_imports(imports: list[Import], app: str, waited: float) -> list[Finding]:
-    if not imports:
+def slow_imports(imports: list[Import], app: str, waited: float, delay: float) -> list[Finding]:
+    """Return packages that are slow to import, and a module of the app's own that works.
+
+    Of all the seconds it `waited` for what is a finding of its own, and for a CPU that others
+    had, a busy machine's `delay`: each module for its share.
+    """
+    if not imports or imports[-1].total <= 0:
         return []
-    total = imports[-1].total
+    ran = max(0.0, 1 - delay / imports[-1].total)
+    total = imports[-1].total * ran
     own_package = app.partition(".")[0]
     packages: dict[str, float] = defaultdict(float)
     modules: dict[str, int] = defaultdict(int)
@@ -79,8 +86,8 @@ def slow_imports(imports: list[Import], app: str, waited: float) -> list[Finding
     for one in imports:
         package = one.name.partition(".")[0]
         if package == own_package:
-            busy[one.name] = one.own
-        packages[package] += one.own
+            busy[one.name] = one.own * ran
+        packages[package] += one.own * ran
         modules[package] += 1
     found = []
     for package, seconds in sorted(packages.items(), key=lambda one: -one[1]):

@@ -154,11 +154,13 @@ class Observer:
         def exec_module(module):
             if name == self.app:
                 self.marks["import"] = time.perf_counter() - self.began
+                delay = _delay()
             try:
                 real(module)
             finally:
                 if name == self.app:
                     self.marks["imported"] = time.perf_counter() - self.began
+                    self.marks["delay"] = _delay() - delay
                     self.at_end = _state()
             if after is not None:
                 after(self, module)
@@ -244,6 +246,15 @@ class Observer:
         data = json.dumps(seen).encode()
         while data:
             data = data[os.write(fd, data) :]
+
+
+def _delay():
+    """Return seconds for which the main thread could have run and others had its CPU."""
+    try:
+        with open("/proc/self/schedstat") as file:
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
 
 
 def _thread_id():
