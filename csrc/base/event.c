@@ -22,6 +22,13 @@ void cw_event_wait(cw_event_t *e) {
     syscall(SYS_futex, &e->set, FUTEX_WAIT_PRIVATE, 0, LONGEST, NULL, 0);
 }
 
+bool cw_event_wait_for(cw_event_t *e, int ms) {
+  const struct timespec most = {ms / 1000, ms % 1000 * 1000L * 1000L};
+  if (atomic_exchange(&e->set, 0) != 0) return true;
+  syscall(SYS_futex, &e->set, FUTEX_WAIT_PRIVATE, 0, &most, NULL, 0);
+  return atomic_exchange(&e->set, 0) != 0;
+}
+
 void cw_event_set(cw_event_t *e) {
   if (atomic_exchange(&e->set, 1) == 0)
     syscall(SYS_futex, &e->set, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);

@@ -1,24 +1,26 @@
 /* SPDX-License-Identifier: MIT */
-/* The garbage collector while an app is imported: what an import makes, it keeps. The
- * collector would look through it every 700 or 2,000 objects all the same. */
+/* The garbage collector while an app is imported: what an import makes, it keeps, and
+ * to look through all of it again and again takes a twentieth to a tenth of the import.
+ */
 #ifndef CW_WORKER_COLLECTOR_H
 #define CW_WORKER_COLLECTOR_H
 
 #include "wsgi/python.h"
 
-/* Has the collector look only where CW_COLLECTOR_YOUNG objects are new: the first
- * number of gc.set_threshold(). It stays on, so that an app which makes cycles while it
- * is imported holds no more than that many. Left as it is where a sitecustomize has
- * asked for fewer looks still, or for none. Returns 0, or -1 with an exception. GIL
- * held. */
-CW_RAISES int cw_collector_relax(void);
+/* Has it rest, unless somebody has turned it off already: until cw_collector_resume(),
+ * or until the process has grown by CW_COLLECTOR_MOST bytes, for an import may leave
+ * garbage, too; or until the app forks. Functions enable, disable and isenabled of
+ * module gc tell and keep meanwhile what the app wants to be afterwards. Where /proc is
+ * missing, or a thread cannot be made, nothing changes. Returns 0, or -1 with an
+ * exception. Main thread, GIL held. */
+CW_RAISES int cw_collector_pause(void);
 
-/* Gives the number back, unless the app has set another, and counts what was made as
- * old, so that the first request need not wait until it was looked through. What the
- * app itself has frozen stays so. Returns 0, or -1 with an exception. GIL held. */
-CW_RAISES int cw_collector_restore(void);
+/* Has it be as the app wants it, and counts what was made as old, so that the first
+ * request need not wait until all of it was looked through; where the app has frozen
+ * objects, nothing is counted otherwise. Returns 0, or -1 with an exception. Main
+ * thread, GIL held. */
+CW_RAISES int cw_collector_resume(void);
 
-/* A number that no app picks. */
-enum { CW_COLLECTOR_YOUNG = 50021 };
+enum { CW_COLLECTOR_MOST = 64 << 20 };
 
 #endif

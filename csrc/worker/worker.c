@@ -512,10 +512,10 @@ static int run(int slot) {
   /* The first worker speaks for all. */
   bool speaks = slot == CW_SLOT_ZYGOTE || (slot >= 0 && atomic_load(&own->age) == 1);
   if (speaks && cw_compiled_begin() < 0) return -1;
-  if (cw_collector_relax() < 0) return -1;
+  if (cw_collector_pause() < 0) return -1;
   int code = load_all(&s, &first);
   cw_wsgi_end_forked();
-  if (cw_collector_restore() < 0 || cw_compiled_end(began) < 0) return -1;
+  if (cw_collector_resume() < 0 || cw_compiled_end(began) < 0) return -1;
   cw_trace_phase("app");
   /* Where older workers serve, they notice that the app was mended. */
   if (code != 0 && slot != CW_SLOT_CHECK && heritage->alone &&
