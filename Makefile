@@ -20,7 +20,7 @@ CLANG_RT = libclang-rt-$$(clang -dumpversion 2>/dev/null | cut -d. -f1)-dev
 # The folders too: a file that was added or removed changes theirs.
 SOURCES := setup.py pyproject.toml tools/native.py $(wildcard csrc/* csrc/*/*.[ch] python/cwsgi/*.py* python/cwsgi/_tools/* python/cwsgi/_tools/_observer/* python/cwsgi/_tools)
 
-.PHONY: help autobahn browser mutants roots images wheels release-check docs site operate crowd soak differential faults faults-asgi run build test test-one test-all lint unit pytest others bench-asgi format asan tsan fuzz bench leak portable clean
+.PHONY: help autobahn browser mutants roots images wheels release-check docs site operate crowd soak differential faults run build test test-one test-all lint unit pytest others bench-asgi format asan tsan fuzz bench leak portable clean
 .NOTPARALLEL:
 
 help:
@@ -34,7 +34,7 @@ run: $(VENV)/.installed ## serves the Flask example: BIND=127.0.0.1 PORT=8080 PY
 	@exec $(BIN)/cwsgi --bind $(BIND):$(PORT) --chdir examples/flask main:app
 
 # Whatever is compiled for developers is compiled with warnings as errors.
-docs build test lint unit pytest others autobahn browser asan tsan faults faults-asgi fuzz bench leak soak crowd operate differential: export CWSGI_WERROR := 1
+docs build test lint unit pytest others autobahn browser asan tsan faults fuzz bench leak soak crowd operate differential: export CWSGI_WERROR := 1
 build: $(VENV)/.installed ## installs the project in .venv
 
 test: $(if $(T),test-one,test-all) ## all tests; one: T=tests/wsgi/test_environ.py::test_path or T=tests/unit/test_buf.c
@@ -76,7 +76,8 @@ pytest: $(VENV)/.tests ## tests on real servers: PYTEST='-x -k stream'
 
 others: $(VENV)/.tests ## some of them with every other CPython on this machine
 	$(BIN)/python tools/pythons.py others $(PYTEST) -m 'not slow' tests/wsgi tests/asgi \
-	  tests/ops/test_preload.py tests/ops/test_apps.py tests/http/test_request_timeout.py
+	  tests/ops/test_preload.py tests/ops/test_apps.py tests/ops/test_collector.py \
+	  tests/http/test_request_timeout.py
 
 asan: $(VENV)/.tests ## pytest on a build with ASan and UBSan: T=tests/http
 	$(BIN)/python tools/pythons.py sanitized address,undefined $(PYTEST) $(or $(T),tests)
@@ -86,10 +87,8 @@ tsan: $(VENV)/.tests ## the same with TSan
 	$(BIN)/python tools/pythons.py sanitized thread $(PYTEST) $(or $(T),tests)
 
 faults: $(VENV)/.tests ## every allocation of a request fails once, in C and in Python
-	$(BIN)/python tools/pythons.py faults -q -n 2 tests/hostile/test_faults.py
-
-faults-asgi: $(VENV)/.tests ## the same for ASGI apps
-	$(BIN)/python tools/pythons.py faults -q -n 2 tests/hostile/test_asgi_faults.py
+	$(BIN)/python tools/pythons.py faults -q -n 2 tests/hostile/test_faults.py \
+	  tests/hostile/test_asgi_faults.py
 
 mutants: $(VENV)/.tests ## statements of the C source that no test misses: N=20 T=csrc/http/conn.c
 	$(BIN)/python tools/mutate.py --number $(or $(N),20) $(T)

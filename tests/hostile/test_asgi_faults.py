@@ -3,7 +3,7 @@
 Each failure ends in an answer or a closed connection, with a line in the log where the answer
 is not the ordinary one, and the next request is served. asyncio forgets a step of a task that
 it has no memory for: such a task is found by what asyncio itself knows of it, has a line too,
-and is ended here; then nothing may be left. Needs the fault-injection build: make faults-asgi.
+and is ended here; then nothing may be left. Needs the fault-injection build: make faults.
 """
 
 import json
@@ -92,7 +92,7 @@ MOUNTS = ["--mount", "/control=asgi_faulty:control", "--mount", "/=asgi_faulty:a
 def server(serve_all):
     server = serve_all(None, *MOUNTS, threads=2)
     if server.get("/control/has").body != b"yes":
-        pytest.skip("this build injects no faults: see make faults-asgi")
+        pytest.skip("this build injects no faults: see make faults")
     return server
 
 
