@@ -35,6 +35,7 @@ enum { N_FUNCTIONS = CW_ARRAY_LEN(functions) };
 static struct {
   bool paused; /* it rests for us */
   bool wanted; /* what the app has chosen */
+  long frozen; /* so many objects were, before: CPython 3.12 freezes immortal ones */
   PyObject *originals[N_FUNCTIONS], *ours[N_FUNCTIONS];
   bool watched;
   pthread_t watch;
@@ -181,7 +182,7 @@ static CW_RAISES long call(PyObject *gc, const char *name) {
 /* Moves all that is young to what is old: into what is frozen, and out of it. */
 static CW_RAISES int age(PyObject *gc) {
   long frozen = call(gc, "get_freeze_count");
-  if (frozen != 0) return frozen < 0 ? -1 : 0;
+  if (frozen != own.frozen) return frozen < 0 ? -1 : 0;
   return call(gc, "freeze") < 0 || call(gc, "unfreeze") < 0 ? -1 : 0;
 }
 
@@ -190,6 +191,8 @@ int cw_collector_pause(void) {
   if (!PyGC_IsEnabled()) return 0;
   PyObject *gc = PyImport_ImportModule("gc");
   int rc = gc ? register_at_fork() : -1;
+  own.frozen = rc == 0 ? call(gc, "get_freeze_count") : 0;
+  if (own.frozen < 0) rc = -1;
   if (rc == 0) watch();
   if (rc == 0 && own.watched) {
     own.paused = own.wanted = true;

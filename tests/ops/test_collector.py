@@ -29,13 +29,14 @@ def make(count):
 def state():
     return [gc.isenabled(), *gc.get_threshold()]
 
-SEEN, BEGAN = state(), collections()
+SEEN, BEGAN, FROZEN = state(), collections(), gc.get_freeze_count()
 exec(os.environ.get("AT_IMPORT", ""))
 FACTS = {"seen": SEEN, "collections": collections() - BEGAN, "left": Node.alive,
-         "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10}
+         "frozen": FROZEN, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10}
 
 def app(environ, start_response):
-    young, frozen = gc.get_count()[0], gc.get_freeze_count()
+    # CPython 3.12 has some hundred immortal objects among them.
+    young, frozen = gc.get_count()[0], gc.get_freeze_count() > FACTS["frozen"] + 1000
     tasks = [open(f"/proc/self/task/{one}/comm").read().strip()
              for one in os.listdir("/proc/self/task")]
     exec(os.environ.get("AT_REQUEST", ""))
@@ -76,7 +77,7 @@ def test_while_imported(facts, default, options):
     assert found["collections"] == 0 and found["left"] == 20_000
     assert found["collects"] and found["alive"] == 0
     assert found["young"] < default[0]
-    assert (found["frozen"] > 0) == bool(options)
+    assert found["frozen"] == bool(options)
     assert "cwsgi-import" not in found["tasks"]
 
 
@@ -118,7 +119,7 @@ def test_what_the_app_sets_stays(facts, default, code, now):
         now = [True, 3 * default[0]]
     assert found["now"] == now + [True, *default][len(now) :]
     assert found["collects"] == (found["now"][0] and found["now"][1] > 0)
-    assert (found["frozen"] > 0) == ("freeze" in code)
+    assert found["frozen"] == ("freeze" in code)
     assert found["module"] == "builtin_function_or_method"
 
 
