@@ -515,7 +515,8 @@ static int run(int slot) {
   if (cw_collector_pause() < 0) return -1;
   int code = load_all(&s, &first);
   cw_wsgi_end_forked();
-  if (cw_collector_resume() < 0 || cw_compiled_end(began) < 0) return -1;
+  cw_collector_resume();
+  if (cw_compiled_end(began) < 0) return -1;
   cw_trace_phase("app");
   /* Where older workers serve, they notice that the app was mended. */
   if (code != 0 && slot != CW_SLOT_CHECK && heritage->alone &&

@@ -73,7 +73,8 @@ def slow_imports(imports: list[Import], app: str, waited: float, delay: float) -
     """Return packages that are slow to import, and a module of the app's own that works.
 
     Of all the seconds it `waited` for what is a finding of its own, and for a CPU that others
-    had, a busy machine's `delay`: each module for its share.
+    had, a busy machine's `delay`. Who lost how much of that is not known: packages count for
+    their share, and the app's own module, lest it be blamed wrongly, for what is left.
     """
     if not imports or imports[-1].total <= 0:
         return []
@@ -86,7 +87,7 @@ def slow_imports(imports: list[Import], app: str, waited: float, delay: float) -
     for one in imports:
         package = one.name.partition(".")[0]
         if package == own_package:
-            busy[one.name] = one.own * ran
+            busy[one.name] = one.own
         packages[package] += one.own * ran
         modules[package] += 1
     found = []
@@ -105,7 +106,7 @@ def slow_imports(imports: list[Import], app: str, waited: float, delay: float) -
                 )
             )
     name, seconds = max(busy.items(), key=lambda one: one[1], default=("", 0.0))
-    seconds -= waited
+    seconds -= waited + delay
     if seconds >= BUSY_S:
         found.append(
             Finding(
