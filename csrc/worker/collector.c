@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Module gc's functions are replaced for the time of the import, since C cannot ask
- * what the app wants. A thread that needs nothing of Python's watches how the process
- * grows.
- */
+ * what the app wants. A thread watches how the process grows, without the GIL. */
 #include "worker/collector.h"
 
 #include <fcntl.h>
@@ -15,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/event.h"
+#include "wsgi/wsgi.h"
 
 enum { TICK_MS = 5 };
 
@@ -201,19 +200,10 @@ static PyObject *before_fork(PyObject *self, PyObject *unused) {
 static PyMethodDef fork_hook = {"before_fork", before_fork, METH_NOARGS, NULL};
 
 static CW_RAISES int register_at_fork(void) {
-  PyObject *os = PyImport_ImportModule("os");
-  PyObject *call = os ? PyObject_GetAttrString(os, "register_at_fork") : NULL;
-  PyObject *hook = call ? PyCFunction_New(&fork_hook, NULL) : NULL;
-  PyObject *kwargs = hook ? Py_BuildValue("{s:O}", "before", hook) : NULL;
-  PyObject *args = kwargs ? PyTuple_New(0) : NULL;
-  PyObject *r = args ? PyObject_Call(call, args, kwargs) : NULL;
-  Py_XDECREF(args);
-  Py_XDECREF(kwargs);
+  PyObject *hook = PyCFunction_New(&fork_hook, NULL);
+  int rc = hook ? cw_wsgi_at_fork("before", hook) : -1;
   Py_XDECREF(hook);
-  Py_XDECREF(call);
-  Py_XDECREF(os);
-  Py_XDECREF(r);
-  return r ? 0 : -1;
+  return rc;
 }
 
 /* ---- pause and resume ----------------------------------------------------- */

@@ -154,19 +154,10 @@ PyObject *cw_signals_forked(PyObject *module, PyObject *unused) {
 }
 
 static CW_RAISES int register_at_fork(PyObject *core) {
-  PyObject *os = PyImport_ImportModule("os");
-  PyObject *call = os ? PyObject_GetAttrString(os, "register_at_fork") : NULL;
-  PyObject *forked = PyObject_GetAttrString(core, "_forked"), *r = NULL;
-  PyObject *args = PyTuple_New(0);
-  PyObject *kwargs = forked ? Py_BuildValue("{s:O}", "after_in_child", forked) : NULL;
-  if (call && args && kwargs) r = PyObject_Call(call, args, kwargs);
-  Py_XDECREF(kwargs);
-  Py_XDECREF(args);
+  PyObject *forked = PyObject_GetAttrString(core, "_forked");
+  int rc = forked ? cw_wsgi_at_fork("after_in_child", forked) : -1;
   Py_XDECREF(forked);
-  Py_XDECREF(call);
-  Py_XDECREF(os);
-  Py_XDECREF(r);
-  return r ? 0 : -1;
+  return rc;
 }
 
 /* ---- life ----------------------------------------------------------------- */

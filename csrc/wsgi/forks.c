@@ -60,6 +60,21 @@ void cw_wsgi_end_forked(void) {
   if (CW_UNLIKELY(cw_forked_child)) cw_forks_end();
 }
 
+int cw_wsgi_at_fork(const char *when, PyObject *hook) {
+  CW_ASSERT_GIL();
+  PyObject *os = PyImport_ImportModule("os");
+  PyObject *call = os ? PyObject_GetAttrString(os, "register_at_fork") : NULL;
+  PyObject *kwargs = call ? Py_BuildValue("{s:O}", when, hook) : NULL;
+  PyObject *args = kwargs ? PyTuple_New(0) : NULL;
+  PyObject *r = args ? PyObject_Call(call, args, kwargs) : NULL;
+  Py_XDECREF(args);
+  Py_XDECREF(kwargs);
+  Py_XDECREF(call);
+  Py_XDECREF(os);
+  Py_XDECREF(r);
+  return r ? 0 : -1;
+}
+
 int cw_forks_check(void) {
   if (CW_LIKELY(!cw_forked_child)) return 0;
   PyErr_SetString(PyExc_OSError,

@@ -55,6 +55,10 @@ void cw_wsgi_thread_end(void);
  * or in a hook. Does nothing in the worker itself. */
 void cw_wsgi_end_forked(void);
 
+/* os.register_at_fork(when=hook), for good: `when` is "before", "after_in_parent" or
+ * "after_in_child". GIL held. Returns 0, or -1 with an exception. */
+CW_RAISES int cw_wsgi_at_fork(const char *when, PyObject *hook);
+
 /* What logs exceptions first: called with what they ended (str), the request ("GET /")
  * or None, and the exception; false where it could not. Borrowed; NULL: none. */
 void cw_wsgi_set_reporter(PyObject *reporter);
